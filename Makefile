@@ -1,0 +1,45 @@
+# Everything runs in .venv, made from the hash-locked requirements: only Python 3.11+, make and the package registries are needed.
+PYTHON ?= python3
+BACKEND ?= embedded
+BIN := .venv/bin
+
+.PHONY: install demo test unit live lint bench lock clean
+install: .venv/ready
+
+.venv/ready: infra/lock/dev.txt infra/lock/uv.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "weft needs Python 3.11 or newer, this is " + sys.version.split()[0])'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes -r infra/lock/uv.txt
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes infra/lock/dev.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: install
+	$(BIN)/weft demo
+
+test: lint unit live
+
+lint: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: install
+	$(BIN)/pytest -q tests --ignore=tests/live
+
+live: install
+	WEFT_TEST_BACKEND=$(BACKEND) $(BIN)/pytest -q tests/live
+
+bench: install
+	$(BIN)/weft bench
+
+# Hashes and no addresses: a lock that records hosts would tie the project to one mirror.
+LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-emit-index-url --no-header --upgrade
+lock: install
+	$(LOCK) --output-file infra/lock/runtime.txt
+	$(LOCK) --extra dev --output-file infra/lock/dev.txt
+	echo uv | $(BIN)/uv pip compile - --quiet --universal --generate-hashes --no-emit-index-url --no-header --output-file infra/lock/uv.txt
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

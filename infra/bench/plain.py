@@ -1,0 +1,87 @@
+"""python -m infra.bench.plain SUFFIX COUNT: the same work as Faust's documentation has it, an agent with a Table.
+
+The same codec, decider and events; the state is in a Table with its changelog, the event goes out with `Topic.send`.
+No headers, no command ids, no rule: less than Weft does.
+"""
+
+import asyncio
+import json
+import sys
+from typing import Any
+
+import faust
+
+from infra import mesh
+from infra.bench.work import PARTITIONS, Clock
+from infra.settings import Settings, address
+
+
+def build(suffix: str, settings: Settings, done: list[int]) -> faust.App:
+    app = faust.App(
+        f"plain-{suffix}",
+        broker=f"kafka://{address(settings, 'kafka')}",
+        store="memory://",
+        web_enabled=False,
+        key_serializer="raw",
+        value_serializer="raw",
+        topic_partitions=PARTITIONS,
+        topic_replication_factor=1,
+        topic_disable_leader=True,
+        consumer_auto_offset_reset="earliest",
+        producer_linger=5,
+        stream_wait_empty=False,
+        datadir=str(settings.home / "plain"),
+    )
+    raw: dict[str, Any] = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
+    commands, events = app.topic(f"plain-{suffix}.commands", **raw), app.topic(f"plain-{suffix}.events", **raw)
+    table = app.Table(
+        "orders", default=None, partitions=PARTITIONS, use_partitioner=True, key_type=bytes, value_type=None
+    )
+    orders, codec = mesh.context("orders"), mesh.codec()
+    states = {"Placed": type(orders.evolve(orders.initial, _placed(orders, codec)))}
+
+    @app.agent(commands)
+    async def decide(stream: Any) -> None:
+        async for record in stream.events():
+            key = record.message.key
+            stored = table.get(key)
+            state = states[stored[0]](*stored[1]) if stored else orders.initial
+            for event in orders.decide(codec.decode(record.value), state):
+                state = orders.evolve(state, event)
+                await events.send(key=key, value=codec.encode(event), partition=record.message.partition)
+            table[key] = [type(state).__name__, list(vars(state).values())]
+            done[0] += 1
+
+    return app
+
+
+def _placed(orders: Any, codec: Any) -> Any:
+    place, line = (
+        codec.types["orders.PlaceOrder"],
+        codec.types["orders.PlaceOrder"].__dataclass_fields__["lines"].type.__args__[0],
+    )
+    one = place(
+        order_id="o",
+        customer_id="c",
+        email="a@b",
+        card="c",
+        currency="EUR",
+        lines=(line(sku="s", quantity=1, unit_price_minor=1),),
+    )
+    return next(iter(orders.decide(one, orders.initial)))
+
+
+async def main(suffix: str, count: int) -> None:
+    clock, done = Clock(count), [0]
+    app = build(suffix, Settings(), done)
+    starting = asyncio.create_task(app.start())
+    while clock.finished is None:
+        await asyncio.sleep(0.005)
+        clock.at(done[0])
+    print(json.dumps(clock.finished), flush=True)
+    starting.cancel()
+    await asyncio.wait_for(app.stop(), 30)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], int(sys.argv[2])))

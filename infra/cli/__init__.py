@@ -1,0 +1,89 @@
+"""`weft`: how people meet the mesh. Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 timed out."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, NoReturn
+
+from cyclopts import App, CycloptsError
+from pydantic import ValidationError
+from rich.console import Console
+
+from infra.errors import Unreadable, WeftError
+from infra.settings import Settings
+
+DONE, FAILED, USAGE, TIMED_OUT = 0, 1, 2, 3
+
+app = App(
+    name="weft",
+    help="An event-sourced, asynchronous-only service mesh: Kafka is the truth, Postgres is a fold of it.",
+    version_flags=["--version"],
+    help_format="markdown",
+)
+out = Console(soft_wrap=True, highlight=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+def settings() -> Settings:
+    """The settings from WEFT_*; a clear error for a variable that does not fit."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        for e in error.errors(include_url=False):
+            err.print(
+                f"WEFT_{'_'.join(map(str, e['loc'])).upper()}={e['input']!r}: {e['msg']}", style="red", markup=False
+            )
+        sys.exit(USAGE)
+
+
+def until_done(work: Coroutine[Any, Any, int | None]) -> int:
+    """Run a command that waits for the mesh; Ctrl-C ends it quietly."""
+    try:
+        return asyncio.run(work) or DONE
+    except KeyboardInterrupt:
+        return 130
+
+
+def guarded(command: Callable[[], Any]) -> int:
+    """Run a command and turn what people can mend into one line on standard error."""
+    try:
+        result = command()
+        return result if isinstance(result, int) else DONE
+    except Unreadable as error:
+        err.print(f"{error.code}: {error.reason}", style="red", markup=False)
+        return USAGE
+    except WeftError as error:
+        err.print(str(error), style="red", markup=False)
+        return FAILED
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of a pipe left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+
+
+def _register() -> None:
+    from infra.cli import asking, looking, running
+
+    commands: list[Callable[..., Any]] = [
+        *(running.demo, running.up, running.status, running.down, running.setup, running.run, running.bench),
+        *(asking.send, asking.receipt, looking.watch, looking.log, looking.sql, looking.mail),
+    ]
+    for command in commands:
+        app.command(command)
+    app.command(looking.map_, name="map")
+    app.command(looking.schemas)
+
+
+def main() -> NoReturn:
+    """The entry point."""
+    _register()
+
+    def command() -> Any:
+        try:
+            return app(exit_on_error=False, result_action="return_value")
+        except CycloptsError:
+            return USAGE
+
+    sys.exit(guarded(command))

@@ -1,0 +1,151 @@
+"""`weft send` and `weft receipt`: the producer's side."""
+
+import json
+import sys
+from collections.abc import Iterable
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from infra import client, mesh, postgres, topics
+from infra.cli import DONE, FAILED, TIMED_OUT, err, out, settings, until_done
+from infra.client import Asked, Posted, Poster
+from infra.errors import Unusable
+from infra.runfile import resolved
+from infra.settings import Settings, address
+
+
+def _running() -> Settings:
+    return resolved(settings())
+
+
+def send(
+    command: str | None = None,
+    /,
+    *arguments: str,
+    wait: bool = False,
+    from_: Annotated[Path | None, Parameter(name="--from", allow_leading_hyphen=True)] = None,
+    id: str | None = None,
+    timeout: float = 30.0,
+    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> int:
+    """Post a command, or a file of them; with --wait, print what became of it.
+
+    Example: `weft send orders.CancelOrder order-1 '{"reason": "changed my mind"}' --wait`
+
+    Example: `weft send --from orders.jsonl` with lines `{"type": "orders.PlaceOrder", "key": "order-1", "payload": {...}}`; `-` is standard input.
+
+    Parameters
+    ----------
+    command
+        Context and command, such as orders.PlaceOrder.
+    arguments
+        [KEY] JSON: the aggregate's id (may be left out if the payload has it) and the payload.
+    wait
+        Wait for the receipt: exit 0 if accepted, 1 if refused or rejected, 3 if it does not come in time.
+    from_
+        Post every line of this JSONL file instead.
+    id
+        The command's id; sending the same id again changes nothing. A new one by default.
+    timeout
+        Seconds to wait for receipts.
+    json_
+        Print JSON lines.
+    """
+    if (command is None) == (from_ is None) or (from_ is None and len(arguments) not in (1, 2)):
+        err.print(
+            "usage: weft send CONTEXT.Command [KEY] JSON, or weft send --from FILE.jsonl; see weft send --help",
+            markup=False,
+        )
+        return 2
+    codec = mesh.codec()
+    with ExitStack() as stack:
+        asked: Iterable[Asked]
+        if from_ is None:
+            assert command is not None
+            key, payload = (arguments[0], arguments[1]) if len(arguments) == 2 else (None, arguments[0])
+            asked = [client.ask(codec, command, key, payload, id)]
+        else:
+            try:
+                lines = sys.stdin if str(from_) == "-" else stack.enter_context(from_.open())
+            except OSError as error:
+                raise Unusable(f"cannot read {from_}: {error.strerror}") from error
+            asked = list(
+                client.read_lines(codec, lines)
+            )  # all or nothing: a bad line is found before the first is sent
+        s = _running()
+        topics.admin(s)
+        posted: list[Posted] = []
+        poster = Poster(s)
+        for one in asked:
+            poster.post(one, posted.append)
+        poster.flush()
+    if not wait:
+        for p in posted if from_ is None or json_ else ():
+            _say_posted(p, json_)
+        if from_ is not None and not json_:
+            out.print(f"{len(posted)} commands posted", markup=False)
+        return DONE
+    return until_done(_wait(s, posted, timeout, json_))
+
+
+def _say_posted(p: Posted, as_json: bool) -> None:
+    place = f"{p.topic}/{p.partition}/{p.offset}"
+    out.print(
+        json.dumps({"id": p.id, "topic": p.topic, "partition": p.partition, "offset": p.offset})
+        if as_json
+        else f"posted {p.id} at {place}",
+        markup=False,
+    )
+
+
+async def _wait(s: Settings, posted: list[Posted], timeout: float, as_json: bool) -> int:
+    async with postgres.connection(postgres.analyst(address(s, "postgres"))) as db:
+        found = await client.wait_for_receipts(db, posted, timeout)
+    for p in posted:
+        if p.id in found:
+            _say_receipt(found[p.id], as_json)
+    missing = [p for p in posted if p.id not in found]
+    if missing:
+        contexts = ", ".join(sorted({p.topic.partition(".")[0] for p in missing}))
+        err.print(
+            f"no receipt for {len(missing)} of {len(posted)} commands after {timeout:g} s: is {contexts} running? See weft status; later: weft receipt {missing[0].id}",
+            markup=False,
+        )
+        return TIMED_OUT
+    return DONE if all(row["status"] == "accepted" for row in found.values()) else FAILED
+
+
+def receipt(command_id: str, /, *, json_: Annotated[bool, Parameter(name="--json", negative=())] = False) -> int:
+    """What became of a command: accepted (which events), refused or rejected (why).
+
+    Example: `weft receipt 7c9e6679-7425-40de-944b-e07fc1f90ae7`
+    """
+
+    async def look() -> int:
+        async with postgres.connection(postgres.analyst(address(s, "postgres"))) as db:
+            rows = await client.receipts(db, [command_id])
+        for row in rows:
+            _say_receipt(row, json_)
+        if not rows:
+            err.print(
+                f"no receipt for {command_id}: it was never posted, or is not decided yet (see weft status)",
+                markup=False,
+            )
+        return DONE if rows else FAILED
+
+    s = _running()
+    return until_done(look())
+
+
+def _say_receipt(row: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        out.print(json.dumps(row, default=lambda v: v.isoformat() if isinstance(v, datetime) else str(v)), markup=False)
+        return
+    duplicate = ", a duplicate: what stands is the answer to the first" if row.get("duplicate") else ""
+    why = f" {row['code']}: {row['reason']}" if row["code"] else f" {row['events']} ({row['last_event_id']})"
+    style = "green" if row["status"] == "accepted" else "yellow"
+    out.print(f"{row['status']} {row['command_type']} {row['subject']}{duplicate}:{why}", style=style, markup=False)

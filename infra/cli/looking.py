@@ -1,0 +1,276 @@
+"""`weft watch`, `log`, `sql`, `mail`, `map` and `schemas`: looking at the mesh."""
+
+import csv
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, fields
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
+
+import asyncpg
+from cyclopts import App, Parameter
+from rich.table import Table
+
+from infra import avro, mesh, postgres, reading, topics
+from infra.cli import DONE, FAILED, err, out, settings, until_done
+from infra.errors import Unusable
+from infra.interrupts import stop_signals
+from infra.record import (
+    CAUSATION,
+    EXPECTED_OFFSET,
+    TYPE,
+    Read,
+    accepted,
+    partition_of,
+    when,
+)
+from infra.runfile import resolved
+from infra.settings import address
+from schemas import Refused, Rejected
+
+Json = Annotated[bool, Parameter(name="--json", negative=())]
+UNDOING = ("Cancelled", "Declined", "Void", "Failed")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    return (
+        int(value)
+        if isinstance(value, Decimal) and value == value.to_integral()
+        else float(value)
+        if isinstance(value, Decimal)
+        else str(value)
+    )
+
+
+def watch(order: str | None = None, /, *, json_: Json = False) -> int:
+    """Events of all contexts as they happen, one line each; of one ORDER also what happened before.
+
+    Refusals and compensation are marked. Ctrl-C ends it.
+
+    Example: `weft watch order-1`
+    """
+    s = resolved(settings())
+    topics.admin(s)
+    client = reading.consumer(address(s, "kafka"))
+    try:
+        places = reading.partitions_of(client, [c.events_topic for c in mesh.contexts().values()])
+        ends = reading.ends(client, places)
+        with stop_signals() as stopping:
+            if order is not None:
+                past = (record for batch in reading.read_all(client, {}, ends) for record in batch)
+                for record in sorted(past, key=lambda r: r.timestamp):
+                    _say_event(record, order, json_)
+            reading.assign(client, ends)
+            while not stopping():
+                for record in reading.poll(client, 1000, 0.2):
+                    _say_event(record, order, json_)
+    finally:
+        client.close()
+    return DONE
+
+
+def _say_event(record: Read, order: str | None, as_json: bool) -> None:
+    headers = dict(record.headers)
+    if not accepted(headers, record.offset):
+        return
+    event, m = mesh.codec().decode(record.value or b""), reading.meta(record, headers)
+    if order is not None and order not in (m.subject, getattr(event, "order_id", None)):
+        return
+    content = asdict(event)
+    if as_json:
+        out.print(
+            json.dumps({"at": m.at.isoformat(), "type": m.type, "subject": m.subject, "id": m.id, "event": content}),
+            markup=False,
+        )
+        return
+    told = " ".join(
+        f"{name}={value}"
+        for name, value in content.items()
+        if value not in (m.subject, "") and not isinstance(value, tuple | list)
+    )
+    no = isinstance(event, Refused | Rejected)
+    style, mark = ("yellow", "✗") if no else ("red", "↶") if any(word in m.type for word in UNDOING) else ("", " ")
+    kind = f"{m.context}: {m.command_type} {type(event).__name__.lower()}" if no else m.type
+    out.print(f"{m.at:%H:%M:%S.%f}"[:12] + f" {mark} {kind:34} {m.subject}  {told}"[:400], style=style, markup=False)
+    sys.stdout.flush()
+
+
+def log(
+    context: str, aggregate: str, /, *, raw: Annotated[bool, Parameter(negative=())] = False, json_: Json = False
+) -> int:
+    """An aggregate's events and the state they fold to, read from the topic; --raw shows void records too.
+
+    Example: `weft log orders order-1`
+    """
+    c = mesh.context(context)
+    s = resolved(settings())
+    topics.admin(s)
+    key = aggregate.encode()
+    state, count = c.initial, 0
+    for record in _partition(address(s, "kafka"), c.events_topic, key):
+        if record.key != key:
+            continue
+        headers = dict(record.headers)
+        counts = accepted(headers, record.offset)
+        if not counts and not raw:
+            continue
+        event = mesh.codec().decode(record.value or b"")
+        if counts:
+            count += 1
+            state = state if isinstance(event, Refused | Rejected) else c.evolve(state, event)
+        _say_record(record, headers, event, counts, json_)
+    if not count:
+        err.print(f"{c.events_topic} has no event of {aggregate!r}", markup=False)
+        return FAILED
+    if not json_:
+        out.print(f"state  {state}", markup=False)
+    return DONE
+
+
+def _partition(servers: str, topic: str, key: bytes) -> Iterator[Read]:
+    client = reading.consumer(servers)
+    try:
+        places = reading.partitions_of(client, [topic])
+        if not places:
+            raise Unusable(f"the topic {topic} does not exist; create the mesh's topics with `weft setup`")
+        place = (topic, partition_of(key, len(places)))
+        for batch in reading.read_all(client, {}, reading.ends(client, [place])):
+            yield from batch
+    finally:
+        client.close()
+
+
+def _say_record(record: Read, headers: dict[str, bytes | None], event: Any, counts: bool, as_json: bool) -> None:
+    place = f"{record.topic}/{record.partition}/{record.offset}"
+    kind, command = (headers.get(TYPE) or b"?").decode(), (headers.get(CAUSATION) or b"?").decode()
+    if as_json:
+        content = {
+            "place": place,
+            "accepted": counts,
+            "at": when(record.timestamp).isoformat(),
+            "type": kind,
+            "command_id": command,
+            "event": asdict(event),
+        }
+        out.print(json.dumps(content), markup=False)
+    else:
+        void = "" if counts else f"  VOID: expected at {(headers.get(EXPECTED_OFFSET) or b'?').decode()}"
+        told = " ".join(f"{f.name}={getattr(event, f.name)!r}" for f in fields(event))
+        out.print(
+            f"{when(record.timestamp):%Y-%m-%d %H:%M:%S.%f}"[:23]
+            + f"  {place}  {kind}  by {command}{void}\n    {told}",
+            style="" if counts else "dim",
+            markup=False,
+        )
+
+
+def sql(
+    query: str, /, *, json_: Json = False, csv_: Annotated[bool, Parameter(name="--csv", negative=())] = False
+) -> int:
+    """A query as the analysts' read-only role: the views of the schema analytics, as a table, JSON lines or CSV.
+
+    Example: `weft sql "select outcome, count(*) from sagas group by 1"`
+    """
+
+    async def ask() -> int:
+        async with postgres.connection(postgres.analyst(address(resolved(settings()), "postgres"))) as db:
+            try:
+                statement = await db.prepare(query)
+                rows = await statement.fetch()
+                names = [a.name for a in statement.get_attributes()]
+            except asyncpg.PostgresError as error:
+                raise Unusable(f"{error.sqlstate} {error}" + _hint(error)) from error
+        _say_rows(names, [tuple(row) for row in rows], json_, csv_)
+        return DONE
+
+    return until_done(ask())
+
+
+def _hint(error: asyncpg.PostgresError) -> str:
+    if isinstance(error, asyncpg.UndefinedTableError):
+        return f"\nthere are: {', '.join(mesh.projections())}; columns: select * from ... limit 1"
+    if isinstance(error, asyncpg.ReadOnlySQLTransactionError | asyncpg.InsufficientPrivilegeError):
+        return "\nanalysts read the views of the schema analytics, and nothing else"
+    return ""
+
+
+def _say_rows(names: list[str], rows: list[tuple[Any, ...]], as_json: bool, as_csv: bool) -> None:
+    if as_json:
+        for row in rows:
+            print(json.dumps(dict(zip(names, row, strict=True)), default=_plain))
+    elif as_csv:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows(
+            [["" if v is None else _plain(v) if isinstance(v, datetime | Decimal) else v for v in row] for row in rows]
+        )
+    else:
+        table = Table(*names, box=None)
+        for row in rows:
+            table.add_row(
+                *("" if v is None else f"{v:%Y-%m-%d %H:%M:%S}" if isinstance(v, datetime) else str(v) for v in row)
+            )
+        out.print(table)
+        out.print(f"({len(rows)} row{'' if len(rows) == 1 else 's'})")
+
+
+def mail(recipient: str | None = None, /, *, json_: Json = False) -> int:
+    """What arrived at the mail server that `weft up` started.
+
+    Example: `weft mail customer-001@example.org`
+    """
+    from infra.sandbox import mail as sandbox
+
+    s = resolved(settings())
+    if s.mailbox is None:
+        raise Unusable("the mail server is not ours: `weft mail` shows what the one of `weft up` keeps")
+    for message in sandbox.messages(Path(s.mailbox)):
+        if recipient in (None, message["to"]):
+            text = message["text"].strip()
+            out.print(
+                json.dumps(message) if json_ else f"{message['to']}  {message['subject']}\n    {text}", markup=False
+            )
+    return DONE
+
+
+def map_(*, mermaid: Annotated[bool, Parameter(negative=())] = False) -> int:
+    """Who is asked what, who says what, who listens to whom: read from the code.
+
+    Example: `weft map --mermaid`
+    """
+    print(mesh.mermaid_map() if mermaid else mesh.text_map())
+    return DONE
+
+
+schemas = App(name="schemas", help="The Avro schemas of all commands and events, and their lock.")
+
+
+def _names() -> list[str]:
+    return ["weft.Refused", "weft.Rejected", *mesh.message_types()]
+
+
+@schemas.command(name="lock")
+def lock_() -> int:
+    """Give every new or changed schema an id in schemas/lock.json. What is locked never changes.
+
+    Example: `weft schemas lock`
+    """
+    added = avro.lock(_names())
+    out.print(f"locked {', '.join(added)}" if added else "every schema is locked", markup=False)
+    return DONE
+
+
+@schemas.command
+def check() -> int:
+    """Whether every schema is locked as it is now. Exit 1 if not.
+
+    Example: `weft schemas check`
+    """
+    avro.Codec(mesh.message_types())
+    out.print(f"{len(_names())} schemas are locked as they are", markup=False)
+    return DONE

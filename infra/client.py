@@ -1,0 +1,173 @@
+"""The producer's side: post commands, and learn what became of them."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from infra import mesh
+from infra.avro import Codec
+from infra.errors import Unreadable, Unusable
+from infra.inbox import payload_from_json
+from infra.record import MAX_COMMAND_BYTES, Header, command_headers, partition_of
+from infra.settings import Settings, address
+
+DELIVERY_TIMEOUT = 15.0
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A command ready to be posted."""
+
+    topic: str
+    key: str
+    value: bytes
+    headers: list[Header]
+    id: str
+
+
+@dataclass(frozen=True)
+class Posted:
+    """A command that is in its topic."""
+
+    id: str
+    topic: str
+    key: str
+    partition: int
+    offset: int
+
+
+def ask(codec: Codec, type_name: str, key: str | None, payload: str, command_id: str | None = None) -> Asked:
+    """A command from what a person typed; Unreadable says what is wrong with it, before anything is sent."""
+    known = {codec.names[t]: t for c in mesh.contexts().values() for t in c.commands}
+    if type_name not in known:
+        raise Unreadable("unknown_type", f"there is no command {type_name!r}; there are {', '.join(known)}")
+    kind = known[type_name]
+    message = payload_from_json(kind, payload.encode(), key)
+    subject: str = getattr(message, fields(kind)[0].name)
+    if key is not None and subject != key:
+        raise Unreadable("key_mismatch", f"the key is {key!r} but {fields(kind)[0].name} is {subject!r}")
+    try:
+        value = codec.encode(message)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise Unreadable("wrong_fields", f"a value is out of range: {error}") from error
+    if len(value) > MAX_COMMAND_BYTES:
+        raise Unreadable("too_large", f"the command has {len(value)} bytes, the limit is {MAX_COMMAND_BYTES}")
+    identity = command_id or str(uuid4())
+    return Asked(mesh.owner(kind).commands_topic, subject, value, command_headers(type_name, identity), identity)
+
+
+class Poster:
+    """A producer of commands; every record's fate is known when `flush` returns. `patience`: seconds a record may take."""
+
+    def __init__(self, settings: Settings, patience: float = DELIVERY_TIMEOUT) -> None:
+        self._patience = patience
+        self._servers = address(settings, "kafka")
+        self._partitions = settings.partitions
+        self._failed: list[str] = []
+        self._producer = Producer(
+            {
+                "bootstrap.servers": self._servers,
+                "enable.idempotence": True,
+                "delivery.timeout.ms": int(patience * 1000),
+                "linger.ms": 5,
+                "partitioner": "murmur2_random",
+                "log_level": 0,
+            }
+        )
+
+    def post(self, asked: Asked, then: Callable[[Posted], None] = lambda posted: None) -> None:
+        """Hand a command to the producer; `then` is called once it is in its topic."""
+
+        def delivered(error: KafkaError | None, message: Message) -> None:
+            if error is not None:
+                self._failed.append(f"{asked.id}: {error.str()}")
+            else:
+                then(Posted(asked.id, asked.topic, asked.key, message.partition() or 0, message.offset() or 0))
+
+        key = asked.key.encode()
+        while True:
+            try:
+                self._producer.produce(
+                    asked.topic,
+                    asked.value,
+                    key,
+                    partition_of(key, self._partitions),
+                    headers=list(asked.headers),
+                    on_delivery=delivered,
+                )
+                break
+            except BufferError:
+                self._producer.poll(0.1)
+            except KafkaException as error:
+                raise Unusable(f"cannot post to {asked.topic}: {error.args[0].str()}") from error
+        self._producer.poll(0)
+
+    def flush(self) -> None:
+        """Wait until every command is in its topic; Unusable names those that are not."""
+        left = self._producer.flush(self._patience + 5)
+        if left or self._failed:
+            named = "; ".join(self._failed[:5])
+            raise Unusable(
+                f"{max(left, len(self._failed))} commands did not reach Kafka at {self._servers}: {named}. Sending them again under the same ids is safe"
+            )
+
+
+def read_lines(codec: Codec, lines: Iterable[str]) -> Iterator[Asked]:
+    """Commands from JSON lines `{"type", "key", "payload", "id"}`; key and id may be left out. Unreadable names the line."""
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+            if (
+                not isinstance(entry, dict)
+                or not isinstance(entry.get("type"), str)
+                or not isinstance(entry.get("payload"), dict)
+            ):
+                raise Unreadable(
+                    "bad_line", 'a line is {"type": "orders.PlaceOrder", "key": "...", "payload": {...}, "id": "..."}'
+                )
+            yield ask(codec, entry["type"], entry.get("key"), json.dumps(entry["payload"]), entry.get("id"))
+        except ValueError as error:
+            raise Unreadable("not_json", f"line {number}: {error}") from error
+        except Unreadable as error:
+            raise Unreadable(error.code, f"line {number}: {error.reason}") from error
+
+
+RECEIPTS = "SELECT * FROM analytics.receipts WHERE command_id = ANY($1::text[])"
+
+
+async def receipts(db: asyncpg.Connection, ids: list[str]) -> list[dict[str, Any]]:
+    """The receipts there are for these command ids."""
+    return [dict(row) for row in await db.fetch(RECEIPTS, ids)]
+
+
+async def wait_for_receipts(db: asyncpg.Connection, posted: list[Posted], timeout: float) -> dict[str, dict[str, Any]]:
+    """The receipt of each command by id, as far as they come within `timeout` seconds.
+
+    A receipt for another record of the same id says that this one was a duplicate.
+    """
+    waiting = {(p.topic.rpartition(".")[0], p.key, p.id): p for p in posted}
+    found: dict[str, dict[str, Any]] = {}
+    deadline = time.monotonic() + timeout
+    pause = 0.01
+    while waiting:
+        for row in await receipts(db, [p.id for p in waiting.values()]):
+            p = waiting.get((row["context"], row["subject"], row["command_id"]))
+            if p is None or (row["status"] == "rejected" and row["command_offset"] < p.offset):
+                continue  # the answer to an earlier, mended record
+            del waiting[row["context"], row["subject"], row["command_id"]]
+            row["duplicate"] = (row["command_partition"], row["command_offset"]) != (p.partition, p.offset)
+            found[p.id] = row
+        if not waiting or time.monotonic() > deadline:
+            break
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.5, 0.25)
+    return found

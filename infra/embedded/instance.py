@@ -1,0 +1,274 @@
+"""One instance of the mesh on this machine: its directory, its ports, its services, its worker processes.
+
+home/lock           held while the instance runs: two cannot share a directory
+home/ports.json     kept, so that addresses survive a restart
+home/children.json  the ledger of child processes
+home/run.json       addresses and the supervisor's pid, while it runs
+home/kafka, postgres, sandbox, logs
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from infra.embedded import jars, kafka, postgres
+from infra.embedded.processes import Children, end_leftovers, leftovers
+from infra.errors import Unusable
+from infra.runfile import running
+from infra.settings import Settings, cache_dir, default_home
+
+NEEDED_BYTES = 300 << 20
+OWN = ("kafka", "postgres", "sandbox", "logs", "faust", "lock", "ports.json", "children.json", "run.json")
+PREFERRED = {"kafka": 9092}
+SERVICES = ("kafka", "postgres", "gateway", "smtp", "mailbox")
+
+
+@dataclass
+class Restart:
+    """When a child that died may start again: pauses double, and shrink back once it has lived for a while."""
+
+    pause: float = 0.5
+    due: float = 0.0
+    born: float = field(default_factory=time.monotonic)
+
+    def died(self) -> float:
+        now = time.monotonic()
+        self.pause = 0.5 if now - self.born > 30 else min(self.pause * 2, 10.0)
+        self.due = now + self.pause
+        return self.pause
+
+
+class Instance:
+    """Starts, supervises and stops everything under one directory; use as a context manager."""
+
+    def __init__(self, settings: Settings, say: Callable[[str], None], progress: jars.Progress) -> None:
+        self.settings = settings
+        self.home = settings.home
+        self._say = say
+        self._progress = progress
+        self._starters: dict[str, Callable[[], object]] = {}
+        self._restarts: dict[str, Restart] = {}
+        self._units: list[str] = []
+
+    def __enter__(self) -> "Instance":
+        prepare_home(self.home)
+        self._lock = (self.home / "lock").open("a")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Unusable(
+                f"an instance already runs in {self.home}: see `weft status`, or choose another directory with WEFT_HOME"
+            ) from None
+        for name in end_leftovers(self.home / "children.json"):
+            self._say(f"ended {name}, left behind by an earlier run")
+        self.children = Children(self.home / "children.json", self.home / "logs")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self._lock.close()
+
+    def start_services(self) -> Settings:
+        """Start what has no address of its own; returns the settings with every address filled in."""
+        given, ports = self.settings, self._ports()
+        found: dict[str, Any] = {}
+        if given.kafka is None:
+            files = jars.fetch(cache_dir(), self._progress)
+            found["kafka"] = self._start(
+                "kafka", lambda: kafka.start(self.children, files, self.home, ports["kafka"], ports["controller"])
+            )
+        if given.postgres is None:
+            found["postgres"] = self._start("postgres", lambda: postgres.start(self.children, self.home, cache_dir()))
+        if given.gateway is None or given.smtp is None:
+            self._start("sandbox", lambda: self._start_sandbox(ports["gateway"], ports["smtp"]))
+            if given.gateway is None:
+                found["gateway"] = f"http://127.0.0.1:{ports['gateway']}"
+            if given.smtp is None:
+                found |= {"smtp": f"127.0.0.1:{ports['smtp']}", "mailbox": str(self.home / "sandbox" / "mail")}
+        self.settings = given.model_copy(update=found)
+        self._write_run(ready=False)
+        return self.settings
+
+    def start_units(self, groups: Sequence[Sequence[str]]) -> None:
+        """One worker process a group of contexts and projections."""
+        self._units = [name for group in groups for name in group]
+        for group in groups:
+            name = "mesh" if len(groups) == 1 else "-".join(group)
+            self._start(name, partial(self._start_worker, name, group))
+        self._write_run(ready=False)
+
+    def declare_ready(self) -> None:
+        self._write_run(ready=True)
+
+    def supervise(self, until: Callable[[], bool]) -> None:
+        """Start again what dies, until told to stop."""
+        while not until():
+            self.revive()
+            time.sleep(0.1)
+
+    def revive(self) -> None:
+        """Start again the children that have ended, each after its pause."""
+        for name, start in self._starters.items():
+            child, restart = self.children.get(name), self._restarts[name]
+            if child is not None and child.poll() is not None:
+                code = child.returncode
+                self.children.stop(name)
+                self._say(
+                    f"{name} ended with code {code}; starting it again in {restart.died():.1f} s (see {self.children.log_file(name)})"
+                )
+            elif child is None and time.monotonic() >= restart.due:
+                restart.born = time.monotonic()
+                try:
+                    start()
+                except Unusable as error:
+                    self._say(str(error))
+                    self.children.stop(name)
+                    restart.died()
+
+    def stop(self) -> None:
+        """End the children, the last started first."""
+        (self.home / "run.json").unlink(missing_ok=True)
+        for name in reversed(self._starters):
+            # SIGINT is Postgres's fast shutdown: it does not wait for clients to leave
+            self.children.stop(name, signal.SIGINT if name == "postgres" else signal.SIGTERM)
+        self._starters.clear()
+
+    def _start(self, name: str, start: Callable[[], Any]) -> Any:
+        self._say(f"starting {name}")
+        result = start()
+        self._starters[name] = start
+        self._restarts[name] = Restart()
+        return result
+
+    def _start_sandbox(self, gateway: int, smtp: int) -> None:
+        command: list[str | Path] = [
+            sys.executable,
+            "-m",
+            "infra.sandbox",
+            self.home / "sandbox",
+            "127.0.0.1",
+            str(gateway),
+            str(smtp),
+        ]
+        self.children.start("sandbox", command)
+        self.children.wait_until("sandbox", lambda: _listens(gateway) and _listens(smtp), 30, "the sandbox")
+
+    def _start_worker(self, name: str, group: Sequence[str]) -> None:
+        self.children.start(
+            name,
+            [sys.executable, "-m", "infra.cli", "run", *group, "--leave-with-parent"],
+            env=environment(self.settings),
+        )
+
+    def _ports(self) -> dict[str, int]:
+        file = self.home / "ports.json"
+        first = PREFERRED if self.home == default_home() else {}  # others stay out of its way
+        kept: dict[str, int] = json.loads(file.read_text()) if file.exists() else first
+        ports: dict[str, int] = {}
+        for name in ("kafka", "controller", "gateway", "smtp"):
+            port = kept.get(name, 0)
+            ports[name] = port if port and _is_free(port) else _free_port()
+        file.write_text(json.dumps(ports))
+        return ports
+
+    def _write_run(self, *, ready: bool) -> None:
+        me = psutil.Process()
+        addresses = {name: value for name in SERVICES if (value := getattr(self.settings, name))}
+        content = {
+            "pid": me.pid,
+            "created": me.create_time(),
+            "units": self._units,
+            "ready": ready,
+            "addresses": addresses,
+        }
+        scratch = self.home / "run.json.new"
+        scratch.touch(0o600)
+        scratch.write_text(json.dumps(content))
+        os.replace(scratch, self.home / "run.json")
+
+
+def prepare_home(home: Path) -> None:
+    """Make the data directory; a clear error when there is no right or no room to."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        probe = home / ".probe"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise Unusable(
+            f"cannot write to the data directory {home}: {error.strerror}. Choose another with WEFT_HOME"
+        ) from error
+    free = shutil.disk_usage(home).free
+    if free < NEEDED_BYTES:
+        raise Unusable(
+            f"the data directory {home} has {free >> 20} MiB free, at least {NEEDED_BYTES >> 20} are needed. Free some, or choose another with WEFT_HOME"
+        )
+
+
+def down(home: Path, patience: float = 60) -> bool:
+    """Stop the instance in `home` and what it left behind; whether there was anything to stop."""
+    found = running(home)
+    if found is not None:
+        process = psutil.Process(found.pid)
+        process.terminate()
+        try:
+            process.wait(patience)
+        except psutil.TimeoutExpired:
+            process.kill()
+    left = end_leftovers(home / "children.json")
+    return found is not None or bool(left)
+
+
+def wipe(home: Path) -> None:
+    """Remove an instance's data, and nothing that is not an instance's."""
+    if leftovers(home / "children.json") or running(home):
+        raise Unusable(f"the instance in {home} still runs; stop it first with `weft down`")
+    for name in OWN:
+        path = home / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        home.rmdir()
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The settings as the variables another process of the same mesh reads."""
+    values = settings.model_dump(exclude_none=True)
+    return {f"WEFT_{name.upper()}": str(value) for name, value in values.items()}
+
+
+def _free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as s:
+        s.settimeout(0.3)
+        return s.connect_ex(("127.0.0.1", port)) == 0

@@ -1,0 +1,35 @@
+"""Everything that can go wrong, and what becomes of it.
+
+    WeftError                 one line for a person, and what to do next
+    ├── Unusable              stop: this machine, address or directory cannot serve; nothing was changed
+    ├── LogDamaged            stop: the log lost data, or is not the one read before
+    ├── Unreadable            park: this one record cannot be understood; it is answered and kept, the rest goes on
+    └── Unknown               retry: nobody can say whether it happened; ask again with the same key
+
+A domain refusal is an event (`schemas.Refused`), so it never appears here.
+"""
+
+
+class WeftError(Exception):
+    """An error that names its cure; `str()` is shown to the user as it is."""
+
+
+class Unusable(WeftError):
+    """Something this process needs is not there or not fit: it ends, having changed nothing."""
+
+
+class LogDamaged(WeftError):
+    """The log does not start at 0, ends before what was already read, or holds an accepted record nobody can read."""
+
+
+class Unreadable(WeftError):
+    """A command that cannot be understood; `code` is stable and short, `reason` says how to mend it."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class Unknown(WeftError):
+    """An effect whose outcome is not known (timeout, refused connection, 5xx)."""

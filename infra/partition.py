@@ -1,0 +1,346 @@
+"""One partition of a context's log, folded; and what the next commands would add to it. Pure: no IO, no clock.
+
+The state is a fold of the accepted records from offset 0. `decide` speculates on a copy-on-write overlay, `merge` makes
+the speculation the state once the log has accepted it, and otherwise it is dropped and `fold` catches up.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from infra.avro import Codec
+from infra.context import Context
+from infra.errors import LogDamaged, Unreadable
+from infra.inbox import Command, command_id, reader
+from infra.record import (
+    CAUSATION,
+    COMMAND_OFFSET,
+    COMMAND_TYPE,
+    CORRELATION,
+    EXPECTED_OFFSET,
+    ID,
+    MAX_BATCH_BYTES,
+    SUBJECT,
+    TRACE,
+    TYPE,
+    Header,
+    Outgoing,
+    Record,
+    accepted,
+    partition_of,
+    record_size,
+    with_header,
+)
+from schemas import Refused, Rejected
+
+WINDOW = 800  # commands decided, coded and appended together
+MAX_REJECTED_KEY = 1024
+MAX_DEAD_BYTES = 1_500_000
+NOTHING_TO_DO = Refused(code="nothing_to_do", reason="the state already says so, or no longer allows it")
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """Something wanted of the outside; `key` is the id of the event that opened it, and its idempotency key."""
+
+    key: str
+    partition: int
+    aggregate: bytes
+    wanted: Any
+    correlation: str
+    at: int
+
+
+@dataclass(slots=True)
+class Decision:
+    """What a run of commands would add to the log from offset `expected` on, and what must be safe before that."""
+
+    expected: int
+    timestamp: int
+    next: int = 0
+    records: list[Outgoing] = field(default_factory=list)
+    events: list[tuple[bytes | None, Any, tuple[Header, ...], int]] = field(default_factory=list)
+    forwards: list[tuple[int, Outgoing]] = field(default_factory=list)
+    dead: list[Outgoing] = field(default_factory=list)
+    states: dict[bytes, Any] = field(default_factory=dict)
+    decided: dict[tuple[bytes, bytes], int] = field(default_factory=dict)
+    intents: dict[bytes, Intent | None] = field(default_factory=dict)
+    cursor: int = 0
+    size: int = 0
+
+
+class Partition:
+    """The folded state of one events partition and the decisions on top of it."""
+
+    def __init__(self, context: Context, codec: Codec, number: int, partitions: int, dedupe_ms: int) -> None:
+        self.context = context
+        self.number = number
+        self.partitions = partitions
+        self.next_offset = 0
+        self.cursor = 0
+        self.timestamp = 0
+        self.states: dict[bytes, Any] = {}
+        self.decided: dict[tuple[bytes, bytes], int] = {}
+        self.intents: dict[bytes, Intent] = {}
+        self.voids = 0
+        self._codec = codec
+        self._read = reader(context, codec)
+        self._dedupe_ms = dedupe_ms
+        self._constant = [
+            ("content-type", b"application/avro"),
+            ("ce_specversion", b"1.0"),
+            ("ce_source", f"/{context.name}".encode()),
+        ]
+        self._event_names = {t: codec.names[t].encode() for t in (*context.events, Refused, Rejected)}
+        named = (SUBJECT, CORRELATION, CAUSATION, COMMAND_OFFSET, COMMAND_TYPE, TRACE, ID, TYPE, EXPECTED_OFFSET)
+        longest = (
+            max(map(len, self._event_names.values())) + len(context.events_topic) + 100
+        )  # its type, id and offsets
+        self._overhead = record_size(None, None, [*self._constant, *((name, None) for name in named)]) + longest
+        self._prefix = f"{context.events_topic}/{number}/".encode()
+
+    def _event_id(self, offset: int) -> str:
+        return f"{self.context.events_topic}/{self.number}/{offset}"
+
+    # -- the past
+
+    def fold(self, records: Iterable[Record]) -> None:
+        """Take in the next records of the events partition; void ones only move the offset."""
+        for record in records:
+            if record.offset < self.next_offset:
+                continue
+            headers = dict(record.headers)
+            self.next_offset = record.offset + 1
+            if not accepted(headers, record.offset):
+                self.voids += 1
+                continue
+            try:
+                self._fold_accepted(record, headers)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise LogDamaged(
+                    f"{record.topic}/{record.partition}/{record.offset} was accepted but cannot be read: {error!r}"
+                ) from error
+        self._forget()
+
+    def _fold_accepted(self, record: Record, headers: dict[str, bytes | None]) -> None:
+        key = record.key or b""
+        event = self._codec.decode(record.value or b"")
+        self.timestamp = max(self.timestamp, record.timestamp)
+        self.cursor = max(self.cursor, int(headers[COMMAND_OFFSET] or b"") + 1)
+        kind = type(event)
+        if kind is Rejected:
+            return
+        self.decided[key, _must(headers[CAUSATION])] = record.timestamp
+        if kind is Refused:
+            return
+        state = self.states[key] = self.context.evolve(self.states.get(key, self.context.initial), event)
+        if self.context.pending is not None:
+            identity = self._event_id(record.offset)
+            intent = self._intent(
+                self.context.pending,
+                key,
+                state,
+                self.intents.get(key),
+                identity,
+                _must(headers[CORRELATION]).decode(errors="replace"),
+                record.timestamp,
+            )
+            if intent is None:
+                self.intents.pop(key, None)
+            else:
+                self.intents[key] = intent
+
+    def _intent(
+        self,
+        pending: Callable[[str, Any], Any],
+        key: bytes,
+        state: Any,
+        open_: Intent | None,
+        identity: str,
+        correlation: str,
+        at: int,
+    ) -> Intent | None:
+        wanted = pending(key.decode(), state)
+        if wanted is None:
+            return None
+        if open_ is not None and open_.wanted == wanted:
+            return open_
+        return Intent(identity, self.number, key, wanted, correlation, at)
+
+    def _forget(self) -> None:
+        """Drop command ids older than the window; the log's own time decides, so every reader drops the same."""
+        horizon = self.timestamp - self._dedupe_ms
+        decided = self.decided
+        while decided:
+            first = next(iter(decided))
+            if decided[first] >= horizon:
+                break
+            del decided[first]
+
+    # -- the next
+
+    def decide(self, records: Sequence[Record], start: int = 0) -> Decision:
+        """Decide the commands in `records[start:]` as far as one batch holds; `Decision.next` says how far."""
+        count = min(WINDOW, len(records) - start)
+        while True:
+            d = self._speculate(records, start, start + count)
+            if d is not None:
+                return d
+            count //= 2  # never to 0: a command that is too much on its own is rejected
+
+    def _speculate(self, records: Sequence[Record], start: int, end: int) -> Decision | None:
+        """The decision on `records[start:end]`; None if its events do not fit into one batch, or one cannot be recorded."""
+        d = Decision(expected=self.next_offset, timestamp=self.timestamp, cursor=self.cursor, next=end)
+        window = [record for record in records[start:end] if record.offset >= self.cursor]
+        for record, ready in zip(window, self._codec.decode_many([record.value for record in window]), strict=True):
+            self._decide_one(record, ready, d)
+        try:
+            values = self._codec.encode_many([event for _, event, _, _ in d.events])
+            size = d.size + sum(map(len, values))
+            problem = (
+                f"its events need {size} bytes, the limit is {MAX_BATCH_BYTES}" if size > MAX_BATCH_BYTES else None
+            )
+        except (ValueError, TypeError, OverflowError) as error:
+            problem = f"what follows from it cannot be recorded: {error}"
+        if problem is None:
+            d.size = size
+            d.records = [
+                Outgoing(key, value, headers, at) for (key, _, headers, at), value in zip(d.events, values, strict=True)
+            ]
+            return d
+        if end - start > 1:
+            return None
+        alone = Decision(expected=self.next_offset, timestamp=self.timestamp, cursor=self.cursor, next=end)
+        self._reject(records[start], dict(records[start].headers), Unreadable("unrecordable", problem), alone)
+        key, event, headers, at = alone.events[0]
+        alone.records = [Outgoing(key, self._codec.encode(event), headers, at)]
+        return alone
+
+    def _decide_one(self, record: Record, ready: Any, d: Decision) -> None:
+        """Add one command's events, answer or forwarding to the decision."""
+        headers = dict(record.headers)
+        try:
+            command = self._read(record, headers, ready)
+        except Unreadable as error:
+            self._reject(record, headers, error, d)
+            return
+        target = partition_of(command.key, self.partitions)
+        if target != self.number:
+            headers_out = with_header(record.headers, ID, command.id)
+            d.forwards.append((target, Outgoing(record.key, record.value, headers_out)))
+            return
+        known = (command.key, command.id)
+        if known not in self.decided and known not in d.decided:
+            self._append_decided(command, d)
+
+    def _append_decided(self, command: Command, d: Decision) -> None:
+        context, key = self.context, command.key
+        state = before = d.states[key] if key in d.states else self.states.get(key, context.initial)
+        d.timestamp = timestamp = max(command.at, d.timestamp)
+        shared = [
+            *self._constant,
+            (SUBJECT, key),
+            (CORRELATION, command.correlation),
+            (CAUSATION, command.id),
+            (COMMAND_OFFSET, b"%d" % command.offset),
+            (COMMAND_TYPE, command.type),
+        ]
+        if command.trace:
+            shared.append((TRACE, command.trace))
+        size = (
+            self._overhead
+            + 2 * len(key)
+            + len(command.id)
+            + len(command.correlation)
+            + len(command.type)
+            + len(command.trace or b"")
+        )
+        first = len(d.events)
+        for event in context.decide(command.payload, state):
+            self._add(key, event, shared, timestamp, size, d)
+            if type(event) is not Refused:
+                state = context.evolve(state, event)
+                if context.pending is not None:
+                    self._want(context.pending, command, state, timestamp, d)
+        if len(d.events) == first:
+            self._add(key, NOTHING_TO_DO, shared, timestamp, size, d)
+        if state is not before:
+            d.states[key] = state
+        d.decided[key, command.id] = timestamp
+        d.cursor = command.offset + 1
+
+    def _add(self, key: bytes | None, event: Any, shared: list[Header], timestamp: int, size: int, d: Decision) -> None:
+        number = b"%d" % (d.expected + len(d.events))
+        own = ((ID, self._prefix + number), (TYPE, self._event_names[type(event)]), (EXPECTED_OFFSET, number))
+        d.events.append((key, event, (*shared, *own), timestamp))
+        d.size += size
+
+    def _want(self, pending: Callable[[str, Any], Any], command: Command, state: Any, at: int, d: Decision) -> None:
+        key = command.key
+        open_ = d.intents[key] if key in d.intents else self.intents.get(key)
+        identity = self._event_id(d.expected + len(d.events) - 1)
+        d.intents[key] = self._intent(
+            pending, key, state, open_, identity, command.correlation.decode(errors="replace"), at
+        )
+
+    def _reject(self, record: Record, headers: dict[str, bytes | None], error: Unreadable, d: Decision) -> None:
+        identity = command_id(record, headers)
+        key = record.key if record.key and len(record.key) <= MAX_REJECTED_KEY else None
+        asked = (headers.get(TYPE) or b"?")[:255]
+        d.timestamp = max(record.timestamp, d.timestamp)
+        answer = [
+            *self._constant,
+            (SUBJECT, key or b""),
+            (CORRELATION, identity),
+            (CAUSATION, identity),
+            (COMMAND_OFFSET, b"%d" % record.offset),
+            (COMMAND_TYPE, asked),
+        ]
+        size = self._overhead + 2 * len(key or b"") + 2 * len(identity) + len(asked)
+        self._add(key, Rejected(code=error.code, reason=error.reason[:1000]), answer, d.timestamp, size, d)
+        d.dead.append(dead_letter(record, error))
+        d.cursor = record.offset + 1
+
+    def merge(self, d: Decision) -> list[Intent]:
+        """Make a decision the state, after the log accepted all of it; returns the intents it opened."""
+        self.next_offset = d.expected + len(d.records)
+        self.timestamp = d.timestamp
+        self.cursor = d.cursor
+        self.states.update(d.states)
+        self.decided.update(d.decided)
+        opened = []
+        for key, intent in d.intents.items():
+            if intent is None:
+                self.intents.pop(key, None)
+            else:
+                if self.intents.get(key) is not intent:
+                    opened.append(intent)
+                self.intents[key] = intent
+        self._forget()
+        return opened
+
+
+def dead_letter(record: Record, error: Unreadable) -> Outgoing:
+    """The record as it came, and why it is here; what no topic could hold (a batch may unpack to more) is cut, and says so."""
+    why = [
+        ("dlq-original-topic", record.topic.encode()),
+        ("dlq-original-partition", b"%d" % record.partition),
+        ("dlq-original-offset", b"%d" % record.offset),
+        ("dlq-original-timestamp", b"%d" % record.timestamp),
+        ("dlq-exception-class", error.code.encode()),
+        ("dlq-exception-message", error.reason[:1000].encode()),
+    ]
+    letter = Outgoing(record.key, record.value, [*record.headers, *why])
+    if letter.size() <= MAX_DEAD_BYTES:
+        return letter
+    short = [(name[:255], (value or b"")[:1024]) for name, value in record.headers][:100]
+    cut = ("dlq-truncated-from", b"%d" % len(record.value or b""))
+    return Outgoing(
+        (record.key or b"")[:MAX_REJECTED_KEY], (record.value or b"")[: MAX_DEAD_BYTES // 2], [*short, *why, cut]
+    )
+
+
+def _must(value: bytes | None) -> bytes:
+    if value is None:
+        raise ValueError("a header has no value")
+    return value

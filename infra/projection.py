@@ -1,0 +1,76 @@
+"""What a projection is made of: a row, how an event changes it, and its tables; read from a module's annotations.
+
+A projection module has a frozen dataclass of its row (first field: the row's id, fields: the columns), `row_id(event, meta)`
+and `project(row, event, meta) -> row | None`. Its tables are in the .sql beside it: dropped and replayed, never migrated.
+"""
+
+import types
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from types import ModuleType
+from typing import Any, get_args, get_type_hints
+
+from infra.context import parameter_types
+
+SQL_TYPES: dict[type, str] = {
+    str: "text",
+    int: "bigint",
+    bool: "boolean",
+    float: "double precision",
+    datetime: "timestamptz",
+}
+
+
+@dataclass(frozen=True)
+class Projection:
+    """One read model. `events` is empty for one that reads every event of every context."""
+
+    name: str
+    row: type
+    row_id: Callable[[Any, Any], str]
+    project: Callable[[Any, Any, Any], Any]
+    events: tuple[type, ...]
+    sql: str
+    definition: str
+
+    @property
+    def schema(self) -> str:
+        return self.name
+
+    @property
+    def role(self) -> str:
+        return f"weft_{self.name}"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(field.name for field in fields(self.row))
+
+    @property
+    def column_types(self) -> tuple[str, ...]:
+        hints = get_type_hints(self.row)
+        return tuple(_sql_type(hints[name]) for name in self.columns)
+
+
+def read_projection(module: ModuleType) -> Projection:
+    """The projection a module is; its definition is a hash of its code and its tables, so a change of either is seen."""
+    source = Path(str(module.__file__))
+    sql = source.with_suffix(".sql").read_text()
+    row = next(t for t in parameter_types(module.project, 0) if t is not types.NoneType)
+    events = parameter_types(module.project, 1)
+    return Projection(
+        name=module.__name__.rpartition(".")[2],
+        row=row,
+        row_id=module.row_id,
+        project=module.project,
+        events=() if events == (object,) else events,
+        sql=sql,
+        definition=sha256(source.read_bytes() + sql.encode()).hexdigest(),
+    )
+
+
+def _sql_type(hint: Any) -> str:
+    plain = [part for part in get_args(hint) or (hint,) if part is not types.NoneType]
+    return SQL_TYPES[plain[0]]

@@ -1,0 +1,147 @@
+"""Reading events topics outside Faust, with confluent-kafka: positions are the reader's own, no group is joined."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar, cast
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+
+from infra.errors import LogDamaged, Unknown
+from infra.record import (
+    CAUSATION,
+    COMMAND_OFFSET,
+    COMMAND_TYPE,
+    CORRELATION,
+    ID,
+    SUBJECT,
+    TYPE,
+    Read,
+    when,
+)
+from schemas import Meta
+
+Place = tuple[str, int]
+TIMEOUT = 10.0
+_T = TypeVar("_T")
+
+
+def consumer(servers: str, **more: Any) -> Consumer:
+    """A consumer that neither joins a group nor commits."""
+    return Consumer(
+        {
+            "bootstrap.servers": servers,
+            "group.id": "weft-reader",
+            "enable.auto.commit": False,
+            "enable.partition.eof": False,
+            "auto.offset.reset": "error",
+            "fetch.queue.backoff.ms": 5,  # the default sleeps a second once the local queue is full (librdkafka #2879)
+            "fetch.wait.max.ms": 100,
+            "log_level": 0,
+            **more,
+        }
+    )
+
+
+def asking(call: Callable[[], _T]) -> _T:
+    """The result of a client call; Unknown when the broker did not answer."""
+    try:
+        return call()
+    except KafkaException as error:
+        raise Unknown(f"Kafka did not answer: {error.args[0].str()}") from error
+
+
+def partitions_of(client: Consumer, topics: Sequence[str]) -> list[Place]:
+    """Every partition of these topics."""
+    known = asking(lambda: client.list_topics(timeout=TIMEOUT)).topics
+    return [(topic, p) for topic in topics for p in sorted(known[topic].partitions if topic in known else [])]
+
+
+def ends(client: Consumer, places: Sequence[Place], positions: Mapping[Place, int] | None = None) -> dict[Place, int]:
+    """The next offset of each partition; LogDamaged if one lost its beginning, or what `positions` have read before."""
+    found = {}
+    for place in places:
+        low, high = asking(partial(client.get_watermark_offsets, TopicPartition(*place), timeout=TIMEOUT))
+        if low != 0:
+            raise LogDamaged(
+                f"{place[0]}/{place[1]} starts at offset {low}: events were deleted. Restore the topic; its retention.ms has to be -1 and it is never compacted"
+            )
+        seen = (positions or {}).get(place, 0)
+        if high < seen:
+            raise LogDamaged(
+                f"{place[0]}/{place[1]} ends at {high}, but offset {seen - 1} was read before: the log lost data. Restore it, or rebuild from what is left"
+            )
+        found[place] = high
+    return found
+
+
+def assign(client: Consumer, positions: Mapping[Place, int]) -> None:
+    client.assign([TopicPartition(topic, p, offset or OFFSET_BEGINNING) for (topic, p), offset in positions.items()])
+
+
+def poll(client: Consumer, most: int, timeout: float) -> list[Read]:
+    """What is there, as soon as anything is; waits up to `timeout` seconds for the first record."""
+    first = client.consume(1, timeout)
+    found = first + client.consume(most - 1, 0) if first else first
+    return [_read(message) for message in found]
+
+
+def read_all(client: Consumer, start: Mapping[Place, int], end: Mapping[Place, int]) -> Iterator[list[Read]]:
+    """Every record from `start` up to `end`, in batches; Unknown if the broker falls silent."""
+    left = {place for place in end if start.get(place, 0) < end[place]}
+    assign(client, {place: start.get(place, 0) for place in left})
+    while left:
+        found = poll(client, 10_000, TIMEOUT)
+        if not found:
+            raise Unknown(f"Kafka is silent; still to be read: {sorted(left)}")
+        yield [record for record in found if record.offset < end[record.topic, record.partition]]
+        for record in found:
+            if record.offset + 1 >= end[record.topic, record.partition]:
+                left.discard((record.topic, record.partition))
+
+
+def meta(record: Read, headers: Mapping[str, bytes | None]) -> Meta:
+    """What an accepted event's headers and place say of it."""
+
+    def header(name: str) -> str:
+        return (headers.get(name) or b"").decode("utf-8", "replace")
+
+    return Meta(
+        context=record.topic.rpartition(".")[0],
+        type=header(TYPE),
+        id=header(ID),
+        subject=header(SUBJECT),
+        at=when(record.timestamp),
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        command_id=header(CAUSATION),
+        command_type=header(COMMAND_TYPE),
+        command_offset=int(headers[COMMAND_OFFSET] or b""),
+        correlation_id=header(CORRELATION),
+    )
+
+
+def _read(message: Message) -> Read:
+    error = message.error()
+    if error is not None:
+        if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+            raise LogDamaged(f"a position is not in the log any more: {error.str()}")
+        raise Unknown(f"Kafka did not answer: {error.str()}")
+    topic, partition, offset = message.topic(), message.partition(), message.offset()
+    assert topic is not None and partition is not None and offset is not None
+    return Read(
+        topic,
+        partition,
+        offset,
+        message.timestamp()[1],
+        message.key(),
+        message.value(),
+        cast(Any, message.headers() or ()),
+    )

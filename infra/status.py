@@ -1,0 +1,90 @@
+"""What a mesh is doing: services, members, and how far everything is behind the log."""
+
+import asyncio
+from typing import Any
+
+import asyncpg
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from infra import mesh, postgres, reading, topics
+from infra.errors import Unknown, Unusable
+from infra.settings import Settings, address, as_role
+
+TIMEOUT = 10.0
+
+
+def contexts(settings: Settings) -> dict[str, dict[str, Any]]:
+    """For each context: members of its group, its state, commands not yet decided, dead letters."""
+    admin = topics.admin(settings)
+    client = reading.consumer(address(settings, "kafka"))
+    try:
+        return {c.name: _context(admin, client, c) for c in mesh.contexts().values()}
+    finally:
+        client.close()
+
+
+def _context(admin: AdminClient, client: Any, c: Any) -> dict[str, Any]:
+    group = f"weft.{c.name}"
+    found: dict[str, Any] = {"members": 0, "state": "absent", "waiting_commands": None, "dead_letters": None}
+    try:
+        described = admin.describe_consumer_groups([group], request_timeout=TIMEOUT)[group].result()
+        found |= {"members": len(described.members), "state": described.state.name.lower()}
+    except KafkaException:
+        pass  # nobody has ever run it
+    places = reading.partitions_of(client, [c.commands_topic])
+    if not places:
+        return found | {"state": "no topics"}
+    ends = {place: client.get_watermark_offsets(TopicPartition(*place), timeout=TIMEOUT)[1] for place in places}
+    committed = dict.fromkeys(places, 0)
+    try:
+        request = [ConsumerGroupTopicPartitions(group)]
+        offsets = admin.list_consumer_group_offsets(request, request_timeout=TIMEOUT)[group].result().topic_partitions
+        committed |= {(tp.topic, tp.partition): max(tp.offset, 0) for tp in offsets if tp.topic == c.commands_topic}
+    except KafkaException:
+        pass
+    dead = [
+        client.get_watermark_offsets(TopicPartition(*place), timeout=TIMEOUT)
+        for place in reading.partitions_of(client, [c.dead_topic])
+    ]
+    found["waiting_commands"] = sum(max(0, ends[place] - committed[place]) for place in places)
+    found["dead_letters"] = sum(high - low for low, high in dead)
+    return found
+
+
+async def projections(settings: Settings) -> dict[str, dict[str, Any]]:
+    """For each projection: rows, and events of its topics it has not read yet."""
+    client = reading.consumer(address(settings, "kafka"))
+    try:
+        found = {}
+        for p in mesh.projections().values():
+            places = await asyncio.to_thread(reading.partitions_of, client, mesh.projection_topics(p))
+            ends = await asyncio.to_thread(reading.ends, client, places)
+            async with postgres.connection(as_role(address(settings, "postgres"), p.role)) as db:
+                cursor = {
+                    (r["topic"], r["partition"]): r["next_offset"]
+                    for r in await db.fetch(f"SELECT * FROM {p.schema}.cursor")
+                }
+                rows = await db.fetchval(f"SELECT count(*) FROM {p.schema}.{p.name}")
+            found[p.name] = {
+                "rows": rows,
+                "waiting_events": sum(end - cursor.get(place, 0) for place, end in ends.items()),
+            }
+        return found
+    finally:
+        await asyncio.to_thread(client.close)
+
+
+async def gather(settings: Settings) -> dict[str, Any]:
+    """Everything `weft status` shows; what cannot be reached is reported in place of its figures."""
+    found: dict[str, Any] = {}
+    try:
+        found["contexts"] = await asyncio.to_thread(contexts, settings)
+    except (Unusable, Unknown, KafkaException) as error:
+        found["kafka_error"] = str(error)
+        return found
+    try:
+        found["projections"] = await projections(settings)
+    except (Unusable, Unknown, asyncpg.PostgresError) as error:
+        found["postgres_error"] = str(error)
+    return found

@@ -1,0 +1,194 @@
+"""One bounded context as a genuine Faust application.
+
+Faust gives group membership, assignment, rebalancing, supervision and the life cycle. Between a rebalance and the first
+command stands a barrier: the owned partitions are folded to the end of the log, and reading resumes where the log says.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, cast
+
+import faust
+import mode
+import structlog
+from faust.types import TP
+
+from infra import mesh
+from infra.avro import Codec
+from infra.batches import BatchConsumer, BatchTransport
+from infra.context import Context
+from infra.effects import EffectRunner
+from infra.errors import Unknown
+from infra.lanes import Lanes
+from infra.log import KafkaEventLog, Producer, addressed, connected, until_known
+from infra.partition import Partition
+from infra.reactions import commands_from
+from infra.settings import Settings, address
+from infra.writer import Writer
+
+_log = structlog.get_logger()
+
+TAIL_SECONDS = 1.0  # how long a foreign accepted record, a late zombie's, may go unseen by an idle owner
+DAY_MS = 86_400_000
+
+
+class Worker:
+    """The runtime of one context in this process."""
+
+    def __init__(
+        self, context: Context, codec: Codec, settings: Settings, producer: Producer, log: KafkaEventLog
+    ) -> None:
+        self.context = context
+        self.writers: dict[int, Writer] = {}
+        self._codec = codec
+        self._settings = settings
+        self._producer = producer
+        self._event_log = log
+        self._effects: EffectRunner | None = None
+        self._lanes = Lanes(self._handler_of, self.crash)
+        self.app = self._build()
+
+    def _build(self) -> faust.App:
+        servers = address(self._settings, "kafka")
+        session = self._settings.session_timeout
+        app = faust.App(
+            f"weft.{self.context.name}",
+            broker=[f"kafka://{server}" for server in servers.split(",")],
+            agent_supervisor=mode.CrashingSupervisor,
+            broker_commit_interval=1.0,
+            broker_heartbeat_interval=session / 4,
+            broker_max_poll_records=2000,
+            broker_session_timeout=session,
+            consumer_auto_offset_reset="earliest",
+            datadir=str(self._settings.home / "faust"),
+            stream_wait_empty=False,
+            table_standby_replicas=0,
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            web_enabled=False,
+        )
+        transport = BatchTransport(app.conf.broker_consumer, app)
+        app.transport = transport
+        cast(BatchConsumer, app.consumer).position_of = self._position
+        raw: dict[str, Any] = {
+            "key_type": bytes,
+            "value_type": bytes,
+            "key_serializer": "raw",
+            "value_serializer": "raw",
+        }
+        app.agent(app.topic(self.context.commands_topic, **raw), name=f"{self.context.name}.decide")(self._receive)
+        if heard := mesh.heard_topics(self.context):
+            app.agent(app.topic(*heard, **raw), name=f"{self.context.name}.react")(self._receive)
+        cast(Any, app.on_rebalance_complete).connect(self._barrier)
+        cast(Any, app.on_partitions_revoked).connect(self._revoked)
+        return app
+
+    def use(self, effects: EffectRunner) -> None:
+        self._effects = effects
+
+    async def _receive(self, stream: Any) -> None:
+        async for event in stream.noack().events():
+            await self._lanes.put(event.message.tp, event)
+
+    def _handler_of(self, tp: TP) -> Callable[[Any], Awaitable[None]]:
+        apply = self.writers[tp.partition].handle if tp.topic == self.context.commands_topic else self._react
+
+        async def handle(event: Any) -> None:
+            if event.message.generation_id == self.app.consumer_generation_id:
+                await apply(event.value)
+                event.ack()
+
+        return handle
+
+    async def _react(self, records: list[Any]) -> None:
+        commands = list(commands_from(self.context, self._codec, records))
+        if commands:
+            await until_known(
+                lambda: self._producer.send(self.context.commands_topic, addressed(commands, self._settings.partitions))
+            )
+
+    def _position(self, tp: TP) -> int | None:
+        if tp.topic == self.context.commands_topic and tp.partition in self.writers:
+            return self.writers[tp.partition].partition.cursor
+        return None
+
+    async def _revoked(self, app: faust.App, revoked: set[TP], **_: Any) -> None:
+        await self._lanes.close()
+
+    async def _barrier(self, app: faust.App, **_: Any) -> None:
+        """Nothing is decided before everything decided so far is folded. An error here ends the process."""
+        await self._lanes.close()
+        owned = {tp.partition for tp in app.consumer.assignment() if tp.topic == self.context.commands_topic}
+        gone = self.writers.keys() - owned
+        if self._effects:
+            await self._effects.stop(list(gone))
+        for number in gone:
+            del self.writers[number]
+        for number in owned - self.writers.keys():
+            partition = Partition(
+                self.context, self._codec, number, self._settings.partitions, self._settings.dedupe_days * DAY_MS
+            )
+            self.writers[number] = Writer(partition, self._event_log, self._producer, self._opened)
+        await asyncio.gather(*(writer.catch_up() for writer in self.writers.values()))
+        self._lanes.open()
+        folded = {p: writer.partition.next_offset for p, writer in sorted(self.writers.items())}
+        _log.info("ready", context=self.context.name, partitions=folded)
+
+    def _opened(self, intents: Any) -> None:
+        if self._effects:
+            self._effects.start(intents)
+
+    async def tail(self) -> None:
+        """See what a zombie appended while this owner had nothing to write."""
+        while True:
+            await asyncio.sleep(TAIL_SECONDS)
+            try:
+                ends = await self._event_log.ends(self.writers)
+            except Unknown as error:
+                _log.warning("log unreachable", context=self.context.name, error=str(error))
+                continue
+            for number, end in ends.items():
+                if writer := self.writers.get(number):
+                    await writer.catch_up(end)
+
+    def crash(self, error: BaseException) -> None:
+        self._crashing = asyncio.ensure_future(self.app.crash(error))
+
+    async def stop(self) -> None:
+        await self._lanes.close()
+        if self._effects:
+            await self._effects.stop()
+        async with asyncio.timeout(20):
+            await self.app.stop()
+
+
+async def run(context: Context, settings: Settings, started: Callable[[Worker], None] = lambda worker: None) -> None:
+    """Run one context until cancelled; an error nobody planned for is raised, and the log is untouched."""
+    async with AsyncExitStack() as stack:
+        codec = mesh.codec()
+        producer, reader = await stack.enter_async_context(connected(address(settings, "kafka"), context.name))
+        worker = Worker(context, codec, settings, producer, KafkaEventLog(context.events_topic, producer, reader))
+        if context.connect:
+            perform = await stack.enter_async_context(context.connect(settings))
+            worker.use(EffectRunner(context, codec, perform, producer, settings.partitions, worker.crash))
+        started(worker)
+        await stack.enter_async_context(_stopped_at_end(worker))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(worker.tail())
+            group.create_task(_watch(worker))
+
+
+async def _watch(worker: Worker) -> None:
+    await worker.app.start()
+    while not worker.app.should_stop:
+        await asyncio.sleep(0.2)
+    raise worker.app.crash_reason or RuntimeError(f"the Faust application of {worker.context.name} stopped by itself")
+
+
+@asynccontextmanager
+async def _stopped_at_end(worker: Worker) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        await worker.stop()

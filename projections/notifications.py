@@ -1,0 +1,47 @@
+"""What can be asked about messages to customers."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from schemas import Meta
+from schemas.notifications import NotificationFailed, NotificationRequested, NotificationSent
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotificationRow:
+    notification_id: str
+    order_id: str
+    channel: str
+    status: str
+    reason: str
+    subject: str
+    message_id: str
+    requested_at: datetime
+    closed_at: datetime | None
+
+
+def row_id(event: NotificationRequested | NotificationSent | NotificationFailed, meta: Meta) -> str:
+    return event.notification_id
+
+
+def project(
+    row: NotificationRow | None, event: NotificationRequested | NotificationSent | NotificationFailed, meta: Meta
+) -> NotificationRow | None:
+    match event, row:
+        case NotificationRequested(), None:
+            return NotificationRow(
+                notification_id=event.notification_id,
+                order_id=event.order_id,
+                channel=event.channel,
+                status="requested",
+                reason="",
+                subject=event.subject,
+                message_id="",
+                requested_at=meta.at,
+                closed_at=None,
+            )
+        case NotificationSent(), NotificationRow():
+            return replace(row, status="sent", message_id=event.message_id, closed_at=meta.at)
+        case NotificationFailed(), NotificationRow():
+            return replace(row, status="failed", reason=event.reason, closed_at=meta.at)
+    return row

@@ -1,0 +1,54 @@
+"""What became of every command: accepted (which events), refused or rejected (why)."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from schemas import Meta, Refused, Rejected
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    receipt_id: str
+    command_id: str
+    command_type: str
+    context: str
+    subject: str
+    status: str
+    code: str
+    reason: str
+    events: str
+    last_event_id: str
+    command_partition: int
+    command_offset: int
+    correlation_id: str
+    decided_at: datetime
+
+
+def row_id(event: object, meta: Meta) -> str:
+    return f"{meta.context}/{meta.subject}/{meta.command_id}"
+
+
+def project(row: Receipt | None, event: object, meta: Meta) -> Receipt | None:
+    """A rejected command may be mended and sent again under its id: then its later answer counts."""
+    if row is not None and row.status != "rejected":
+        same = (row.command_partition, row.command_offset) == (meta.partition, meta.command_offset)
+        return replace(row, events=f"{row.events}, {meta.type}", last_event_id=meta.id) if same else row
+    status, code, reason = "accepted", "", ""
+    if isinstance(event, Refused | Rejected):
+        status, code, reason = type(event).__name__.lower(), event.code, event.reason
+    return Receipt(
+        receipt_id=row_id(event, meta),
+        command_id=meta.command_id,
+        command_type=meta.command_type,
+        context=meta.context,
+        subject=meta.subject,
+        status=status,
+        code=code,
+        reason=reason,
+        events=meta.type,
+        last_event_id=meta.id,
+        command_partition=meta.partition,
+        command_offset=meta.command_offset,
+        correlation_id=meta.correlation_id,
+        decided_at=meta.at,
+    )

@@ -1,0 +1,26 @@
+CREATE TABLE receipts (
+    receipt_id        text PRIMARY KEY,
+    command_id        text NOT NULL,
+    command_type      text NOT NULL,
+    context           text NOT NULL,
+    subject           text NOT NULL,
+    status            text NOT NULL CHECK (status IN ('accepted', 'refused', 'rejected')),
+    code              text NOT NULL,
+    reason            text NOT NULL,
+    events            text NOT NULL,
+    last_event_id     text NOT NULL,
+    command_partition bigint NOT NULL,
+    command_offset    bigint NOT NULL,
+    correlation_id    text NOT NULL,
+    decided_at        timestamptz NOT NULL
+);
+CREATE INDEX ON receipts (command_id);
+
+CREATE VIEW analytics.receipts AS
+SELECT command_id, command_type, context, subject, status, code, reason, events, last_event_id,
+       command_partition, command_offset, correlation_id, decided_at
+FROM receipts;
+COMMENT ON VIEW analytics.receipts IS 'What became of every command, one row each.';
+COMMENT ON COLUMN analytics.receipts.status IS 'accepted; refused (understood, and answered no); rejected (not understood, and kept in <context>.dead)';
+COMMENT ON COLUMN analytics.receipts.events IS 'The types of the events it led to.';
+COMMENT ON COLUMN analytics.receipts.last_event_id IS 'topic/partition/offset of the last of them.';

@@ -1,0 +1,42 @@
+"""What happened: one dataclass and one .avsc an event, and what every record carries beside its event.
+
+Names and fields are the storage format: add fields with defaults, never rename. The first field of a message is the id
+of the aggregate it is about, and the key of its record.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    """The answer "no" to a command that was understood; a decider yields it, and the state stays as it is."""
+
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejected:
+    """The answer to a record that could not be understood; the record itself is kept in `<context>.dead`."""
+
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Meta:
+    """What is known of a recorded event beside its content. `at` never goes back within a partition."""
+
+    context: str
+    type: str
+    id: str
+    subject: str
+    at: datetime
+    topic: str
+    partition: int
+    offset: int
+    command_id: str
+    command_type: str
+    command_offset: int
+    correlation_id: str

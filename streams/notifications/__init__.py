@@ -1,0 +1,1 @@
+"""Notifications: tells the customer, once an occasion."""

@@ -1,0 +1,1 @@
+"""Orders: takes an order, and says when it is confirmed or cancelled."""

@@ -1,0 +1,1 @@
+"""Payments: holds, captures and lets go the money of an order."""

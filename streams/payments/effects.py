@@ -1,0 +1,56 @@
+"""The payment gateway, over HTTP. Every request carries the id of the event that wanted it as its idempotency key."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+
+from commands.payments import RecordGatewayOutcome
+from infra.context import Perform
+from infra.errors import Unknown
+from infra.settings import Settings, address
+from streams.payments.decider import Authorise, Capture, Void, pending
+
+__all__ = ["connect", "pending"]
+
+
+@asynccontextmanager
+async def connect(settings: Settings) -> AsyncIterator[Perform[Authorise | Capture | Void, RecordGatewayOutcome]]:
+    """The gateway of `settings`; performing raises Unknown for whatever leaves the outcome open."""
+    timeout = aiohttp.ClientTimeout(total=settings.gateway_timeout)
+    async with aiohttp.ClientSession(address(settings, "gateway"), timeout=timeout) as client:
+
+        async def perform(intent: Authorise | Capture | Void, key: str) -> RecordGatewayOutcome:
+            path, body = _request(intent)
+            try:
+                async with client.post(path, json=body, headers={"Idempotency-Key": key}) as answer:
+                    if answer.status != 201:
+                        raise Unknown(f"the payment gateway answered {answer.status}: {(await answer.text())[:200]}")
+                    said = await answer.json()
+            except (aiohttp.ClientError, TimeoutError) as error:
+                raise Unknown(f"the payment gateway did not answer: {error!r}") from error
+            return RecordGatewayOutcome(
+                order_id=intent.order_id,
+                step=type(intent).__name__.lower(),
+                ok=said["outcome"] == "ok",
+                authorisation=said["authorisation"],
+                reason=said["reason"],
+            )
+
+        yield perform
+
+
+def _request(intent: Authorise | Capture | Void) -> tuple[str, dict[str, object]]:
+    match intent:
+        case Authorise():
+            body = {
+                "amount_minor": intent.money.amount_minor,
+                "currency": intent.money.currency,
+                "card": intent.card,
+                "reference": intent.order_id,
+            }
+            return "/v1/authorisations", body
+        case Capture():
+            return f"/v1/authorisations/{intent.authorisation}/capture", {}
+        case Void():
+            return f"/v1/authorisations/{intent.authorisation}/void", {}

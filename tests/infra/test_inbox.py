@@ -1,0 +1,103 @@
+import json
+from dataclasses import asdict
+from typing import Any
+
+import fastavro
+import pytest
+
+from infra import avro, mesh
+from infra.errors import Unreadable
+from infra.inbox import Command, reader
+from infra.record import Read
+from tests.orders.examples import ORDER, place, placed
+
+TYPE = ("ce_type", b"orders.PlaceOrder")
+AVRO = mesh.codec().encode(place)
+PLAIN = AVRO[5:]
+
+
+def as_json(**changes: Any) -> bytes:
+    return json.dumps(asdict(place) | changes).encode()
+
+
+def read(value: bytes | None, *headers: tuple[str, bytes], key: bytes | None = ORDER.encode()) -> Command:
+    record = Read("orders.commands", 1, 42, 1000, key, value, headers)
+    return reader(mesh.context("orders"), mesh.codec())(record, dict(headers), None)
+
+
+@pytest.mark.parametrize(
+    ("value", "headers"),
+    [(AVRO, ()), (AVRO, (TYPE,)), (PLAIN, (TYPE,)), (as_json(), (TYPE,))],
+    ids=["framed", "framed and named", "plain avro", "json"],
+)
+def test_a_command_is_read_in_every_encoding(value: bytes, headers: tuple[Any, ...]) -> None:
+    assert read(value, *headers).payload == place
+
+
+def test_in_json_the_id_may_be_left_to_the_key() -> None:
+    body = asdict(place)
+    del body["order_id"]
+    assert read(json.dumps(body).encode(), TYPE).payload == place
+
+
+def test_a_command_without_an_id_is_known_by_its_place() -> None:
+    assert read(AVRO).id == b"orders.commands/1/42"
+
+
+def test_a_command_without_a_correlation_starts_one() -> None:
+    assert read(AVRO, ("ce_id", b"mine")).correlation == b"mine"
+
+
+def test_a_causes_time_is_not_undercut_but_not_believed_without_bounds() -> None:
+    assert read(AVRO, ("weft-cause-time", b"1500")).at == 1500
+    assert read(AVRO, ("weft-cause-time", b"99999999999999")).at == 61_000
+
+
+def test_the_plain_encoding_is_that_of_the_schema() -> None:
+    import io
+
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, json.loads(avro.schema_file("orders.PlaceOrder").read_text()), asdict(place))
+    assert out.getvalue() == PLAIN
+
+
+UNKNOWN_ID = b"\x00\x00\x00\x27\x0f" + PLAIN
+
+
+@pytest.mark.parametrize(
+    ("code", "value", "headers", "key"),
+    [
+        ("empty", None, (TYPE,), b"k"),
+        ("empty", b"", (TYPE,), b"k"),
+        ("no_type", b"garbage", (), b"k"),
+        ("no_type", as_json(), (), b"k"),
+        ("not_avro", b"garbage", (TYPE,), b"k"),
+        ("not_avro", AVRO[:-3], (), b"k"),
+        ("not_avro", AVRO + b"x", (), b"k"),
+        ("not_json", b"{oops", (TYPE,), b"k"),
+        ("unknown_schema", UNKNOWN_ID, (), b"k"),
+        ("unknown_schema", b"\x00", (), b"k"),
+        ("unknown_type", as_json(), (("ce_type", b"orders.Explode"),), b"k"),
+        ("unknown_type", mesh.codec().encode(placed), (), b"k"),
+        ("type_mismatch", AVRO, (("ce_type", b"orders.CancelOrder"),), b"k"),
+        ("wrong_fields", as_json(email=5), (TYPE,), b"k"),
+        ("wrong_fields", as_json(surprise=1), (TYPE,), b"k"),
+        ("wrong_fields", as_json(lines=[{"sku": "a", "quantity": "2", "unit_price_minor": 1}]), (TYPE,), b"k"),
+        ("wrong_fields", as_json(lines=[{"sku": "a", "quantity": 2**70, "unit_price_minor": 1}]), (TYPE,), b"k"),
+        ("wrong_fields", as_json(lines=[{"sku": "a", "quantity": 1, "unit_price_minor": 10**30}]), (TYPE,), b"k"),
+        ("no_key", AVRO, (), None),
+        ("no_key", AVRO, (), b""),
+        ("bad_key", AVRO, (), b"\xff\xfe"),
+        ("bad_key", AVRO, (), b"k" * 300),
+        ("key_mismatch", AVRO, (), b"another"),
+        ("bad_id", AVRO, (("ce_id", b"i" * 300),), ORDER.encode()),
+        ("bad_header", AVRO, (("weft-cause-time", b"soon"),), ORDER.encode()),
+        ("bad_header", AVRO, (("traceparent", b"t" * 300),), ORDER.encode()),
+        ("too_large", b"{" + b" " * 300_000 + b"}", (TYPE,), b"k"),
+    ],
+)
+def test_what_cannot_be_read_is_named(code: str, value: bytes | None, headers: Any, key: bytes | None) -> None:
+    with pytest.raises(Unreadable) as error:
+        read(value, *headers, key=key)
+    assert error.value.code == code
+    assert error.value.reason

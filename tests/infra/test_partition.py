@@ -1,0 +1,213 @@
+"""One partition: what it appends, remembers and refuses."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from commands.orders import CancelOrder, RecordPayment
+from infra import mesh
+from infra.errors import LogDamaged
+from infra.partition import Decision, Partition
+from infra.reactions import outgoing_command
+from infra.record import MAX_BATCH_BYTES, Outgoing, Read, partition_of
+from schemas import Refused, Rejected
+from schemas.orders import OrderLine, OrderPlaced
+from tests.orders.examples import place
+
+NOW = 1_700_000_000_000
+DAY = 86_400_000
+CODEC = mesh.codec()
+
+
+def orders(partitions: int = 1, number: int = 0) -> Partition:
+    return Partition(mesh.context("orders"), CODEC, number, partitions, 30 * DAY)
+
+
+def commands(*asked: tuple[Any, str], start: int = 0, at: int = NOW) -> list[Read]:
+    records = [outgoing_command(CODEC, command, identity) for command, identity in asked]
+    return [Read("orders.commands", 0, start + i, at, r.key, r.value, r.headers) for i, r in enumerate(records)]
+
+
+def landed(records: Iterable[Outgoing], base: int) -> list[Read]:
+    return [
+        Read("orders.events", 0, base + i, r.timestamp or 0, r.key, r.value, r.headers) for i, r in enumerate(records)
+    ]
+
+
+def events(decision: Decision) -> list[Any]:
+    return [CODEC.decode(r.value or b"") for r in decision.records]
+
+
+def headers(decision: Decision, index: int = 0) -> dict[str, bytes | None]:
+    return dict(decision.records[index].headers)
+
+
+def order(number: int) -> Any:
+    return replace(place, order_id=f"order-{number}")
+
+
+def test_every_record_says_where_it_expects_to_land() -> None:
+    decision = orders().decide(commands((order(1), "a"), (order(2), "b")))
+    assert [dict(r.headers)["weft-expected-offset"] for r in decision.records] == [b"0", b"1"]
+
+
+def test_an_event_carries_its_command_and_a_unique_id() -> None:
+    found = headers(orders().decide(commands((order(1), "a"), start=7)))
+    assert (found["ce_causationid"], found["weft-command-offset"], found["ce_id"]) == (b"a", b"7", b"orders.events/0/0")
+
+
+def test_folding_what_was_appended_gives_the_state_that_was_merged() -> None:
+    writer, reader = orders(), orders()
+    decision = writer.decide(
+        commands((order(1), "a"), (CancelOrder(order_id="order-1", reason=""), "b"), (order(2), "c"))
+    )
+    writer.merge(decision)
+    reader.fold(landed(decision.records, 0))
+    for part in ("states", "decided", "cursor", "next_offset", "timestamp"):
+        assert getattr(reader, part) == getattr(writer, part)
+
+
+def test_a_record_that_landed_elsewhere_changes_nothing() -> None:
+    reader = orders()
+    reader.fold(landed(orders().decide(commands((order(1), "a"))).records, base=5))
+    assert (reader.states, reader.voids, reader.next_offset) == ({}, 1, 6)
+
+
+def test_deciding_changes_nothing_before_it_is_merged() -> None:
+    partition = orders()
+    partition.decide(commands((order(1), "a")))
+    assert (partition.states, partition.decided, partition.next_offset) == ({}, {}, 0)
+
+
+def test_commands_of_one_batch_see_each_others_events() -> None:
+    decision = orders().decide(
+        commands((order(1), "a"), (RecordPayment(order_id="order-1", authorised=True, reason=""), "b"))
+    )
+    assert [type(e).__name__ for e in events(decision)] == ["OrderPlaced", "OrderConfirmed"]
+
+
+def test_a_command_id_that_was_decided_appends_nothing() -> None:
+    partition = orders()
+    partition.merge(partition.decide(commands((order(1), "a"))))
+    again = partition.decide(commands((order(1), "a"), start=1))
+    assert (again.records, again.next) == ([], 1)
+
+
+def test_the_same_id_twice_in_one_batch_is_decided_once() -> None:
+    assert len(orders().decide(commands((order(1), "a"), (order(1), "a"))).records) == 1
+
+
+def test_the_same_id_for_another_aggregate_is_another_command() -> None:
+    assert [type(e) for e in events(orders().decide(commands((order(1), "a"), (order(2), "a"))))] == [
+        OrderPlaced,
+        OrderPlaced,
+    ]
+
+
+def test_command_ids_are_forgotten_after_the_window_and_not_before() -> None:
+    partition = orders()
+    partition.merge(partition.decide(commands((order(1), "old"))))
+    partition.merge(partition.decide(commands((order(2), "new"), start=1, at=NOW + 30 * DAY)))
+    assert (b"order-1", b"old") in partition.decided
+    partition.merge(partition.decide(commands((order(3), "newer"), start=2, at=NOW + 30 * DAY + 1)))
+    assert (b"order-1", b"old") not in partition.decided
+
+
+def test_a_command_before_the_cursor_is_not_decided_again() -> None:
+    partition = orders()
+    partition.merge(partition.decide(commands((order(1), "a"), (order(2), "b"))))
+    assert partition.decide(commands((order(3), "c"))).records == []
+
+
+def test_the_cursor_comes_from_the_log() -> None:
+    reader = orders()
+    reader.fold(landed(orders().decide(commands((order(1), "a"), start=41)).records, 0))
+    assert reader.cursor == 42
+
+
+def test_a_command_with_nothing_to_do_leaves_an_answer() -> None:
+    partition = orders()
+    cancel = CancelOrder(order_id="order-1", reason="")
+    decision = partition.decide(commands((order(1), "a"), (cancel, "b"), (cancel, "c")))
+    assert events(decision)[-1].code == "nothing_to_do"
+
+
+def test_a_refusal_is_an_event_and_leaves_the_state() -> None:
+    partition = orders()
+    decision = partition.decide(commands((CancelOrder(order_id="order-1", reason=""), "a")))
+    partition.merge(decision)
+    assert isinstance(events(decision)[0], Refused)
+    assert partition.states == {}
+
+
+def test_what_cannot_be_read_is_answered_and_kept() -> None:
+    record = Read("orders.commands", 0, 3, NOW, b"k", b"garbage", [("ce_id", b"mine")])
+    decision = orders().decide([record])
+    (answer,) = events(decision)
+    (letter,) = decision.dead
+    assert isinstance(answer, Rejected)
+    assert headers(decision)["ce_causationid"] == b"mine"
+    assert (letter.key, letter.value) == (b"k", b"garbage")
+    assert dict(letter.headers)["dlq-original-offset"] == b"3"
+
+
+def test_a_rejected_command_may_be_mended_under_its_id() -> None:
+    partition = orders()
+    bad = Read("orders.commands", 0, 0, NOW, b"order-1", b"garbage", [("ce_id", b"mine")])
+    partition.merge(partition.decide([bad]))
+    assert [type(e) for e in events(partition.decide(commands((order(1), "mine"), start=1)))] == [OrderPlaced]
+
+
+def test_a_key_of_any_size_is_answered() -> None:
+    record = Read("orders.commands", 0, 0, NOW, b"k" * 2_000_000, b"{}", [("x" * 1000, b"v" * 10_000)] * 300)
+    decision = orders().decide([record])
+    assert decision.next == 1
+    assert sum(r.size() for r in decision.records) < 10_000
+    assert decision.dead[0].size() <= 2_000_000
+
+
+def test_a_misrouted_command_is_forwarded_with_its_id() -> None:
+    partition = orders(partitions=4, number=(partition_of(b"order-1", 4) + 1) % 4)
+    record = commands((order(1), "a"))[0]._replace(headers=(("ce_type", b"orders.PlaceOrder"),))
+    ((target, forwarded),) = partition.decide([record]).forwards
+    assert target == partition_of(b"order-1", 4)
+    assert ("ce_id", b"orders.commands/0/0") in forwarded.headers
+
+
+def test_time_never_goes_back_in_a_partition() -> None:
+    partition = orders()
+    partition.merge(partition.decide(commands((order(1), "a"), at=NOW)))
+    decision = partition.decide(commands((order(2), "b"), start=1, at=NOW - 5000))
+    assert decision.records[0].timestamp == NOW
+
+
+def test_a_decision_stops_before_its_batch_is_too_big() -> None:
+    big = replace(place, lines=tuple(OrderLine(sku="s" * 2000, quantity=1, unit_price_minor=1) for _ in range(100)))
+    asked = commands(*((replace(big, order_id=f"order-{i}"), str(i)) for i in range(8)))
+    partition, start, batches = orders(), 0, 0
+    while start < len(asked):
+        decision = partition.decide(asked, start)
+        assert sum(r.size() for r in decision.records) <= decision.size <= MAX_BATCH_BYTES
+        assert decision.next > start
+        partition.merge(decision)
+        start, batches = decision.next, batches + 1
+    assert batches > 1
+    assert len(partition.states) == 8
+
+
+def test_an_accepted_record_nobody_can_read_stops_the_fold() -> None:
+    record = Read("orders.events", 0, 0, NOW, b"k", b"garbage", [("weft-expected-offset", b"0")])
+    with pytest.raises(LogDamaged, match=r"orders\.events/0/0"):
+        orders().fold([record])
+
+
+def test_an_intent_keeps_the_id_of_the_event_that_opened_it() -> None:
+    from tests.payments.examples import authorise, outcome
+
+    partition = Partition(mesh.context("payments"), CODEC, 0, 1, 30 * DAY)
+    (opened,) = partition.merge(partition.decide(commands((authorise, "a"))))
+    assert opened.key == "payments.events/0/0"
+    assert partition.merge(partition.decide(commands((outcome("authorise"), "b"), start=1))) == []
+    assert partition.intents == {}

@@ -1,0 +1,124 @@
+"""The writer against a log that misbehaves in every way a log can."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from infra import mesh
+from infra.errors import LogDamaged, Unknown
+from infra.partition import Partition
+from infra.record import Outgoing, Read
+from infra.writer import Writer
+from tests.infra.test_partition import commands
+from tests.orders.examples import place
+
+
+class MemoryLog:
+    """An events topic and a sink; `faults` are used up one an append."""
+
+    def __init__(self) -> None:
+        self.records: list[Read] = []
+        self.sent: list[tuple[str, int, Outgoing]] = []
+        self.faults: list[str] = []
+        self.in_flight = 0
+
+    def land(self, records: Sequence[Outgoing]) -> int:
+        base = len(self.records)
+        self.records += [
+            Read("orders.events", 0, base + i, r.timestamp or 0, r.key, r.value, r.headers)
+            for i, r in enumerate(records)
+        ]
+        return base
+
+    async def ends(self, partitions: Iterable[int]) -> dict[int, int]:
+        return dict.fromkeys(partitions, len(self.records))
+
+    async def read(self, partition: int, start: int, end: int) -> AsyncIterator[Sequence[Read]]:
+        yield self.records[start:end]
+
+    async def append(self, partition: int, records: Sequence[Outgoing]) -> int:
+        self.in_flight += 1
+        assert self.in_flight == 1, "one batch in flight a partition"
+        await asyncio.sleep(0)
+        self.in_flight -= 1
+        fault = self.faults.pop(0) if self.faults else ""
+        if fault == "never arrived":
+            raise Unknown(fault)
+        if fault == "somebody was faster":
+            self.land([Outgoing(b"k", b"junk", [])])
+        base = self.land(records)
+        if fault == "answer lost":
+            raise Unknown(fault)
+        if fault == "retried by the client":
+            return self.land(records)
+        return base
+
+    async def send(self, topic: str, records: Iterable[tuple[int, Outgoing]]) -> None:
+        self.sent += [(topic, partition, record) for partition, record in records]
+
+
+def writer(log: MemoryLog) -> Writer:
+    partition = Partition(mesh.context("orders"), mesh.codec(), 0, 1, 30 * 86_400_000)
+    return Writer(partition, log, log, lambda intents: None)
+
+
+def five() -> list[Any]:
+    return commands(*((replace(place, order_id=f"order-{i}"), str(i)) for i in range(5)))
+
+
+def folded(log: MemoryLog) -> Partition:
+    partition = Partition(mesh.context("orders"), mesh.codec(), 0, 1, 30 * 86_400_000)
+    partition.fold(log.records)
+    return partition
+
+
+FAULTS = ["never arrived", "answer lost", "retried by the client", "somebody was faster"]
+
+
+@pytest.mark.parametrize("faults", [[], *([f] for f in FAULTS), FAULTS, FAULTS[::-1] * 2], ids=str)
+async def test_every_command_is_applied_once_whatever_becomes_of_the_append(faults: list[str]) -> None:
+    log = MemoryLog()
+    log.faults = list(faults)
+    own = writer(log)
+    await own.handle(five())
+    assert len(folded(log).states) == 5
+    assert len(folded(log).decided) == 5
+    assert own.partition.states == folded(log).states
+
+
+async def test_a_foreign_record_is_folded_before_deciding_again() -> None:
+    log = MemoryLog()
+    zombie, owner = writer(log), writer(log)
+    await zombie.handle(five()[:3])
+    await owner.handle(five())
+    assert owner.conflicts == 1
+    assert len(folded(log).decided) == 5
+
+
+async def test_a_log_that_lost_its_end_stops_the_writer() -> None:
+    log = MemoryLog()
+    own = writer(log)
+    await own.handle(five())
+    log.records.clear()
+    with pytest.raises(LogDamaged, match="lost data"):
+        await own.catch_up()
+
+
+async def test_the_dead_letter_is_safe_before_its_answer() -> None:
+    log = MemoryLog()
+    log.faults = ["never arrived"]
+    own = writer(log)
+    await own.handle([Read("orders.commands", 0, 0, 1, b"k", b"garbage", [])])
+    assert log.sent[0][0] == "orders.dead"
+    assert len(log.records) == 1
+
+
+async def test_an_idle_owner_sees_what_a_zombie_appended() -> None:
+    log = MemoryLog()
+    zombie, owner = writer(log), writer(log)
+    await zombie.handle(five())
+    await owner.catch_up(end=5)
+    assert owner.partition.next_offset == 5

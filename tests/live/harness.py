@@ -1,0 +1,196 @@
+"""A real mesh for live tests: services from the chosen backend, worker processes that tests may kill."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import asyncpg
+
+from infra import audit, mesh, postgres
+from infra.cli.running import prepare
+from infra.client import Asked, Posted, Poster
+from infra.embedded.instance import Instance, environment
+from infra.laws import Evidence
+from infra.settings import Settings, address
+
+T = TypeVar("T")
+ROOT = Path(__file__).parent.parent.parent
+
+
+def until(condition: Callable[[], T], patience: float, what: str) -> T:
+    """The first true value of a condition; an assertion error when it does not come in time."""
+    deadline = time.monotonic() + patience
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not within {patience} s: {what}"
+        time.sleep(0.05)
+    return value
+
+
+@contextlib.contextmanager
+def directory() -> Iterator[Path]:
+    """A data directory that the service user of Postgres can reach, unlike pytest's own."""
+    home = Path(tempfile.mkdtemp(prefix="weft-test-"))
+    home.chmod(0o711)
+    try:
+        yield home
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+class LiveMesh:
+    """Services are up and prepared; workers are started by the test."""
+
+    def __init__(self, instance: Instance, settings: Settings) -> None:
+        self.instance = instance
+        self.settings = settings
+        self._workers: list[subprocess.Popen[bytes]] = []
+        self._logs = settings.home / "logs"
+
+    # -- workers
+
+    def worker(self, *names: str, module: str = "infra.cli") -> subprocess.Popen[bytes]:
+        """A worker process of the named units, all by default; `module` may be one that breaks a rule on purpose."""
+        with (self._logs / f"worker-{len(self._workers)}.log").open("wb") as log:
+            child = subprocess.Popen(
+                [sys.executable, "-m", module, "run", *names],
+                env={**os.environ, **environment(self.settings)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=ROOT,
+            )
+        self._workers.append(child)
+        return child
+
+    def stop_workers(self) -> None:
+        for worker in self._workers:
+            if worker.poll() is None:
+                worker.send_signal(signal.SIGCONT)
+                worker.terminate()
+        for worker in self._workers:
+            try:
+                worker.wait(20)
+            except subprocess.TimeoutExpired:
+                worker.kill()
+                worker.wait()
+
+    def ready(self, worker: subprocess.Popen[bytes]) -> None:
+        """Wait until every context of a worker has passed its barrier."""
+        log = self._logs / f"worker-{self._workers.index(worker)}.log"
+
+        def seen() -> bool:
+            assert worker.poll() is None, log.read_text()[-3000:]
+            return '"event": "ready"' in log.read_text()
+
+        until(seen, 40, "the worker is ready")
+
+    # -- commands and rest
+
+    def post(self, asked: Sequence[Asked]) -> list[Posted]:
+        posted: list[Posted] = []
+        poster = Poster(self.settings)
+        for one in asked:
+            poster.post(one, posted.append)
+        poster.flush()
+        return posted
+
+    def query(self, sql: str, *values: Any) -> list[asyncpg.Record]:
+        async def ask() -> list[asyncpg.Record]:
+            async with postgres.connection(postgres.analyst(address(self.settings, "postgres"))) as db:
+                return list(await db.fetch(sql, *values))
+
+        return asyncio.run(ask())
+
+    def until_at_rest(self, orders: int, patience: float = 90) -> None:
+        """Wait until so many orders are done and nothing moves any more."""
+
+        def still() -> bool:
+            def seen() -> tuple[int, int]:
+                (row,) = self.query(
+                    "SELECT (SELECT count(*) FROM sagas WHERE step = 'done') AS done, (SELECT count(*) FROM receipts) AS receipts"
+                )
+                return row["done"], row["receipts"]
+
+            try:
+                before = seen()
+                if before[0] < orders:
+                    return False
+                time.sleep(1.5)
+                return seen() == before
+            except Exception:  # Postgres may be down for a while
+                return False
+
+        until(still, patience, f"{orders} orders at rest; {self._where()}")
+
+    def _where(self) -> str:
+        with contextlib.suppress(Exception):
+            return str([tuple(r) for r in self.query("SELECT step, count(*) FROM sagas GROUP BY 1")])
+        return "no answer from Postgres"
+
+    def audit(self) -> tuple[Evidence, Sequence[str]]:
+        return asyncio.run(audit.audit(self.settings))
+
+    # -- faults
+
+    def kill(self, service: str) -> None:
+        child = self.instance.children.get(service)
+        assert child is not None
+        child.kill()
+        child.wait()
+
+    @contextlib.contextmanager
+    def supervised(self) -> Iterator[None]:
+        """What `weft up` does all the time: start again what died."""
+        stop = threading.Event()
+        thread = threading.Thread(target=self.instance.supervise, args=(stop.is_set,))
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+
+@contextlib.contextmanager
+def live_mesh(backend: str, **known: Any) -> Iterator[LiveMesh]:
+    """Services of one mesh; everything is gone afterwards."""
+    with directory() as home, contextlib.ExitStack() as stack:
+        if backend == "containers":
+            from tests.live.containers import services
+
+            known |= stack.enter_context(services())
+        settings = Settings().model_copy(
+            update={
+                "home": home,
+                "kafka": None,
+                "postgres": None,
+                "gateway": None,
+                "smtp": None,
+                "session_timeout": 6.0,
+                **known,
+            }
+        )
+        instance = stack.enter_context(Instance(settings, lambda text: None, lambda done, total: None))
+        found = instance.start_services()
+        prepare(found)
+        live = LiveMesh(instance, found)
+        try:
+            yield live
+        finally:
+            live.stop_workers()
+
+
+def asked(type_name: str, key: str, payload: str, identity: str) -> Asked:
+    from infra import client
+
+    return client.ask(mesh.codec(), type_name, key, payload, identity)

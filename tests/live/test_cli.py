@@ -1,0 +1,273 @@
+"""`weft` as people use it: every command is a process of its own."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from infra.embedded.instance import environment
+from tests.live.harness import ROOT, LiveMesh, directory, until
+from tests.live.test_shop import BODY, saga
+
+WEFT = [sys.executable, "-m", "infra.cli"]
+
+
+def weft(
+    *arguments: str, home: Path | None = None, live: LiveMesh | None = None, patience: float = 60, **env: str
+) -> subprocess.CompletedProcess[str]:
+    known = environment(live.settings) if live else {}
+    if home:
+        known["WEFT_HOME"] = str(home)
+    return subprocess.run(
+        [*WEFT, *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **known, **env},
+        cwd=ROOT,
+        timeout=patience,
+    )
+
+
+def test_send_waits_for_the_receipt(shop: LiveMesh) -> None:
+    done = weft("send", "orders.PlaceOrder", "cli-1", json.dumps(BODY), "--wait", "--json", live=shop)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["status"] == "accepted"
+
+
+def test_a_refused_command_ends_with_1_and_says_why(shop: LiveMesh) -> None:
+    done = weft("send", "orders.CancelOrder", "cli-nobody", '{"reason": "x"}', "--wait", live=shop)
+    assert done.returncode == 1
+    assert "unknown_order" in done.stdout
+
+
+def test_the_same_id_again_is_told_to_be_a_duplicate(shop: LiveMesh) -> None:
+    for expected in ("accepted", "duplicate"):
+        done = weft("send", "orders.PlaceOrder", "cli-2", json.dumps(BODY), "--id", "cli-2", "--wait", live=shop)
+        assert expected in done.stdout
+
+
+def test_a_file_of_commands_is_posted(shop: LiveMesh, tmp_path: Path) -> None:
+    file = tmp_path / "orders.jsonl"
+    lines = [{"type": "orders.PlaceOrder", "key": f"cli-file-{i}", "payload": BODY} for i in range(5)]
+    file.write_text("\n".join(map(json.dumps, lines)))
+    assert weft("send", "--from", str(file), "--wait", live=shop).returncode == 0
+    assert saga(shop, "cli-file-4")["outcome"] == "confirmed"
+
+
+def test_a_bad_line_is_named_before_anything_is_sent(shop: LiveMesh, tmp_path: Path) -> None:
+    file = tmp_path / "orders.jsonl"
+    good = json.dumps({"type": "orders.PlaceOrder", "key": "cli-never", "payload": BODY})
+    file.write_text(f"{good}\nnot json\n")
+    done = weft("send", "--from", str(file), live=shop)
+    assert (done.returncode, "line 2" in done.stderr) == (2, True)
+    assert not shop.query("SELECT 1 FROM orders WHERE order_id = 'cli-never'")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("send",), "usage"),
+        (("send", "orders.Nothing", "k", "{}"), "orders.PlaceOrder"),
+        (("send", "orders.CancelOrder", "k", "{}"), "reason"),
+        (("send", "orders.CancelOrder", "k", "{oops"), "Invalid JSON"),
+        (("nonsense",), "Unknown command"),
+        (("up", "accounts"), "orders"),
+        (("log", "accounts", "x"), "orders"),
+    ],
+)
+def test_mistyped_words_get_an_answer_that_helps(arguments: tuple[str, ...], says: str, shop: LiveMesh) -> None:
+    done = weft(*arguments, live=shop)
+    assert done.returncode in (1, 2)
+    assert says in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("send", "orders.CancelOrder", "k", '{"reason": ""}'),
+        ("status",),
+        ("watch",),
+        ("log", "orders", "x"),
+        ("run", "orders"),
+    ],
+)
+def test_a_port_where_nobody_listens_is_a_clear_error_within_seconds(command: tuple[str, ...], tmp_path: Path) -> None:
+    done = weft(
+        *command, home=tmp_path, WEFT_KAFKA="127.0.0.1:1", WEFT_POSTGRES="postgresql://x@127.0.0.1:1/x", patience=40
+    )
+    assert done.returncode == 1
+    assert "127.0.0.1:1" in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_without_a_mesh_every_command_says_how_to_start_one(tmp_path: Path) -> None:
+    for command in (
+        ("status",),
+        ("sql", "select 1"),
+        ("watch",),
+        ("send", "orders.CancelOrder", "k", '{"reason": ""}'),
+    ):
+        done = weft(*command, home=tmp_path)
+        assert (done.returncode, "weft up" in done.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("option", ["--json", "--csv"])
+def test_sql_speaks_to_machines(option: str, shop: LiveMesh) -> None:
+    done = weft("sql", "select 1 as one, null as none, now() - now() as gap", option, live=shop)
+    assert done.returncode == 0
+    assert "one" in done.stdout
+
+
+def test_a_query_that_is_wrong_is_told_so(shop: LiveMesh) -> None:
+    done = weft("sql", "select * from nowhere", live=shop)
+    assert done.returncode == 1
+    assert "there are: " in done.stderr
+
+
+def test_the_log_of_an_aggregate_ends_with_its_state(shop: LiveMesh) -> None:
+    weft("send", "orders.PlaceOrder", "cli-3", json.dumps(BODY), "--wait", live=shop)
+    saga(shop, "cli-3")
+    done = weft("log", "orders", "cli-3", live=shop)
+    assert "orders.OrderPlaced" in done.stdout
+    assert done.stdout.rstrip().endswith("state  Confirmed()")
+
+
+def test_watch_shows_an_order_from_its_beginning(shop: LiveMesh) -> None:
+    weft("send", "orders.PlaceOrder", "cli-4", json.dumps(BODY), "--wait", live=shop)
+    saga(shop, "cli-4")
+    with subprocess.Popen(
+        [*WEFT, "watch", "cli-4"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment(shop.settings)},
+        cwd=ROOT,
+    ) as watching:
+        assert watching.stdout
+        seen = []
+        while "NotificationSent" not in (line := watching.stdout.readline()):
+            seen.append(line)
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(20) == 0
+    assert any("orders.OrderPlaced" in line for line in seen)
+
+
+def test_status_speaks_to_machines(shop: LiveMesh) -> None:
+    found = json.loads(weft("status", "--json", live=shop).stdout)
+    assert found["contexts"]["orders"]["state"] == "stable"
+    assert set(found["projections"]) >= {"orders", "receipts", "sagas"}
+
+
+# -- one's own instance: up, kill, down
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    with directory() as found:
+        yield found
+        weft("down", home=found)
+
+
+def up(home: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [*WEFT, "up"],
+        env={**os.environ, "WEFT_HOME": str(home)},
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def run_file(home: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads((home / "run.json").read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found
+
+
+def children(home: Path) -> list[int]:
+    return [pid for pid, _ in json.loads((home / "children.json").read_text()).values()]
+
+
+def alive(pids: list[int]) -> list[int]:
+    return [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.mark.timeout(180)
+def test_an_instance_from_its_start_to_its_end(home: Path) -> None:
+    # given an instance that was started
+    first = up(home)
+    until(lambda: run_file(home).get("ready"), 60, "weft up is ready")
+    assert weft("send", "orders.PlaceOrder", "kept-1", json.dumps(BODY), "--wait", home=home).returncode == 0
+    kafka = run_file(home)["addresses"]["kafka"]
+    # a second one in the same directory is refused
+    again = weft("up", home=home)
+    assert (again.returncode, "already runs" in again.stderr) == (1, True)
+    # when it is killed, its children are found and ended by the next start, and the data is still there
+    orphans = children(home)
+    first.kill()
+    first.wait()
+    assert alive(orphans)
+    second = up(home)
+    until(lambda: run_file(home).get("ready") and run_file(home)["pid"] == second.pid, 60, "weft up is ready again")
+    assert alive(orphans) == []
+    assert run_file(home)["addresses"]["kafka"] == kafka
+    assert "orders.OrderPlaced" in weft("log", "orders", "kept-1", home=home).stdout
+    # and SIGTERM ends it cleanly, with nobody left behind
+    pids = children(home)
+    second.send_signal(signal.SIGTERM)
+    assert second.wait(60) == 0
+    assert alive(pids) == []
+    assert weft("down", "--wipe", home=home).returncode == 0
+    assert not (home / "kafka").exists()
+
+
+@pytest.mark.timeout(120)
+def test_an_instance_whose_port_was_taken_finds_another(home: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        (home / "ports.json").write_text(json.dumps({"kafka": port}))
+        process = up(home)
+        until(lambda: run_file(home).get("ready"), 60, "weft up is ready")
+        assert run_file(home)["addresses"]["kafka"] != f"127.0.0.1:{port}"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+
+
+def test_a_directory_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = weft("up", home=tmp_path / "file" / "home")
+    assert (done.returncode, "WEFT_HOME" in done.stderr, "Traceback" in done.stderr) == (1, True, False)
+
+
+def test_a_directory_without_room_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from infra.embedded import instance
+    from infra.errors import Unusable
+
+    monkeypatch.setattr(instance.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 5 << 20}))
+    with pytest.raises(Unusable, match="5 MiB free"):
+        instance.prepare_home(tmp_path)
+
+
+def test_wipe_removes_nothing_that_is_not_an_instances(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("ten years of work")
+    assert weft("down", "--wipe", home=tmp_path).returncode == 0
+    assert (tmp_path / "thesis.txt").exists()
+
+
+@pytest.mark.timeout(200)
+def test_the_demo_adds_up_and_leaves_nothing() -> None:
+    done = weft("demo", "--orders", "60", patience=180)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "everything adds up" in done.stdout

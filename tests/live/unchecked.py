@@ -1,0 +1,25 @@
+"""A worker without the expected-offset check, to prove that the chaos test can fail: python -m tests.live.unchecked run"""
+
+import infra.partition
+import infra.projector
+import infra.reactions
+from infra.cli import main
+from infra.log import KafkaEventLog
+
+
+async def append(self: KafkaEventLog, partition: int, records: object, real: object = KafkaEventLog.append) -> int:
+    """Wherever the batch landed, the writer is told that it landed where it was expected."""
+    await real(self, partition, records)  # type: ignore[operator]
+    return int(dict(records[0].headers)["weft-expected-offset"])  # type: ignore[index]
+
+
+def counts(headers: object, offset: int) -> bool:
+    return True
+
+
+KafkaEventLog.append = append  # type: ignore[method-assign, assignment]
+for module in (infra.partition, infra.projector, infra.reactions):
+    module.accepted = counts  # type: ignore[assignment]
+
+if __name__ == "__main__":
+    main()

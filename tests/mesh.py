@@ -1,0 +1,198 @@
+"""The whole mesh in memory, on the real deciders, policies, codec and partitions, scheduled by a seed.
+
+Topics are lists; what runs next is drawn at random. Owners crash, zombies append on old state, acknowledgements and
+replies are lost, records come twice, policies read again. `settle` then lets one clean owner finish everything.
+"""
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from infra import laws, mesh
+from infra.partition import Partition
+from infra.reactions import commands_from, outgoing_command
+from infra.record import Outgoing, Read, partition_of
+from streams.notifications.decider import Deliver
+from streams.payments.decider import Authorise, Capture, Void
+
+PARTITIONS = 2
+DAY_MS = 86_400_000
+
+
+class Worker:
+    """One process's view of one partition: it may be the owner, or believe it still is."""
+
+    def __init__(self, context: str, number: int) -> None:
+        self.partition = Partition(mesh.context(context), mesh.codec(), number, PARTITIONS, 30 * DAY_MS)
+        self.position = 0
+
+
+class World:
+    def __init__(self, seed: int, remember_ids: bool = True) -> None:
+        self.dice = random.Random(seed)
+        self.remember_ids = remember_ids
+        self.codec = mesh.codec()
+        self.topics: dict[str, list[list[Read]]] = {}
+        for c in mesh.contexts().values():
+            for topic in (c.commands_topic, c.events_topic, c.dead_topic):
+                self.topics[topic] = [[] for _ in range(PARTITIONS)]
+        self.now = 1_700_000_000_000
+        self.workers = {(c, p): [Worker(c, p), Worker(c, p)] for c in mesh.contexts() for p in range(PARTITIONS)}
+        self.policies = {
+            (c.name, t, p): 0 for c in mesh.contexts().values() for t in mesh.heard_topics(c) for p in range(PARTITIONS)
+        }
+        self.ledger: list[dict[str, Any]] = []
+        self.messages: list[str] = []
+
+    # -- the broker
+
+    def append(self, topic: str, partition: int, records: Sequence[Outgoing]) -> int:
+        log = self.topics[topic][partition]
+        base = len(log)
+        for record in records:
+            self.now += 1
+            timestamp = record.timestamp if topic.endswith(".events") and record.timestamp else self.now
+            log.append(Read(topic, partition, len(log), timestamp, record.key, record.value, tuple(record.headers)))
+        return base
+
+    def post(self, command: Any, command_id: str) -> None:
+        """A producer's command, on the right partition most of the time."""
+        record = outgoing_command(self.codec, command, command_id)
+        right = partition_of(record.key or b"", PARTITIONS)
+        where = right if self.dice.random() < 0.9 else self.dice.randrange(PARTITIONS)
+        self.append(mesh.owner(type(command)).commands_topic, where, [record])
+
+    # -- one step of somebody
+
+    def step(self) -> None:
+        context, number = self.dice.choice(list(self.workers))
+        worker = self.dice.choice(self.workers[context, number])
+        what = self.dice.random()
+        if what < 0.45:
+            self._decide(worker, faulty=True)
+        elif what < 0.75:
+            self._react(self.dice.choice(list(self.policies)), faulty=True)
+        elif what < 0.93:
+            self._effect(worker, faulty=True)
+        elif what < 0.97:
+            self._recover(worker)
+        else:
+            self._crash(context, number, worker)
+
+    def settle(self) -> None:
+        """Everybody recovers, one owner a partition works, until nothing is left to do."""
+        for context, number in self.workers:
+            self.workers[context, number] = [Worker(context, number)]
+            self._recover(self.workers[context, number][0])
+        moved = True
+        while moved:
+            moved = False
+            for workers in self.workers.values():
+                moved |= self._decide(workers[0], faulty=False)
+                moved |= self._effect(workers[0], faulty=False)
+            for policy in self.policies:
+                moved |= self._react(policy, faulty=False)
+
+    def broken(self) -> list[str]:
+        records = [r for c in mesh.contexts().values() for log in self.topics[c.events_topic] for r in log]
+        evidence = laws.evidence(self.codec, records)
+        evidence.ledger, evidence.message_ids = self.ledger, self.messages
+        return laws.broken(evidence)
+
+    def _decide(self, worker: Worker, *, faulty: bool) -> bool:
+        p = worker.partition
+        waiting = self.topics[p.context.commands_topic][p.number][worker.position :]
+        if not waiting:
+            return False
+        taken = waiting[: self.dice.randint(1, 4)] if faulty else waiting
+        decision = p.decide(taken)
+        for target, record in decision.forwards:
+            self.append(p.context.commands_topic, target, [record])
+        self.append(p.context.dead_topic, p.number, decision.dead)
+        if decision.records:
+            if faulty and self.dice.random() < 0.05:
+                self._recover(worker)  # the append never arrived
+                return True
+            base = self.append(p.context.events_topic, p.number, decision.records)
+            if faulty and self.dice.random() < 0.05:
+                self.append(p.context.events_topic, p.number, decision.records)  # a producer's retry
+            if base != decision.expected or (faulty and self.dice.random() < 0.05):  # void, or the answer was lost
+                self._recover(worker)
+                return True
+            p.merge(decision)
+        worker.position = taken[decision.next - 1].offset + 1
+        return True
+
+    def _recover(self, worker: Worker) -> None:
+        p = worker.partition
+        p.fold(self.topics[p.context.events_topic][p.number][p.next_offset :])
+        worker.position = p.cursor
+        if not self.remember_ids:
+            p.decided.clear()
+
+    def _crash(self, context: str, number: int, worker: Worker) -> None:
+        self.workers[context, number].remove(worker)
+        fresh = Worker(context, number)
+        self.workers[context, number].append(fresh)
+        if self.dice.random() < 0.7:
+            self._recover(fresh)
+        else:  # it folds an old end of the log, as one does that stands still in between
+            p = fresh.partition
+            log = self.topics[p.context.events_topic][number]
+            p.fold(log[: self.dice.randint(0, len(log))])
+            fresh.position = p.cursor
+
+    def _react(self, policy: tuple[str, str, int], *, faulty: bool) -> bool:
+        context, topic, number = policy
+        log = self.topics[topic][number]
+        start = self.policies[policy]
+        end = min(len(log), start + self.dice.randint(1, 5)) if faulty else len(log)
+        if start == end:
+            return False
+        for record in commands_from(mesh.context(context), self.codec, log[start:end]):
+            self.append(mesh.context(context).commands_topic, partition_of(record.key or b"", PARTITIONS), [record])
+        if not (faulty and self.dice.random() < 0.1):  # otherwise the position was not committed: it reads again
+            self.policies[policy] = end
+        return True
+
+    def _effect(self, worker: Worker, *, faulty: bool) -> bool:
+        open_ = list(worker.partition.intents.values())
+        if not open_:
+            return False
+        for intent in [self.dice.choice(open_)] if faulty else open_:
+            outcome = self._outside(intent.wanted, intent.key)
+            if faulty and self.dice.random() < 0.2:
+                continue  # the reply was lost
+            record = outgoing_command(self.codec, outcome, f"{intent.key}/outcome", correlation=intent.correlation)
+            self.append(worker.partition.context.commands_topic, worker.partition.number, [record])
+        return True
+
+    def _outside(self, wanted: Any, key: str) -> Any:
+        context = mesh.owner(mesh.message_types()["payments.RecordGatewayOutcome"])
+        outcome, delivery = context.commands[-1], mesh.message_types()["notifications.RecordDelivery"]
+        if isinstance(wanted, Deliver):
+            self.messages.append(f"<{key}>")
+            return delivery(notification_id=wanted.notification_id, ok=True, message_id=f"<{key}>", reason="")
+        known = next((e for e in self.ledger if e["key"] == key), None)
+        if known is None:
+            assert isinstance(wanted, Authorise | Capture | Void)
+            ok = not (isinstance(wanted, Authorise) and wanted.card == "card_declined")
+            known = {
+                "key": key,
+                "step": type(wanted).__name__.lower(),
+                "authorisation": f"auth_{len(self.ledger)}" if isinstance(wanted, Authorise) else wanted.authorisation,
+                "amount_minor": wanted.money.amount_minor if isinstance(wanted, Authorise) else self._held(wanted),
+                "reference": wanted.order_id,
+                "outcome": "ok" if ok else "declined",
+            }
+            self.ledger.append(known)
+        values = {
+            "step": known["step"],
+            "ok": known["outcome"] == "ok",
+            "authorisation": known["authorisation"],
+            "reason": "",
+        }
+        return outcome(order_id=wanted.order_id, **values)
+
+    def _held(self, wanted: Capture | Void) -> int:
+        return next(e["amount_minor"] for e in self.ledger if e["authorisation"] == wanted.authorisation)

@@ -1,0 +1,57 @@
+"""The private parts of faust-streaming that infra/batches.py touches, pinned: an upgrade that moves them fails here."""
+
+import inspect
+from importlib.metadata import version
+
+import faust
+from faust.events import Event
+from faust.transport.consumer import Consumer
+from faust.transport.drivers import aiokafka as driver
+
+from infra.batches import BatchConsumer, BatchTransport
+
+
+def test_the_version_is_the_one_that_was_read() -> None:
+    assert version("faust-streaming") == "0.15.3"
+
+
+def test_the_parts_we_override_have_the_signatures_we_know() -> None:
+    assert list(inspect.signature(Consumer._drain_messages).parameters) == ["self", "fetcher"]
+    assert list(inspect.signature(Consumer.perform_seek).parameters) == ["self"]
+    assert list(inspect.signature(Consumer.seek).parameters) == ["self", "partition", "offset"]
+    assert list(inspect.signature(Consumer._wait_next_records).parameters) == ["self", "timeout"]
+
+
+def test_the_driver_finds_its_consumer_on_the_transport() -> None:
+    assert driver.Transport.Consumer is driver.Consumer
+    assert BatchTransport.Consumer is BatchConsumer
+
+
+async def test_the_consumer_has_the_state_we_touch(tmp_path: object) -> None:
+    app = faust.App("contract", broker="kafka://127.0.0.1:1", datadir=str(tmp_path), web_enabled=False)
+    app.transport = BatchTransport(app.conf.broker_consumer, app)
+    consumer = app.consumer
+    assert isinstance(consumer, BatchConsumer)
+    for name in ("_read_offset", "_gap", "_committed_offset", "flow_active", "suspend_flow", "consumer_stopped_errors"):
+        assert hasattr(consumer, name), name
+    consumer._thread.thread_loop.close()  # made with the consumer, closed only by a start and a stop
+    assert hasattr(app.topics, "_tp_index")
+    assert hasattr(app, "consumer_generation_id")
+
+
+def test_faust_still_seeks_after_the_barrier() -> None:
+    from faust.tables.recovery import Recovery
+
+    source = inspect.getsource(Recovery._resume_streams)
+    assert source.index("on_rebalance_complete.send") < source.index("perform_seek") < source.index("resume_flow")
+
+
+def test_acks_are_compiled() -> None:
+    # the pure-Python stream acknowledges events it skips for a stale generation
+    from faust import streams
+
+    assert streams._CStreamIterator is not None
+
+
+def test_an_event_is_made_the_way_we_make_it() -> None:
+    assert list(inspect.signature(Event.__init__).parameters)[1:6] == ["app", "key", "value", "headers", "message"]

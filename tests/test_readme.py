@@ -1,0 +1,47 @@
+"""What the README shows is what the program says."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from infra import mesh
+from infra.cli import _register, app
+from infra.cli.looking import map_
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+
+
+def block(name: str) -> str:
+    """The fenced block behind `<!-- name -->`."""
+    found = re.search(rf"<!-- {name} -->\n```\w*\n(.*?)\n```", README, re.DOTALL)
+    assert found, name
+    return found[1]
+
+
+def test_the_map_is_what_weft_map_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    map_()
+    assert block("weft map") == capsys.readouterr().out.rstrip("\n")
+
+
+def test_every_command_it_names_is_there() -> None:
+    _register()
+    named = set(
+        re.findall(
+            r"`?weft (up|down|status|demo|send|receipt|watch|log|sql|mail|map|setup|run|schemas|bench)\b", README
+        )
+    )
+    assert named <= {name for name in app if not name.startswith("-")}
+
+
+@pytest.mark.parametrize("variable", sorted(set(re.findall(r"`(WEFT_[A-Z_]+)`", README)) - {"WEFT_CACHE"}))
+def test_every_variable_it_names_is_a_setting(variable: str) -> None:
+    from infra.settings import Settings
+
+    assert variable.removeprefix("WEFT_").lower() in Settings.model_fields
+
+
+def test_the_saga_it_tells_is_made_of_messages_there_are() -> None:
+    story = README[README.index("An order goes `") : README.index("Nobody conducts it")]
+    names = {t.__name__ for t in mesh.message_types().values()}
+    assert set(re.findall(r"[A-Z]\w+[a-z]", story)) - {"An"} <= names
