@@ -17,18 +17,23 @@ class BatchConsumer(driver.Consumer):
     """Delivers each partition's polled records as the value of one event; its offset is that of the last record."""
 
     position_of: Callable[[TP], int | None] = staticmethod(lambda tp: None)
+    _seeks = 0  # how often positions were set; what was fetched under an older count is not what comes next
 
     async def perform_seek(self) -> None:
-        """Seek to the committed offsets as Faust does, then to the log's own cursor where there is one.
+        """Seek to the log's own cursor where there is one, else to what the group committed, else to the beginning.
 
-        Group offsets are a hint: they expire, can be moved by hand, and Faust commits past failures.
+        Group offsets are a hint: they expire, can be moved by hand, and Faust commits past failures. Faust leaves a
+        partition without a committed offset where the last fetch ended, also when that fetch was dropped.
         """
-        await super().perform_seek()
+        self._seeks += 1
+        if not self.assignment():
+            return
+        committed = await self.seek_to_committed()
         for tp in self.assignment():
-            position = self.position_of(tp)
-            if position is not None:
-                await self.seek(tp, position)
-                self._committed_offset[tp] = position or None
+            cursor = self.position_of(tp)
+            position = (committed.get(tp) or 0) if cursor is None else cursor
+            await self.seek(tp, position)
+            self._committed_offset[tp] = position or None
 
     async def _drain_messages(self, fetcher: Any) -> None:
         def stopped() -> bool:
@@ -36,15 +41,16 @@ class BatchConsumer(driver.Consumer):
 
         try:
             while not stopped():
+                seeks = self._seeks
                 records, active = await self._wait_next_records(1.0)
                 generation = self.app.consumer_generation_id
                 if not records or self.should_stop:
                     await self.sleep(0)
-                elif not self.flow_active:
+                elif not self.flow_active or self._seeks != seeks:
                     await self.perform_seek()
                 else:
                     for tp, found in records.items():
-                        if not self.flow_active or self.app.consumer_generation_id != generation:
+                        if not self.flow_active or self._seeks != seeks:
                             break  # positions are set anew before the flow resumes
                         if active is None or tp in active:
                             await self._deliver(TP(tp.topic, tp.partition), found, generation)
@@ -56,7 +62,7 @@ class BatchConsumer(driver.Consumer):
         channels = cast(Any, self.app.topics)._tp_index.get(tp)
         if not channels:
             return
-        read = self._read_offset[tp]
+        seeks, read = self._seeks, self._read_offset[tp]
         first, last = records[0].offset, records[-1].offset
         start = first if read is None or first == read else read + 1
         if last > start:
@@ -80,7 +86,8 @@ class BatchConsumer(driver.Consumer):
         await self.app.flow_control.acquire()
         for channel in channels:
             await self.wait_first(channel.put(Event(self.app, None, records, None, message)), self.suspend_flow.wait())
-        self._read_offset[tp] = last
+        if self._seeks == seeks:
+            self._read_offset[tp] = last
         self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
 
 

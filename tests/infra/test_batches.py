@@ -1,0 +1,102 @@
+"""Where a consumer reads on from, whatever Faust had fetched before."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import faust
+import pytest
+from faust.types import TP
+
+from infra.batches import BatchConsumer, BatchTransport
+
+EVENTS = TP("orders.events", 0)
+COMMANDS = TP("payments.commands", 0)
+
+
+@dataclass
+class Fetched:
+    offset: int
+    timestamp: int = 0
+
+
+class Bench:
+    """A consumer whose broker is a list of what is fetched next; `seeks` and `delivered` are what it did."""
+
+    def __init__(self, consumer: BatchConsumer, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.consumer = consumer
+        self.committed: dict[TP, int | None] = {}
+        self.seeks: list[tuple[TP, int]] = []
+        self.delivered: list[tuple[TP, list[int]]] = []
+        self.fetches: list[Any] = []
+
+        async def seek_to_committed() -> dict[TP, int | None]:
+            return self.committed
+
+        async def seek(tp: TP, offset: int) -> None:
+            self.seeks.append((tp, offset))
+
+        async def next_records(timeout: float) -> tuple[dict[TP, list[Fetched]], None]:
+            if not self.fetches:
+                consumer._stopped.set()
+                return {}, None
+            fetched: dict[TP, list[Fetched]] = await self.fetches.pop(0)()
+            return fetched, None
+
+        async def deliver(tp: TP, records: list[Fetched], generation: int) -> None:
+            self.delivered.append((tp, [r.offset for r in records]))
+
+        monkeypatch.setattr(consumer, "assignment", lambda: set(self.committed))
+        monkeypatch.setattr(consumer, "seek_to_committed", seek_to_committed)
+        monkeypatch.setattr(consumer, "_seek", seek)
+        monkeypatch.setattr(consumer, "_wait_next_records", next_records)
+        monkeypatch.setattr(consumer, "_deliver", deliver)
+
+    async def drain(self) -> None:
+        await self.consumer._drain_messages(self.consumer)
+
+
+@pytest.fixture
+async def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
+    app = faust.App("batches", broker="kafka://127.0.0.1:1", datadir=str(tmp_path), web_enabled=False)
+    app.transport = BatchTransport(app.conf.broker_consumer, app)
+    consumer = app.consumer
+    assert isinstance(consumer, BatchConsumer)
+    yield Bench(consumer, monkeypatch)
+    consumer._thread.thread_loop.close()  # type: ignore[attr-defined]
+
+
+async def test_what_was_never_committed_is_read_from_the_beginning(bench: Bench) -> None:
+    # given a topic of whose events none was acknowledged yet
+    bench.committed = {EVENTS: None}
+    # when the consumer goes where it has to go on
+    await bench.consumer.perform_seek()
+    # then that is the beginning, and not wherever the last fetch ended
+    assert bench.seeks == [(EVENTS, 0)]
+
+
+async def test_the_logs_own_cursor_wins_over_the_group(bench: Bench) -> None:
+    bench.committed = {COMMANDS: 70, EVENTS: 5}
+    bench.consumer.position_of = {COMMANDS: 40}.get
+    await bench.consumer.perform_seek()
+    assert sorted(bench.seeks) == [(EVENTS, 5), (COMMANDS, 40)]
+
+
+async def test_what_was_fetched_while_positions_were_set_is_not_delivered(bench: Bench) -> None:
+    # given a fetch that began before positions were set, and ended after
+    bench.committed = {EVENTS: 100}
+
+    async def overtaken() -> dict[TP, list[Fetched]]:
+        await bench.consumer.perform_seek()
+        return {EVENTS: [Fetched(150)]}
+
+    async def after() -> dict[TP, list[Fetched]]:
+        return {EVENTS: [Fetched(100)]}
+
+    bench.fetches = [overtaken, after]
+    # when it is drained
+    await bench.drain()
+    # then positions are set once more, for the fetch moved them, and only what comes after is delivered
+    assert bench.seeks == [(EVENTS, 100), (EVENTS, 100)]
+    assert bench.delivered == [(EVENTS, [100])]
