@@ -29,7 +29,7 @@ unit: install
 	$(BIN)/pytest -q tests --ignore=tests/live
 
 live: install
-	WEFT_TEST_BACKEND=$(BACKEND) $(BIN)/pytest -q tests/live
+	WEFT_TEST_BACKEND=$(BACKEND) $(BIN)/pytest -q -n 2 --dist loadfile tests/live
 
 bench: install
 	$(BIN)/weft bench

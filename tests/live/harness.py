@@ -11,10 +11,12 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
+from confluent_kafka import Consumer, TopicPartition
 
 from infra import audit, mesh, postgres
 from infra.cli.running import prepare
@@ -110,6 +112,15 @@ class LiveMesh:
                 return list(await db.fetch(sql, *values))
 
         return asyncio.run(ask())
+
+    def length(self, topic: str) -> int:
+        """How many records a topic has."""
+        partitions = [TopicPartition(topic, p) for p in range(self.settings.partitions)]
+        return sum(self._reader.get_watermark_offsets(tp, timeout=10)[1] for tp in partitions)
+
+    @cached_property
+    def _reader(self) -> Consumer:
+        return Consumer({"bootstrap.servers": address(self.settings, "kafka"), "group.id": "lengths", "log_level": 0})
 
     def until_at_rest(self, orders: int, patience: float = 90) -> None:
         """Wait until so many orders are done and nothing moves any more."""

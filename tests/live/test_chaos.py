@@ -4,6 +4,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
@@ -52,12 +53,21 @@ class Load(threading.Thread):
             raise self.error
 
 
-def flood(live: LiveMesh, number: int) -> None:
-    """More commands than the workers decide in a moment, so that whoever is frozen next has batches in its hands."""
+@contextmanager
+def flood(live: LiveMesh, number: int) -> Iterator[None]:
+    """More commands than the workers keep up with; the body runs while they are in the middle of them."""
     name = f"nobody-{number}"
-    live.post(
-        [asked("orders.CancelOrder", f"{name}-{i}", '{"reason": "a flood"}', f"{name}-{i}") for i in range(FLOOD)]
-    )
+    commands = [
+        asked("orders.CancelOrder", f"{name}-{i}", '{"reason": "a flood"}', f"{name}-{i}") for i in range(FLOOD)
+    ]
+    before = live.length("orders.events")
+    posting = threading.Thread(target=live.post, args=(commands,))
+    posting.start()
+    try:
+        until(lambda: live.length("orders.events") > before + FLOOD // 20, 40, "the flood is being decided")
+        yield
+    finally:
+        posting.join()
 
 
 def storm(live: LiveMesh, module: str, freezes: int) -> None:
@@ -71,11 +81,10 @@ def storm(live: LiveMesh, module: str, freezes: int) -> None:
         third = live.worker(module=module)
         live.ready(third)
         for number, victim in enumerate((second, third)[:freezes]):
-            flood(live, number)
-            victim.send_signal(signal.SIGSTOP)
-            time.sleep(FROZEN)
-            victim.send_signal(signal.SIGCONT)
-            time.sleep(1)
+            with flood(live, number):
+                victim.send_signal(signal.SIGSTOP)
+                time.sleep(FROZEN)
+                victim.send_signal(signal.SIGCONT)
     for _ in range(2):  # a worker that found its partition lost may have ended itself
         live.worker(module=module)
 
