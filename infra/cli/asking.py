@@ -112,7 +112,7 @@ async def _wait(s: Settings, posted: list[Posted], timeout: float, as_json: bool
     if missing:
         contexts = ", ".join(sorted({p.topic.partition(".")[0] for p in missing}))
         err.print(
-            f"no receipt for {len(missing)} of {len(posted)} commands after {timeout:g} s: is {contexts} running? See weft status; later: weft receipt {missing[0].id}",
+            f"no receipt for {len(missing)} of {len(posted)} commands after {timeout:g} s: are {contexts} and the projection receipts running? See weft status; later: weft receipt {missing[0].id}",
             markup=False,
         )
         return TIMED_OUT

@@ -12,7 +12,9 @@ from typing import Annotated, Any
 
 import asyncpg
 from cyclopts import App, Parameter
-from rich.table import Table
+from rich.markup import escape
+from rich.table import Column, Table
+from rich.text import Text
 
 from infra import avro, mesh, postgres, reading, topics
 from infra.cli import DONE, FAILED, err, out, settings, until_done
@@ -32,6 +34,7 @@ from infra.settings import address
 from schemas import Refused, Rejected
 
 Json = Annotated[bool, Parameter(name="--json", negative=())]
+WIDEST = 100_000  # columns of a line that is not shown on a terminal
 UNDOING = ("Cancelled", "Declined", "Void", "Failed")
 
 
@@ -210,13 +213,30 @@ def _say_rows(names: list[str], rows: list[tuple[Any, ...]], as_json: bool, as_c
             [["" if v is None else _plain(v) if isinstance(v, datetime | Decimal) else v for v in row] for row in rows]
         )
     else:
-        table = Table(*names, box=None)
-        for row in rows:
-            table.add_row(
-                *("" if v is None else f"{v:%Y-%m-%d %H:%M:%S}" if isinstance(v, datetime) else str(v) for v in row)
-            )
+        _say_table(names, [[_cell(value) for value in row] for row in rows])
+
+
+def _say_table(names: list[str], rows: list[list[Text]]) -> None:
+    """A table, or where that is wider than the terminal each row as a list of its columns, as psql's `\\x auto` does."""
+    table = Table(*map(escape, names), box=None)
+    for row in rows:
+        table.add_row(*row)
+    needed = out.measure(table, options=out.options.update(max_width=WIDEST)).maximum
+    if not out.is_terminal:
+        out.width = max(out.width, needed)
+    if needed <= out.width:
         out.print(table)
-        out.print(f"({len(rows)} row{'' if len(rows) == 1 else 's'})")
+    else:
+        for number, row in enumerate(rows, 1):
+            record = Table(Column(style="bold"), Column(overflow="fold"), box=None, show_header=False)
+            for name, value in zip(names, row, strict=True):
+                record.add_row(escape(name), value)
+            out.print(f"-- {number}", record)
+    out.print(f"({len(rows)} row{'' if len(rows) == 1 else 's'})")
+
+
+def _cell(value: Any) -> Text:
+    return Text("" if value is None else f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else str(value))
 
 
 def mail(recipient: str | None = None, /, *, json_: Json = False) -> int:
