@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer
 
-from infra import audit, mesh, postgres
+from infra import audit, mesh, postgres, reading
 from infra.cli.running import prepare
 from infra.client import Asked, Posted, Poster
 from infra.embedded.instance import Instance, environment
@@ -115,12 +115,11 @@ class LiveMesh:
 
     def length(self, topic: str) -> int:
         """How many records a topic has."""
-        partitions = [TopicPartition(topic, p) for p in range(self.settings.partitions)]
-        return sum(self._reader.get_watermark_offsets(tp, timeout=10)[1] for tp in partitions)
+        return sum(reading.ends(self._reader, reading.partitions_of(self._reader, [topic])).values())
 
     @cached_property
     def _reader(self) -> Consumer:
-        return Consumer({"bootstrap.servers": address(self.settings, "kafka"), "group.id": "lengths", "log_level": 0})
+        return reading.consumer(address(self.settings, "kafka"))
 
     def until_at_rest(self, orders: int, patience: float = 90) -> None:
         """Wait until so many orders are done and nothing moves any more."""
