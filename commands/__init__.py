@@ -2,3 +2,17 @@
 
 A command is private to its context: producers outside and the context's own policy ask it, never another context.
 """
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Due:
+    """What a state asks of the clock: this command, `after_s` seconds past the event that brought the state about.
+
+    As long as a state names an equal Due, the moment stays. The command's id follows from that event, so that asking
+    twice is asking once; and it may come late: the aggregate's log decides what is still to be done.
+    """
+
+    after_s: int
+    command: object

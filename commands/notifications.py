@@ -1,12 +1,47 @@
-"""What can be asked of a notification."""
+"""What can be asked of a customer's contact, and of a message to them. All of it is asked by the context itself."""
 
 from dataclasses import dataclass
+
+from schemas.notifications import Channel
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordContact:
+    customer_id: str
+    channels: tuple[Channel, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForgetContact:
+    customer_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TellCustomer:
+    """Tell the customer of this occasion, once, whichever way they prefer."""
+
+    customer_id: str
+    notification_id: str
+    order_id: str
+    occasion: str
+    amount_minor: int = 0
+    currency: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GiveUpTelling:
+    """Asked by the clock: nothing became known of the customer."""
+
+    customer_id: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class RequestNotification:
     notification_id: str
+    customer_id: str
     order_id: str
+    occasion: str
     channel: str
     recipient: str
     subject: str
@@ -23,4 +58,5 @@ class RecordDelivery:
     reason: str
 
 
-NotificationCommand = RequestNotification | RecordDelivery
+CustomerCommand = RecordContact | ForgetContact | TellCustomer | GiveUpTelling
+MessageCommand = RequestNotification | RecordDelivery

@@ -4,15 +4,19 @@ from dataclasses import dataclass
 
 from schemas.orders import OrderLine
 
+PATIENCE_S = 900
+
 
 @dataclass(frozen=True, kw_only=True)
 class PlaceOrder:
+    """`patience_s`: seconds until an order that is not confirmed expires."""
+
     order_id: str
     customer_id: str
-    email: str
     card: str
     currency: str
     lines: tuple[OrderLine, ...]
+    patience_s: int = PATIENCE_S
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,12 +26,40 @@ class CancelOrder:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecordPayment:
-    """Asked by the context's own policy: what became of the payment."""
+class ShipOrder:
+    order_id: str
+    tracking: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeliverOrder:
+    order_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordStock:
+    """Asked by the context's own policy: whether a line could be reserved."""
 
     order_id: str
-    authorised: bool
+    sku: str
+    reserved: bool
     reason: str
 
 
-OrderCommand = PlaceOrder | CancelOrder | RecordPayment
+@dataclass(frozen=True, kw_only=True)
+class RecordPayment:
+    """Asked by the context's own policy: `outcome` is authorised, declined, captured or not_captured."""
+
+    order_id: str
+    outcome: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExpireOrder:
+    """Asked by the clock, once the customer's patience is over."""
+
+    order_id: str
+
+
+OrderCommand = PlaceOrder | CancelOrder | ShipOrder | DeliverOrder | RecordStock | RecordPayment | ExpireOrder

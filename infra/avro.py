@@ -53,6 +53,11 @@ def schema_file(name: str) -> Path:
     return (ROOT if namespace == "weft" else ROOT / namespace) / f"{snake}.avsc"
 
 
+def schema_of(name: str) -> Node:
+    """The current schema of a message type, as its file has it."""
+    return json.loads(schema_file(name).read_text())
+
+
 def read_lock(file: Path = LOCK) -> dict[int, Locked]:
     """Every locked schema by id."""
     entries = json.loads(file.read_text()) if file.exists() else {}
@@ -65,7 +70,7 @@ def lock(names: list[str], file: Path = LOCK) -> list[str]:
     have = {(entry.name, entry.fingerprint) for entry in known.values()}
     added = []
     for name in names:
-        schema = json.loads(schema_file(name).read_text())
+        schema = schema_of(name)
         if (name, fingerprint(schema)) not in have:
             number = max(known, default=0) + 1
             known[number] = Locked(number, name, fingerprint(schema), schema)
@@ -85,7 +90,7 @@ class Codec:
         locked = read_lock() if locked is None else locked
         self.types = dict(types) | {"weft.Refused": Refused, "weft.Rejected": Rejected}
         self.names = {t: name for name, t in self.types.items()}
-        current = {name: json.loads(schema_file(name).read_text()) for name in self.types}
+        current = {name: schema_of(name) for name in self.types}
         ids = {(entry.name, entry.fingerprint): entry.id for entry in locked.values()}
         self._encoders: dict[type, tuple[bytes, Schema, Callable[[Any], Mapping[str, Any]]]] = {}
         self._decoders: dict[bytes, tuple[str, Schema, Schema | None, Callable[[dict[str, Any]], Any]]] = {}

@@ -3,22 +3,34 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 from uuid import uuid4
 
 import asyncpg
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from infra import mesh
+from infra import mesh, vault
 from infra.avro import Codec
 from infra.errors import Unreadable, Unusable
 from infra.inbox import payload_from_json
 from infra.record import MAX_COMMAND_BYTES, Header, command_headers, partition_of
+from infra.sealing import personal, seal_payload, unsealed
 from infra.settings import Settings, address
 
 DELIVERY_TIMEOUT = 15.0
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A command as a person types it: JSON, and what names a person in plain."""
+
+    type_name: str
+    key: str | None
+    payload: dict[str, Any]
+    id: str | None = None
+    where: str = ""  # where it stands, for errors
 
 
 @dataclass(frozen=True)
@@ -43,8 +55,37 @@ class Posted:
     offset: int
 
 
+async def sealed(settings: Settings, wishes: Sequence[Wish]) -> list[Wish]:
+    """The same wishes with what names a person sealed by the vault; Unreadable if that person was erased."""
+    specs = [personal(wish.type_name) for wish in wishes if _is_known(wish.type_name)]
+    if not any(specs):
+        return list(wishes)
+    async with vault.opened(settings) as keys:
+        return await seal_with(keys, wishes)
+
+
+async def seal_with(keys: vault.Vault, wishes: Sequence[Wish]) -> list[Wish]:
+    """The same with a vault that is open already."""
+    found = []
+    for wish in wishes:
+        spec = personal(wish.type_name) if _is_known(wish.type_name) else None
+        subject = (wish.payload.get(spec.subject) or wish.key) if spec else None
+        found.append((wish, spec, subject if isinstance(subject, str) else None))
+    known = await keys.keys(subject for _, spec, subject in found if spec and subject)
+    return [
+        replace(wish, payload=seal_payload(spec, subject, wish.payload, known[subject], keys.digest_secret))
+        if spec and subject
+        else wish
+        for wish, spec, subject in found
+    ]
+
+
+def _is_known(type_name: str) -> bool:
+    return type_name in mesh.message_types()
+
+
 def ask(codec: Codec, type_name: str, key: str | None, payload: str, command_id: str | None = None) -> Asked:
-    """A command from what a person typed; Unreadable says what is wrong with it, before anything is sent."""
+    """A command from JSON; Unreadable says what is wrong with it, before anything is sent."""
     known = {codec.names[t]: t for c in mesh.contexts().values() for t in c.commands}
     if type_name not in known:
         raise Unreadable("unknown_type", f"there is no command {type_name!r}; there are {', '.join(known)}")
@@ -57,6 +98,8 @@ def ask(codec: Codec, type_name: str, key: str | None, payload: str, command_id:
         value = codec.encode(message)
     except (ValueError, TypeError, OverflowError) as error:
         raise Unreadable("wrong_fields", f"a value is out of range: {error}") from error
+    if (spec := personal(type_name)) and (plain := unsealed(spec, message)):
+        raise Unreadable("not_sealed", f"{', '.join(plain)}: has to be sealed, since it names a person")
     if len(value) > MAX_COMMAND_BYTES:
         raise Unreadable("too_large", f"the command has {len(value)} bytes, the limit is {MAX_COMMAND_BYTES}")
     identity = command_id or str(uuid4())
@@ -119,7 +162,15 @@ class Poster:
             )
 
 
-def read_lines(codec: Codec, lines: Iterable[str]) -> Iterator[Asked]:
+def asked(codec: Codec, wish: Wish) -> Asked:
+    """A sealed wish, ready to be posted; Unreadable says what is wrong with it, and where it stands."""
+    try:
+        return ask(codec, wish.type_name, wish.key, json.dumps(wish.payload), wish.id)
+    except Unreadable as error:
+        raise Unreadable(error.code, wish.where + error.reason) from error
+
+
+def read_lines(lines: Iterable[str]) -> Iterator[Wish]:
     """Commands from JSON lines `{"type", "key", "payload", "id"}`; key and id may be left out. Unreadable names the line."""
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -134,7 +185,7 @@ def read_lines(codec: Codec, lines: Iterable[str]) -> Iterator[Asked]:
                 raise Unreadable(
                     "bad_line", 'a line is {"type": "orders.PlaceOrder", "key": "...", "payload": {...}, "id": "..."}'
                 )
-            yield ask(codec, entry["type"], entry.get("key"), json.dumps(entry["payload"]), entry.get("id"))
+            yield Wish(entry["type"], entry.get("key"), entry["payload"], entry.get("id"), f"line {number}: ")
         except ValueError as error:
             raise Unreadable("not_json", f"line {number}: {error}") from error
         except Unreadable as error:

@@ -7,16 +7,15 @@ signature is the subscription and nothing is registered.
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol, TypeVar, get_args, get_type_hints
 
+from commands import Due
 from infra.settings import Settings
 
-C = TypeVar("C")  # commands of the context
-S = TypeVar("S")  # state of its aggregate
-I = TypeVar("I")  # noqa: E741  intents: what a state wants of the outside
+S = TypeVar("S")  # state of an aggregate
 C_co = TypeVar("C_co", covariant=True)
 C_contra = TypeVar("C_contra", contravariant=True)
-S_contra = TypeVar("S_contra", contravariant=True)
 H_contra = TypeVar("H_contra", contravariant=True)
 I_contra = TypeVar("I_contra", contravariant=True)
 
@@ -40,9 +39,28 @@ class Perform(Protocol[I_contra, C_co]):
     def __call__(self, intent: I_contra, key: str, /) -> Awaitable[C_co]: ...
 
 
-class Effects(Protocol[S_contra, I, C_co]):
-    def pending(self, aggregate_id: str, state: S_contra, /) -> I | None: ...
-    def connect(self, settings: Settings, /) -> AbstractAsyncContextManager[Perform[I, C_co]]: ...
+class Effects(Protocol[I_contra, C_co]):
+    """What a context does outside. `target` names whom an intent needs: each has a circuit breaker of its own."""
+
+    def target(self, intent: I_contra, /) -> str: ...
+    def connect(self, settings: Settings, /) -> AbstractAsyncContextManager[Perform[I_contra, C_co]]: ...
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """One kind of aggregate of a context: a decider, and what its states want of the outside and of the clock.
+
+    `pending(aggregate_id, state)` and `due(aggregate_id, state)` are optional functions of the decider's module.
+    """
+
+    name: str
+    initial: Any
+    decide: Callable[[Any, Any], Iterator[Any]]
+    evolve: Callable[[Any, Any], Any]
+    pending: Callable[[str, Any], Any] | None
+    due: Callable[[str, Any], Due | None] | None
+    commands: tuple[type, ...]
+    events: tuple[type, ...]
 
 
 @dataclass(frozen=True)
@@ -50,15 +68,19 @@ class Context:
     """One bounded context, its types read from its annotations."""
 
     name: str
-    initial: Any
-    decide: Callable[[Any, Any], Iterator[Any]]
-    evolve: Callable[[Any, Any], Any]
+    aggregates: tuple[Aggregate, ...]
     react: Callable[[Any], Iterator[Any]] | None
-    pending: Callable[[str, Any], Any] | None
     connect: Callable[[Settings], AbstractAsyncContextManager[Perform[Any, Any]]] | None
-    commands: tuple[type, ...]
-    events: tuple[type, ...]
+    target: Callable[[Any], str]
     hears: tuple[type, ...]
+
+    @cached_property
+    def commands(self) -> tuple[type, ...]:
+        return tuple(t for a in self.aggregates for t in a.commands)
+
+    @cached_property
+    def events(self) -> tuple[type, ...]:
+        return tuple(t for a in self.aggregates for t in a.events)
 
     @property
     def commands_topic(self) -> str:
@@ -75,23 +97,31 @@ class Context:
 
 def bounded_context(
     name: str,
-    decider: Decider[C, S],
-    *,
-    policy: Policy[Any, C] | None = None,
-    effects: Effects[S, Any, C] | None = None,
+    *deciders: Decider[Any, Any],
+    policy: Policy[Any, object] | None = None,
+    effects: Effects[Any, object] | None = None,
 ) -> Context:
-    """Put the modules of one context together."""
+    """Put the modules of one context together: a decider for each kind of aggregate, a policy, an adapter."""
     return Context(
         name=name,
+        aggregates=tuple(map(_aggregate, deciders)),
+        react=policy.react if policy else None,
+        connect=effects.connect if effects else None,
+        target=effects.target if effects else lambda intent: name,
+        hears=parameter_types(policy.react, 0) if policy else (),
+    )
+
+
+def _aggregate(decider: Decider[Any, Any]) -> Aggregate:
+    return Aggregate(
+        name=str(getattr(decider, "__name__", "")).rpartition(".")[2],
         initial=decider.initial,
         decide=decider.decide,
         evolve=decider.evolve,
-        react=policy.react if policy else None,
-        pending=effects.pending if effects else None,
-        connect=effects.connect if effects else None,
+        pending=getattr(decider, "pending", None),
+        due=getattr(decider, "due", None),
         commands=parameter_types(decider.decide, 0),
         events=parameter_types(decider.evolve, 1),
-        hears=parameter_types(policy.react, 0) if policy else (),
     )
 
 

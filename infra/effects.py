@@ -1,7 +1,8 @@
 """Runs what states want of the outside, and brings the outcome back as a command.
 
 Intents come from folded state, never from a cursor: after a recovery, what is still open is simply run again, with the
-same key. An outcome that is not known is no outcome: it is asked for again, with growing pauses, until there is one.
+same key. An outcome that is not known is no outcome: it is asked for again, with growing pauses, until there is one. Each
+target has a circuit breaker and slots of its own, so that one that is down holds up nothing else.
 """
 
 import asyncio
@@ -9,13 +10,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from infra.avro import Codec
+from infra.circuits import Circuits
 from infra.context import Context, Perform
 from infra.log import CommandSink, addressed, until_known
 from infra.partition import Intent
 from infra.reactions import outgoing_command
 from infra.record import Outgoing
-
-AT_ONCE = 32
 
 
 class Outbox:
@@ -50,7 +50,7 @@ class Outbox:
 
 
 class EffectRunner:
-    """The open intents of the partitions this process owns, `AT_ONCE` of them at a time."""
+    """The open intents of the partitions this process owns."""
 
     def __init__(
         self,
@@ -60,12 +60,14 @@ class EffectRunner:
         sink: CommandSink,
         partitions: int,
         failed: Callable[[BaseException], None],
+        circuits: Circuits,
     ) -> None:
         self._codec = codec
+        self._target = context.target
+        self._circuits = circuits
         self._perform = perform
         self._outbox = Outbox(sink, context.commands_topic, partitions)
         self._failed = failed
-        self._slots = asyncio.Semaphore(AT_ONCE)
         self._running: dict[str, tuple[int, asyncio.Task[None]]] = {}
 
     def start(self, intents: Sequence[Intent]) -> None:
@@ -89,9 +91,10 @@ class EffectRunner:
             self._failed(error)
 
     async def _run(self, intent: Intent) -> None:
+        target = self._target(intent.wanted)
+
         async def attempt() -> None:
-            async with self._slots:
-                outcome = await self._perform(intent.wanted, intent.key)
+            outcome = await self._circuits.through(target, lambda: self._perform(intent.wanted, intent.key))
             command_id = f"{intent.key}/outcome"
             record = outgoing_command(
                 self._codec,

@@ -23,12 +23,16 @@ class LogDamaged(WeftError):
 
 
 class Unreadable(WeftError):
-    """A command that cannot be understood; `code` is stable and short, `reason` says how to mend it."""
+    """A command that cannot be understood; `code` is stable and short, `reason` says how to mend it.
 
-    def __init__(self, code: str, reason: str) -> None:
+    `personal`: it names a person in plain, so nobody keeps a copy of it.
+    """
+
+    def __init__(self, code: str, reason: str, *, personal: bool = False) -> None:
         super().__init__(reason)
         self.code = code
         self.reason = reason
+        self.personal = personal
 
 
 class Unknown(WeftError):

@@ -21,6 +21,7 @@ from infra.record import (
     Record,
     text,
 )
+from infra.sealing import personal, unsealed
 
 MAX_ID = 255
 # A cause's time comes with the command, so a producer could lie: it is believed as far as brokers' clocks may differ.
@@ -60,6 +61,7 @@ def reader(context: Context, codec: Codec) -> Reader:
     type_bytes = {name: name.encode() for name in types}
     known = {t: type_bytes[name] for name, t in types.items()}
     asked = ", ".join(types)
+    personal_fields = {t: personal(name) for name, t in types.items()}
 
     def read(record: Record, headers: dict[str, bytes | None], ready: Any) -> Command:
         value, key = record.value, record.key
@@ -70,8 +72,8 @@ def reader(context: Context, codec: Codec) -> Reader:
         if not key:
             raise Unreadable("no_key", "the record has no key; the key is the id of the aggregate that is asked")
         subject = text(key)
-        if subject is None or len(subject) > MAX_ID:
-            raise Unreadable("bad_key", f"the key has to be UTF-8 text of at most {MAX_ID} characters")
+        if subject is None or len(subject) > MAX_ID or "\0" in subject:
+            raise Unreadable("bad_key", f"the key has to be UTF-8 text of at most {MAX_ID} characters without NUL")
         given = headers.get(ID)
         if given and len(given) > MAX_ID:
             raise Unreadable("bad_id", f"a command id ({ID}) has at most {MAX_ID} bytes")
@@ -84,6 +86,13 @@ def reader(context: Context, codec: Codec) -> Reader:
             raise Unreadable(
                 "key_mismatch",
                 f"the key is {subject!r} but {id_fields[type(payload)]} is {getattr(payload, id_fields[type(payload)])!r}",
+            )
+        spec = personal_fields[type(payload)]
+        if spec is not None and (plain := unsealed(spec, payload)):
+            raise Unreadable(
+                "not_sealed",
+                f"{', '.join(plain)} names a person and has to be sealed: post it with `weft send`, or seal it with the vault",
+                personal=True,
             )
         identity = given or command_id(record, headers)
         at = record.timestamp

@@ -47,17 +47,25 @@ def context(name: str) -> Context:
 def units(names: Sequence[str]) -> tuple[list[str], list[str]]:
     """(contexts, projections) for the names of contexts and of projections that span contexts; all for no names.
 
-    A context brings the projection of its own name along.
+    A context brings the projections of its own events along.
     """
     known, rows = contexts(), projections()
-    spanning = [name for name in rows if name not in known]
+    spanning = [name for name in rows if home_of(name) is None]
     unknown = [name for name in names if name not in known and name not in spanning]
     if unknown:
         raise Unusable(
             f"there is no {', '.join(map(repr, unknown))}; there are the contexts {', '.join(known)} and the read models {', '.join(spanning)}"
         )
     chosen = list(names) or [*known, *spanning]
-    return [n for n in known if n in chosen], [n for n in rows if n in chosen]
+    return [n for n in known if n in chosen], [n for n in rows if (home_of(n) or n) in chosen]
+
+
+@cache
+def home_of(projection: str) -> str | None:
+    """The context a projection reads and runs with, if it is only one."""
+    heard = set(projections()[projection].events)
+    speakers = [c.name for c in contexts().values() if heard & set(c.events)]
+    return speakers[0] if len(speakers) == 1 else None
 
 
 def heard_topics(listener: Context) -> list[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from infra.avro import Codec
-from infra.context import Context
+from infra.context import Aggregate, Context
 from infra.errors import LogDamaged, Unreadable
 from infra.inbox import Command, command_id, reader
 from infra.record import (
@@ -34,6 +34,7 @@ from infra.record import (
 from schemas import Refused, Rejected
 
 WINDOW = 800  # commands decided, coded and appended together
+Want = Callable[[str, Any], Any]
 MAX_REJECTED_KEY = 1024
 MAX_DEAD_BYTES = 1_500_000
 NOTHING_TO_DO = Refused(code="nothing_to_do", reason="the state already says so, or no longer allows it")
@@ -41,11 +42,11 @@ NOTHING_TO_DO = Refused(code="nothing_to_do", reason="the state already says so,
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """Something wanted of the outside; `key` is the id of the event that opened it, and its idempotency key."""
+    """Something a state wants of the outside, or of the clock (a Due); `key` is the id of the event that opened it."""
 
     key: str
     partition: int
-    aggregate: bytes
+    place: bytes  # in Partition.intents
     wanted: Any
     correlation: str
     at: int
@@ -83,6 +84,8 @@ class Partition:
         self.decided: dict[tuple[bytes, bytes], int] = {}
         self.intents: dict[bytes, Intent] = {}
         self.voids = 0
+        self._opened: dict[bytes, Intent] = {}
+        self._aggregates = _aggregates(context)
         self._codec = codec
         self._read = reader(context, codec)
         self._dedupe_ms = dedupe_ms
@@ -133,39 +136,27 @@ class Partition:
         self.decided[key, _must(headers[CAUSATION])] = record.timestamp
         if kind is Refused:
             return
-        state = self.states[key] = self.context.evolve(self.states.get(key, self.context.initial), event)
-        if self.context.pending is not None:
-            identity = self._event_id(record.offset)
-            intent = self._intent(
-                self.context.pending,
-                key,
-                state,
-                self.intents.get(key),
-                identity,
-                _must(headers[CORRELATION]).decode(errors="replace"),
-                record.timestamp,
-            )
-            if intent is None:
-                self.intents.pop(key, None)
-            else:
-                self.intents[key] = intent
+        prefix, aggregate, wants = self._aggregates[kind]
+        slot = prefix + key
+        state = self.states[slot] = aggregate.evolve(self.states.get(slot, aggregate.initial), event)
+        for want, suffix in wants:
+            place, wanted = slot + suffix, want(key.decode(), state)
+            if wanted is None:
+                if self.intents.pop(place, None):
+                    self._opened.pop(place, None)
+                continue
+            open_ = self.intents.get(place)
+            if open_ is None or open_.wanted != wanted:
+                correlation = _must(headers[CORRELATION]).decode(errors="replace")
+                opened = Intent(
+                    self._event_id(record.offset), self.number, place, wanted, correlation, record.timestamp
+                )
+                self.intents[place] = self._opened[place] = opened
 
-    def _intent(
-        self,
-        pending: Callable[[str, Any], Any],
-        key: bytes,
-        state: Any,
-        open_: Intent | None,
-        identity: str,
-        correlation: str,
-        at: int,
-    ) -> Intent | None:
-        wanted = pending(key.decode(), state)
-        if wanted is None:
-            return None
-        if open_ is not None and open_.wanted == wanted:
-            return open_
-        return Intent(identity, self.number, key, wanted, correlation, at)
+    def opened(self) -> list[Intent]:
+        """The intents that folding or merging opened since this was last asked, and that are still open."""
+        opened, self._opened = list(self._opened.values()), {}
+        return opened
 
     def _forget(self) -> None:
         """Drop command ids older than the window; the log's own time decides, so every reader drops the same."""
@@ -234,8 +225,10 @@ class Partition:
             self._append_decided(command, d)
 
     def _append_decided(self, command: Command, d: Decision) -> None:
-        context, key = self.context, command.key
-        state = before = d.states[key] if key in d.states else self.states.get(key, context.initial)
+        key = command.key
+        prefix, aggregate, wants = self._aggregates[type(command.payload)]
+        slot = prefix + key
+        state = before = d.states[slot] if slot in d.states else self.states.get(slot, aggregate.initial)
         d.timestamp = timestamp = max(command.at, d.timestamp)
         shared = [
             *self._constant,
@@ -256,16 +249,16 @@ class Partition:
             + len(command.trace or b"")
         )
         first = len(d.events)
-        for event in context.decide(command.payload, state):
+        for event in aggregate.decide(command.payload, state):
             self._add(key, event, shared, timestamp, size, d)
             if type(event) is not Refused:
-                state = context.evolve(state, event)
-                if context.pending is not None:
-                    self._want(context.pending, command, state, timestamp, d)
+                state = aggregate.evolve(state, event)
+                for want, suffix in wants:
+                    self._want(want, slot + suffix, command, state, timestamp, d)
         if len(d.events) == first:
             self._add(key, NOTHING_TO_DO, shared, timestamp, size, d)
         if state is not before:
-            d.states[key] = state
+            d.states[slot] = state
         d.decided[key, command.id] = timestamp
         d.cursor = command.offset + 1
 
@@ -275,13 +268,16 @@ class Partition:
         d.events.append((key, event, (*shared, *own), timestamp))
         d.size += size
 
-    def _want(self, pending: Callable[[str, Any], Any], command: Command, state: Any, at: int, d: Decision) -> None:
-        key = command.key
-        open_ = d.intents[key] if key in d.intents else self.intents.get(key)
-        identity = self._event_id(d.expected + len(d.events) - 1)
-        d.intents[key] = self._intent(
-            pending, key, state, open_, identity, command.correlation.decode(errors="replace"), at
-        )
+    def _want(self, want: Want, place: bytes, command: Command, state: Any, at: int, d: Decision) -> None:
+        wanted = want(command.key.decode(), state)
+        open_ = d.intents[place] if place in d.intents else self.intents.get(place)
+        if wanted is None:
+            if open_ is not None:
+                d.intents[place] = None
+        elif open_ is None or open_.wanted != wanted:
+            identity = self._event_id(d.expected + len(d.events) - 1)
+            correlation = command.correlation.decode(errors="replace")
+            d.intents[place] = Intent(identity, self.number, place, wanted, correlation, at)
 
     def _reject(self, record: Record, headers: dict[str, bytes | None], error: Unreadable, d: Decision) -> None:
         identity = command_id(record, headers)
@@ -301,23 +297,35 @@ class Partition:
         d.dead.append(dead_letter(record, error))
         d.cursor = record.offset + 1
 
-    def merge(self, d: Decision) -> list[Intent]:
-        """Make a decision the state, after the log accepted all of it; returns the intents it opened."""
+    def merge(self, d: Decision) -> None:
+        """Make a decision the state, after the log accepted all of it."""
         self.next_offset = d.expected + len(d.records)
         self.timestamp = d.timestamp
         self.cursor = d.cursor
         self.states.update(d.states)
         self.decided.update(d.decided)
-        opened = []
-        for key, intent in d.intents.items():
+        for place, intent in d.intents.items():
             if intent is None:
-                self.intents.pop(key, None)
+                self.intents.pop(place, None)
+                self._opened.pop(place, None)
             else:
-                if self.intents.get(key) is not intent:
-                    opened.append(intent)
-                self.intents[key] = intent
+                self.intents[place] = self._opened[place] = intent
         self._forget()
-        return opened
+
+
+def _aggregates(context: Context) -> dict[type, tuple[bytes, Aggregate, list[tuple[Want, bytes]]]]:
+    """For each message: where its kind of aggregate keeps its states, the kind, and what these states may want.
+
+    Aggregates of different kinds may have the same id, so all kinds but the first put their name before it.
+    """
+    found: dict[type, tuple[bytes, Aggregate, list[tuple[Want, bytes]]]] = {}
+    for number, aggregate in enumerate(context.aggregates):
+        prefix = f"{aggregate.name}\0".encode() if number else b""
+        functions = ((aggregate.pending, b"\0pending"), (aggregate.due, b"\0due"))
+        wants = [(want, suffix) for want, suffix in functions if want is not None]
+        for message in (*aggregate.commands, *aggregate.events):
+            found[message] = (prefix, aggregate, wants)
+    return found
 
 
 def dead_letter(record: Record, error: Unreadable) -> Outgoing:
@@ -330,6 +338,8 @@ def dead_letter(record: Record, error: Unreadable) -> Outgoing:
         ("dlq-exception-class", error.code.encode()),
         ("dlq-exception-message", error.reason[:1000].encode()),
     ]
+    if error.personal:
+        return Outgoing(record.key, b"", [*record.headers, *why, ("dlq-withheld", b"it names a person in plain")])
     letter = Outgoing(record.key, record.value, [*record.headers, *why])
     if letter.size() <= MAX_DEAD_BYTES:
         return letter

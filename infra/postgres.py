@@ -40,7 +40,7 @@ async def prepare(url: str, projections: Iterable[Projection]) -> None:
     async with connection(url) as db, db.transaction():
         await db.execute("SELECT pg_advisory_xact_lock(hashtext('weft setup'))")  # two set-ups at once take turns
         await db.execute("CREATE SCHEMA IF NOT EXISTS analytics")
-        await _role(db, url, ANALYST)
+        await role(db, url, ANALYST)
         await db.execute(f"ALTER ROLE {ANALYST} SET default_transaction_read_only = on")
         await db.execute(f"ALTER ROLE {ANALYST} SET statement_timeout = '30s'")
         await db.execute(f"ALTER ROLE {ANALYST} SET search_path = analytics")
@@ -53,8 +53,8 @@ async def prepare(url: str, projections: Iterable[Projection]) -> None:
 
 
 async def _prepare(db: asyncpg.Connection, url: str, projection: Projection) -> None:
-    schema, role = projection.schema, projection.role
-    await _role(db, url, role)
+    schema, login = projection.schema, projection.role
+    await role(db, url, login)
     known = None
     if await db.fetchval("SELECT to_regclass($1)", f"{schema}.head"):
         known = await db.fetchval(f"SELECT definition FROM {schema}.head")
@@ -69,18 +69,19 @@ async def _prepare(db: asyncpg.Connection, url: str, projection: Projection) -> 
     await db.execute(
         "CREATE TABLE head (definition text NOT NULL, version bigint NOT NULL);"
         "CREATE TABLE cursor (topic text, partition int, topic_id text NOT NULL, next_offset bigint NOT NULL, PRIMARY KEY (topic, partition));"
-        f"GRANT USAGE ON SCHEMA {schema} TO {role};"
-        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role};"
+        f"GRANT USAGE ON SCHEMA {schema} TO {login};"
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {login};"
     )
     await db.execute("INSERT INTO head VALUES ($1, 0)", projection.definition)
     await db.execute("SET LOCAL search_path = DEFAULT")
 
 
-async def _role(db: asyncpg.Connection, url: str, role: str) -> None:
-    if not await db.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role):
-        await db.execute(f"CREATE ROLE {role} LOGIN")
-    if password := role_password(url, role):
-        await db.execute(f"ALTER ROLE {role} PASSWORD '{password}'")  # hexadecimal digits only
+async def role(db: asyncpg.Connection, url: str, name: str) -> None:
+    """Make sure of a login; its password derives from the owner's."""
+    if not await db.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", name):
+        await db.execute(f"CREATE ROLE {name} LOGIN")
+    if password := role_password(url, name):
+        await db.execute(f"ALTER ROLE {name} PASSWORD '{password}'")  # hexadecimal digits only
 
 
 def analyst(url: str) -> str:

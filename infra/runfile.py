@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from pydantic import SecretStr
 
 from infra.settings import Settings
 
@@ -31,10 +32,11 @@ def running(home: Path) -> Running | None:
 
 
 def resolved(settings: Settings) -> Settings:
-    """The settings with the addresses of the running instance where none is given."""
+    """The settings with the addresses and the vault key of the running instance where none is given."""
     found = running(settings.home)
     if found is None:
         return settings
-    return settings.model_copy(
-        update={name: value for name, value in found.addresses.items() if getattr(settings, name) is None}
-    )
+    known: dict[str, object] = {**found.addresses}
+    with contextlib.suppress(OSError):
+        known["vault_key"] = SecretStr((settings.home / "vault.key").read_text().strip())
+    return settings.model_copy(update={name: v for name, v in known.items() if getattr(settings, name) is None})

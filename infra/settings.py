@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from platformdirs import PlatformDirs
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from infra.errors import Unusable
@@ -35,6 +35,14 @@ class Settings(BaseSettings):
     gateway: str | None = None
     smtp: str | None = None
     mailbox: str | None = None
+    sms: str | None = None
+    sms_account: str = "AC00000000000000000000000000000000"
+    sms_token: SecretStr | None = None
+    sms_from: str = "+15005550006"
+    push: str | None = Field(default=None, description="a push service that may be reached without TLS")
+    push_key: SecretStr | None = Field(default=None, description="VAPID private key, raw, base64url")
+    vault: str | None = None
+    vault_key: SecretStr | None = None
     partitions: int = Field(default=4, ge=1, le=1000)
     replication: int = Field(default=1, ge=1)
     dedupe_days: int = Field(default=30, ge=1)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
+from infra.circuits import CIRCUITS_TOPIC
 from infra.context import Context
 from infra.errors import Unusable
 from infra.settings import Settings, address
@@ -63,6 +64,9 @@ def prepare(settings: Settings, contexts: Iterable[Context]) -> None:
         for topic, config in configs(context, settings).items()
         if topic not in existing
     ]
+    if CIRCUITS_TOPIC not in existing:
+        compacted = {"cleanup.policy": "compact", "max.message.bytes": "65536"}
+        wanted.append(NewTopic(CIRCUITS_TOPIC, 1, settings.replication, config=compacted))
     if wanted:
         for topic, future in client.create_topics(wanted, operation_timeout=TIMEOUT).items():
             try:

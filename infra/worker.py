@@ -5,7 +5,7 @@ command stands a barrier: the owned partitions are folded to the end of the log,
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, cast
 
@@ -14,17 +14,20 @@ import mode
 import structlog
 from faust.types import TP
 
+from commands import Due
 from infra import mesh
 from infra.avro import Codec
 from infra.batches import BatchConsumer, BatchTransport
+from infra.circuits import CIRCUITS_TOPIC, Circuit, Circuits, circuit_record
 from infra.context import Context
 from infra.effects import EffectRunner
 from infra.errors import Unknown
 from infra.lanes import Lanes
 from infra.log import KafkaEventLog, Producer, addressed, connected, until_known
-from infra.partition import Partition
+from infra.partition import Intent, Partition
 from infra.reactions import commands_from
 from infra.settings import Settings, address
+from infra.timers import Timers
 from infra.writer import Writer
 
 _log = structlog.get_logger()
@@ -46,6 +49,8 @@ class Worker:
         self._producer = producer
         self._event_log = log
         self._effects: EffectRunner | None = None
+        self._telling: set[asyncio.Task[None]] = set()
+        self.timers = Timers(codec, producer, context.commands_topic, settings.partitions, self._still_open)
         self._lanes = Lanes(self._handler_of, self.crash)
         self.app = self._build()
 
@@ -135,9 +140,15 @@ class Worker:
         folded = {p: writer.partition.next_offset for p, writer in sorted(self.writers.items())}
         _log.info("ready", context=self.context.name, partitions=folded)
 
-    def _opened(self, intents: Any) -> None:
+    def _opened(self, intents: Sequence[Intent]) -> None:
+        self.timers.set([intent for intent in intents if isinstance(intent.wanted, Due)])
         if self._effects:
-            self._effects.start(intents)
+            self._effects.start([intent for intent in intents if not isinstance(intent.wanted, Due)])
+
+    def _still_open(self, intent: Intent) -> bool:
+        writer = self.writers.get(intent.partition)
+        open_ = writer.partition.intents.get(intent.place) if writer else None
+        return open_ is not None and open_.key == intent.key
 
     async def tail(self) -> None:
         """See what a zombie appended while this owner had nothing to write."""
@@ -151,6 +162,12 @@ class Worker:
             for number, end in ends.items():
                 if writer := self.writers.get(number):
                     await writer.catch_up(end)
+
+    def tell(self, circuit: Circuit) -> None:
+        """Let whoever asks for the status know of a circuit that changed."""
+        task = asyncio.create_task(_publish(self._producer, self.context, circuit))
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
 
     def crash(self, error: BaseException) -> None:
         self._crashing = asyncio.ensure_future(self.app.crash(error))
@@ -171,12 +188,24 @@ async def run(context: Context, settings: Settings, started: Callable[[Worker], 
         worker = Worker(context, codec, settings, producer, KafkaEventLog(context.events_topic, producer, reader))
         if context.connect:
             perform = await stack.enter_async_context(context.connect(settings))
-            worker.use(EffectRunner(context, codec, perform, producer, settings.partitions, worker.crash))
+            circuits = Circuits(worker.tell)
+            worker.use(EffectRunner(context, codec, perform, producer, settings.partitions, worker.crash, circuits))
         started(worker)
         await stack.enter_async_context(_stopped_at_end(worker))
         async with asyncio.TaskGroup() as group:
             group.create_task(worker.tail())
+            group.create_task(worker.timers.run())
             group.create_task(_watch(worker))
+
+
+async def _publish(producer: Producer, context: Context, circuit: Circuit) -> None:
+    """A circuit nobody hears of works all the same."""
+    log = _log.info if circuit.state == "closed" else _log.warning
+    log("circuit", context=context.name, target=circuit.target, state=circuit.state)
+    try:
+        await producer.send(CIRCUITS_TOPIC, [(0, circuit_record(context.name, circuit))])
+    except Unknown as error:
+        _log.warning("circuit not published", context=context.name, error=str(error))
 
 
 async def _watch(worker: Worker) -> None:

@@ -58,7 +58,8 @@ class Writer:
                             )
                             await self._catch_up()
                             continue
-                        self._opened(self.partition.merge(decision))
+                        self.partition.merge(decision)
+                        self._opened(self.partition.opened())
                 except Unknown as error:
                     _log.warning("unknown", context=context.name, partition=self.partition.number, error=str(error))
                     await self._catch_up()
@@ -97,4 +98,4 @@ class Writer:
             )
         async for records in self._log.read(partition.number, partition.next_offset, end):
             partition.fold(records)
-        self._opened(list(partition.intents.values()))
+        self._opened(partition.opened())

@@ -4,13 +4,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from schemas import Meta
-from schemas.notifications import NotificationFailed, NotificationRequested, NotificationSent
+from schemas.notifications import NotificationFailed, NotificationRequested, NotificationSent, TellingSkipped
+
+Heard = NotificationRequested | NotificationSent | NotificationFailed | TellingSkipped
 
 
 @dataclass(frozen=True, kw_only=True)
 class NotificationRow:
     notification_id: str
     order_id: str
+    customer_id: str
+    occasion: str
     channel: str
     status: str
     reason: str
@@ -20,18 +24,18 @@ class NotificationRow:
     closed_at: datetime | None
 
 
-def row_id(event: NotificationRequested | NotificationSent | NotificationFailed, meta: Meta) -> str:
+def row_id(event: Heard, meta: Meta) -> str:
     return event.notification_id
 
 
-def project(
-    row: NotificationRow | None, event: NotificationRequested | NotificationSent | NotificationFailed, meta: Meta
-) -> NotificationRow | None:
+def project(row: NotificationRow | None, event: Heard, meta: Meta) -> NotificationRow | None:
     match event, row:
         case NotificationRequested(), None:
             return NotificationRow(
                 notification_id=event.notification_id,
                 order_id=event.order_id,
+                customer_id=event.customer_id,
+                occasion=event.occasion,
                 channel=event.channel,
                 status="requested",
                 reason="",
@@ -39,6 +43,20 @@ def project(
                 message_id="",
                 requested_at=meta.at,
                 closed_at=None,
+            )
+        case TellingSkipped(), None:
+            return NotificationRow(
+                notification_id=event.notification_id,
+                order_id=event.order_id,
+                customer_id=event.customer_id,
+                occasion=event.occasion,
+                channel="",
+                status="skipped",
+                reason=event.reason,
+                subject="",
+                message_id="",
+                requested_at=meta.at,
+                closed_at=meta.at,
             )
         case NotificationSent(), NotificationRow():
             return replace(row, status="sent", message_id=event.message_id, closed_at=meta.at)

@@ -4,7 +4,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from schemas import Meta
-from schemas.orders import OrderCancelled, OrderConfirmed, OrderPlaced
+from schemas.orders import OrderCancelled, OrderConfirmed, OrderDelivered, OrderPaid, OrderPlaced, OrderShipped
+
+Heard = OrderPlaced | OrderConfirmed | OrderPaid | OrderCancelled | OrderShipped | OrderDelivered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,34 +14,44 @@ class OrderRow:
     order_id: str
     customer_id: str
     status: str
+    code: str
     reason: str
     currency: str
     total_minor: int
     line_count: int
+    tracking: str
     placed_at: datetime
-    closed_at: datetime | None
+    changed_at: datetime
 
 
-def row_id(event: OrderPlaced | OrderConfirmed | OrderCancelled, meta: Meta) -> str:
+def row_id(event: Heard, meta: Meta) -> str:
     return event.order_id
 
 
-def project(row: OrderRow | None, event: OrderPlaced | OrderConfirmed | OrderCancelled, meta: Meta) -> OrderRow | None:
+def project(row: OrderRow | None, event: Heard, meta: Meta) -> OrderRow | None:
     match event, row:
         case OrderPlaced(), None:
             return OrderRow(
                 order_id=event.order_id,
                 customer_id=event.customer_id,
                 status="placed",
+                code="",
                 reason="",
                 currency=event.currency,
                 total_minor=event.total_minor,
                 line_count=len(event.lines),
+                tracking="",
                 placed_at=meta.at,
-                closed_at=None,
+                changed_at=meta.at,
             )
         case OrderConfirmed(), OrderRow():
-            return replace(row, status="confirmed", closed_at=meta.at)
+            return replace(row, status="confirmed", changed_at=meta.at)
+        case OrderPaid(), OrderRow():
+            return replace(row, status="paid", changed_at=meta.at)
         case OrderCancelled(), OrderRow():
-            return replace(row, status="cancelled", reason=event.reason, closed_at=meta.at)
+            return replace(row, status="cancelled", code=event.code, reason=event.reason, changed_at=meta.at)
+        case OrderShipped(), OrderRow():
+            return replace(row, status="shipped", tracking=event.tracking, changed_at=meta.at)
+        case OrderDelivered(), OrderRow():
+            return replace(row, status="delivered", changed_at=meta.at)
     return row

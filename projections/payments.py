@@ -5,53 +5,52 @@ from datetime import datetime
 
 from schemas import Meta
 from schemas.payments import (
+    CaptureFailed,
     CaptureRequested,
     PaymentAuthorised,
     PaymentCaptured,
     PaymentDeclined,
+    PaymentEvent,
+    PaymentRefunded,
     PaymentRequested,
     PaymentVoided,
+    RefundFailed,
+    RefundRequested,
     VoidRequested,
-)
-
-Heard = (
-    PaymentRequested
-    | PaymentAuthorised
-    | PaymentDeclined
-    | CaptureRequested
-    | PaymentCaptured
-    | VoidRequested
-    | PaymentVoided
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class PaymentRow:
     order_id: str
+    customer_id: str
     status: str
     reason: str
     currency: str
     amount_minor: int
     captured_minor: int
+    refunded_minor: int
     authorisation_id: str
     requested_at: datetime
     changed_at: datetime
 
 
-def row_id(event: Heard, meta: Meta) -> str:
+def row_id(event: PaymentEvent, meta: Meta) -> str:
     return event.order_id
 
 
-def project(row: PaymentRow | None, event: Heard, meta: Meta) -> PaymentRow | None:
+def project(row: PaymentRow | None, event: PaymentEvent, meta: Meta) -> PaymentRow | None:
     match event, row:
         case PaymentRequested(), None:
             return PaymentRow(
                 order_id=event.order_id,
+                customer_id=event.customer_id,
                 status="requested",
                 reason="",
                 currency=event.currency,
                 amount_minor=event.amount_minor,
                 captured_minor=0,
+                refunded_minor=0,
                 authorisation_id="",
                 requested_at=meta.at,
                 changed_at=meta.at,
@@ -64,8 +63,25 @@ def project(row: PaymentRow | None, event: Heard, meta: Meta) -> PaymentRow | No
             return replace(row, status="capturing", changed_at=meta.at)
         case PaymentCaptured(), PaymentRow():
             return replace(row, status="captured", captured_minor=event.amount_minor, changed_at=meta.at)
+        case CaptureFailed(), PaymentRow():
+            return replace(row, status="not captured", reason=event.reason, changed_at=meta.at)
         case VoidRequested(), PaymentRow():
             return replace(row, status="voiding", changed_at=meta.at)
         case PaymentVoided(), PaymentRow():
             return replace(row, status="voided", changed_at=meta.at)
+        case RefundRequested(), PaymentRow():
+            return replace(row, status="refunding", changed_at=meta.at)
+        case RefundFailed(), PaymentRow():
+            return replace(
+                row, status=_status(row.captured_minor, row.refunded_minor), reason=event.reason, changed_at=meta.at
+            )
+        case PaymentRefunded(), PaymentRow():
+            refunded = row.refunded_minor + event.amount_minor
+            return replace(
+                row, status=_status(row.captured_minor, refunded), refunded_minor=refunded, changed_at=meta.at
+            )
     return row
+
+
+def _status(captured: int, refunded: int) -> str:
+    return "captured" if not refunded else "refunded" if refunded == captured else "partly refunded"

@@ -1,18 +1,21 @@
 CREATE TABLE payments (
     order_id       text PRIMARY KEY,
-    status         text NOT NULL CHECK (status IN ('requested', 'authorised', 'declined', 'capturing', 'captured', 'voiding', 'voided')),
+    customer_id    text NOT NULL,
+    status         text NOT NULL CHECK (status IN ('requested', 'authorised', 'declined', 'capturing', 'captured', 'not captured', 'voiding', 'voided', 'refunding', 'partly refunded', 'refunded')),
     reason         text NOT NULL,
     currency       text NOT NULL,
     amount_minor   bigint NOT NULL,
     captured_minor bigint NOT NULL,
+    refunded_minor bigint NOT NULL,
     authorisation_id text NOT NULL,
     requested_at   timestamptz NOT NULL,
     changed_at     timestamptz NOT NULL
 );
 
 CREATE VIEW analytics.payments AS
-SELECT order_id, status, reason, currency, amount_minor, captured_minor, authorisation_id, requested_at, changed_at FROM payments;
+SELECT order_id, customer_id, status, reason, currency, amount_minor, captured_minor, refunded_minor, authorisation_id, requested_at, changed_at FROM payments;
 COMMENT ON VIEW analytics.payments IS 'One row a payment, as of its latest event; it has the id of its order.';
-COMMENT ON COLUMN analytics.payments.status IS 'requested, authorised, declined, capturing, captured, voiding or voided';
+COMMENT ON COLUMN analytics.payments.status IS 'requested, authorised, declined, capturing, captured, not captured, voiding, voided, refunding, partly refunded or refunded';
 COMMENT ON COLUMN analytics.payments.captured_minor IS 'What was taken from the card, in minor units; 0 until captured.';
+COMMENT ON COLUMN analytics.payments.refunded_minor IS 'What was given back of it, in minor units; never more than was taken.';
 COMMENT ON COLUMN analytics.payments.authorisation_id IS 'The id the payment gateway knows it by.';

@@ -1,45 +1,81 @@
 CREATE TABLE sagas (
-    order_id                  text PRIMARY KEY,
-    reason                    text,
-    total_minor               bigint,
-    currency                  text,
-    placed_at                 timestamptz,
-    payment_requested_at      timestamptz,
-    authorised_at             timestamptz,
-    declined_at               timestamptz,
-    confirmed_at              timestamptz,
-    cancelled_at              timestamptz,
-    captured_at               timestamptz,
-    void_requested_at         timestamptz,
-    voided_at                 timestamptz,
-    notification_requested_at timestamptz,
-    notified_at               timestamptz,
-    notification_failed_at    timestamptz
+    order_id             text PRIMARY KEY,
+    customer_id          text,
+    code                 text,
+    reason               text,
+    total_minor          bigint,
+    currency             text,
+    line_count           bigint,
+    reserved             bigint NOT NULL,
+    refused              bigint NOT NULL,
+    released             bigint NOT NULL,
+    sent_out             bigint NOT NULL,
+    refunds_asked        bigint NOT NULL,
+    refunds_done         bigint NOT NULL,
+    refunds_failed       bigint NOT NULL,
+    captured_minor       bigint NOT NULL,
+    refunded_minor       bigint NOT NULL,
+    told                 bigint NOT NULL,
+    placed_at            timestamptz,
+    stock_at             timestamptz,
+    payment_requested_at timestamptz,
+    authorised_at        timestamptz,
+    declined_at          timestamptz,
+    confirmed_at         timestamptz,
+    cancelled_at         timestamptz,
+    captured_at          timestamptz,
+    capture_failed_at    timestamptz,
+    voided_at            timestamptz,
+    refunded_at          timestamptz,
+    shipped_at           timestamptz,
+    delivered_at         timestamptz,
+    told_at              timestamptz
 );
 CREATE INDEX ON sagas (placed_at);
+CREATE INDEX ON sagas (customer_id, placed_at);
 
 CREATE VIEW analytics.sagas AS
-SELECT order_id,
-       CASE WHEN confirmed_at IS NOT NULL THEN 'confirmed' WHEN cancelled_at IS NOT NULL THEN 'cancelled' ELSE 'open' END AS outcome,
-       reason,
-       CASE
-           WHEN confirmed_at IS NULL AND cancelled_at IS NULL THEN 'waiting for payment'
-           WHEN confirmed_at IS NOT NULL AND captured_at IS NULL THEN 'waiting for capture'
-           WHEN cancelled_at IS NOT NULL AND payment_requested_at IS NOT NULL AND declined_at IS NULL AND voided_at IS NULL THEN 'waiting for the payment to be let go'
-           WHEN notified_at IS NULL AND notification_failed_at IS NULL THEN 'waiting for the customer to be told'
-           ELSE 'done'
-       END AS step,
-       total_minor, currency, placed_at,
+WITH stepped AS (
+    SELECT *,
+           CASE WHEN cancelled_at IS NOT NULL THEN 'cancelled' WHEN delivered_at IS NOT NULL THEN 'delivered'
+                WHEN shipped_at IS NOT NULL THEN 'shipped' WHEN confirmed_at IS NOT NULL THEN 'confirmed' ELSE 'open' END AS outcome,
+           num_nonnulls(confirmed_at, cancelled_at, shipped_at, delivered_at) + refunds_done AS occasions
+    FROM sagas
+), waiting AS (
+    SELECT *,
+           CASE
+               WHEN placed_at IS NULL THEN 'waiting for the order to be seen'
+               WHEN outcome = 'open' AND reserved + refused < line_count THEN 'waiting for stock'
+               WHEN outcome = 'open' THEN 'waiting for payment'
+               WHEN reserved + refused < line_count THEN 'waiting for stock to answer'
+               WHEN outcome = 'cancelled' AND reserved > released THEN 'waiting for stock to be released'
+               WHEN outcome = 'cancelled' AND coalesce(declined_at, voided_at, capture_failed_at) IS NULL
+                    AND (captured_at IS NULL OR refunded_minor < captured_minor) THEN 'waiting for the money to be given back'
+               WHEN outcome IN ('shipped', 'delivered') AND sent_out < line_count THEN 'waiting for stock to leave'
+               WHEN outcome = 'confirmed' AND captured_at IS NULL THEN 'waiting for capture'
+               WHEN refunds_asked > refunds_done + refunds_failed THEN 'waiting for a refund'
+               WHEN told < occasions THEN 'waiting for the customer to be told'
+               WHEN outcome = 'confirmed' THEN 'to be shipped'
+               WHEN outcome = 'shipped' THEN 'to be delivered'
+               ELSE 'done'
+           END AS step
+    FROM stepped
+)
+SELECT order_id, customer_id, outcome, step, step IN ('done', 'to be shipped', 'to be delivered') AS at_rest, code, reason,
+       total_minor, currency, captured_minor, refunded_minor, placed_at,
+       round(extract(epoch FROM stock_at - placed_at) * 1000) AS stock_ms,
        round(extract(epoch FROM coalesce(authorised_at, declined_at) - placed_at) * 1000) AS payment_ms,
-       round(extract(epoch FROM coalesce(confirmed_at, cancelled_at) - coalesce(authorised_at, declined_at, placed_at)) * 1000) AS decision_ms,
-       round(extract(epoch FROM coalesce(captured_at, voided_at) - coalesce(confirmed_at, cancelled_at)) * 1000) AS settlement_ms,
-       round(extract(epoch FROM notified_at - coalesce(confirmed_at, cancelled_at)) * 1000) AS notification_ms,
-       round(extract(epoch FROM greatest(confirmed_at, cancelled_at, captured_at, voided_at, notified_at, notification_failed_at) - placed_at) * 1000) AS total_ms,
-       confirmed_at, cancelled_at, authorised_at, declined_at, captured_at, voided_at, notified_at
-FROM sagas;
+       round(extract(epoch FROM least(confirmed_at, cancelled_at) - placed_at) * 1000) AS decision_ms,
+       round(extract(epoch FROM coalesce(refunded_at, captured_at, voided_at) - least(confirmed_at, cancelled_at)) * 1000) AS settlement_ms,
+       round(extract(epoch FROM greatest(confirmed_at, cancelled_at, captured_at, voided_at, refunded_at, shipped_at, delivered_at, told_at) - placed_at) * 1000) AS total_ms,
+       told, confirmed_at, cancelled_at, authorised_at, declined_at, captured_at, voided_at, refunded_at, shipped_at, delivered_at, told_at
+FROM waiting;
 COMMENT ON VIEW analytics.sagas IS 'Where each order stands on its way through all contexts, and how long each step took.';
+COMMENT ON COLUMN analytics.sagas.outcome IS 'open, confirmed, shipped, delivered or cancelled';
 COMMENT ON COLUMN analytics.sagas.step IS 'What the order waits for now; done when nothing is left to do.';
+COMMENT ON COLUMN analytics.sagas.at_rest IS 'Nothing moves until somebody ships or delivers it, or nothing is left to do.';
+COMMENT ON COLUMN analytics.sagas.stock_ms IS 'Milliseconds from the order to the last answer about its stock.';
 COMMENT ON COLUMN analytics.sagas.payment_ms IS 'Milliseconds from the order to the answer of the payment.';
-COMMENT ON COLUMN analytics.sagas.decision_ms IS 'Milliseconds from that answer to the order''s outcome.';
-COMMENT ON COLUMN analytics.sagas.settlement_ms IS 'Milliseconds from the outcome until the money was captured or let go.';
-COMMENT ON COLUMN analytics.sagas.notification_ms IS 'Milliseconds from the outcome until the customer was told.';
+COMMENT ON COLUMN analytics.sagas.decision_ms IS 'Milliseconds from the order to its confirmation or cancellation.';
+COMMENT ON COLUMN analytics.sagas.settlement_ms IS 'Milliseconds from there until the money was captured, let go or given back.';
+COMMENT ON COLUMN analytics.sagas.told IS 'How many messages to the customer were sent, failed or skipped.';

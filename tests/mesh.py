@@ -1,19 +1,28 @@
 """The whole mesh in memory, on the real deciders, policies, codec and partitions, scheduled by a seed.
 
 Topics are lists; what runs next is drawn at random. Owners crash, zombies append on old state, acknowledgements and
-replies are lost, records come twice, policies read again. `settle` then lets one clean owner finish everything.
+replies are lost, records come twice, policies read again, deadlines fire at any moment, the gateway falls silent.
+`settle` then lets one clean owner finish everything: first while the gateway is away, then with it, then the warehouse.
 """
 
 import random
 from collections.abc import Sequence
 from typing import Any
 
+from commands import Due
+from commands.notifications import RecordDelivery
+from commands.orders import DeliverOrder, ShipOrder
+from commands.payments import RecordGatewayOutcome
+from commands.users import RecordErasure
 from infra import laws, mesh
-from infra.partition import Partition
+from infra.partition import Intent, Partition
 from infra.reactions import commands_from, outgoing_command
 from infra.record import Outgoing, Read, partition_of
-from streams.notifications.decider import Deliver
-from streams.payments.decider import Authorise, Capture, Void
+from infra.timers import due_command
+from schemas.orders import OrderCancelled, OrderConfirmed, OrderShipped
+from streams.notifications.decider.message import Deliver
+from streams.payments.decider import Authorise, Capture, Refund, Void
+from streams.users.decider.user import DestroyKey
 
 PARTITIONS = 2
 DAY_MS = 86_400_000
@@ -28,9 +37,12 @@ class Worker:
 
 
 class World:
-    def __init__(self, seed: int, remember_ids: bool = True) -> None:
+    def __init__(self, seed: int, *, remember_ids: bool = True, gateway_remembers: bool = True) -> None:
         self.dice = random.Random(seed)
         self.remember_ids = remember_ids
+        self.gateway_remembers = gateway_remembers
+        self.gateway_up = True
+        self.undecided: list[str] = []
         self.codec = mesh.codec()
         self.topics: dict[str, list[list[Read]]] = {}
         for c in mesh.contexts().values():
@@ -72,32 +84,65 @@ class World:
             self._decide(worker, faulty=True)
         elif what < 0.75:
             self._react(self.dice.choice(list(self.policies)), faulty=True)
-        elif what < 0.93:
+        elif what < 0.92:
             self._effect(worker, faulty=True)
+        elif what < 0.93:
+            self._fire(worker)
         elif what < 0.97:
             self._recover(worker)
         else:
             self._crash(context, number, worker)
 
     def settle(self) -> None:
-        """Everybody recovers, one owner a partition works, until nothing is left to do."""
+        """Everybody recovers and one owner a partition works until nothing is left to do; the warehouse sends what is paid."""
         for context, number in self.workers:
             self.workers[context, number] = [Worker(context, number)]
             self._recover(self.workers[context, number][0])
-        moved = True
+        self.gateway_up = self.dice.random() < 0.5
+        self._until_quiet()
+        if not self.gateway_up:
+            self._all_deadlines()
+        self.undecided += laws.each_order_ends_once(self.evidence())
+        self.gateway_up = True
+        self._until_quiet()
+        self._all_deadlines()
+        facts = self.evidence()
+        for event in facts.of(OrderConfirmed):
+            self.post(ShipOrder(order_id=event.order_id), f"ship-{event.order_id}")
+            self.post(DeliverOrder(order_id=event.order_id), f"deliver-{event.order_id}")
+        self._until_quiet()
+
+    def _all_deadlines(self) -> None:
+        while any(self._fire(workers[0]) for workers in self.workers.values()):
+            self._until_quiet()
+
+    def _until_quiet(self) -> None:
+        moved, rounds = True, 0
         while moved:
-            moved = False
+            moved, rounds = False, rounds + 1
+            assert rounds < 200, "the mesh never comes to rest"
             for workers in self.workers.values():
                 moved |= self._decide(workers[0], faulty=False)
                 moved |= self._effect(workers[0], faulty=False)
             for policy in self.policies:
                 moved |= self._react(policy, faulty=False)
 
-    def broken(self) -> list[str]:
+    def evidence(self) -> laws.Evidence:
         records = [r for c in mesh.contexts().values() for log in self.topics[c.events_topic] for r in log]
         evidence = laws.evidence(self.codec, records)
         evidence.ledger, evidence.message_ids = self.ledger, self.messages
-        return laws.broken(evidence)
+        return evidence
+
+    def broken(self) -> list[str]:
+        """What is wrong once all is at rest: also an order that had no outcome while the gateway was away, or waits on."""
+        e = self.evidence()
+        ended = {event.order_id for event in e.of(OrderCancelled, OrderShipped)}
+        waiting = [
+            f"{o.order_id} was confirmed and neither sent nor cancelled"
+            for o in e.of(OrderConfirmed)
+            if o.order_id not in ended
+        ]
+        return [*self.undecided, *laws.broken(e), *waiting]
 
     def _decide(self, worker: Worker, *, faulty: bool) -> bool:
         p = worker.partition
@@ -156,7 +201,7 @@ class World:
         return True
 
     def _effect(self, worker: Worker, *, faulty: bool) -> bool:
-        open_ = list(worker.partition.intents.values())
+        open_ = [i for i in worker.partition.intents.values() if not isinstance(i.wanted, Due) and self._reachable(i)]
         if not open_:
             return False
         for intent in [self.dice.choice(open_)] if faulty else open_:
@@ -167,32 +212,56 @@ class World:
             self.append(worker.partition.context.commands_topic, worker.partition.number, [record])
         return True
 
+    def _reachable(self, intent: Intent) -> bool:
+        return self.gateway_up or isinstance(intent.wanted, Deliver | DestroyKey)
+
+    def _fire(self, worker: Worker) -> bool:
+        """Every deadline of a partition has come."""
+        due = [i for i in worker.partition.intents.values() if isinstance(i.wanted, Due)]
+        for intent in due:
+            self.append(
+                worker.partition.context.commands_topic, worker.partition.number, [due_command(self.codec, intent)]
+            )
+        return bool(due)
+
     def _outside(self, wanted: Any, key: str) -> Any:
-        context = mesh.owner(mesh.message_types()["payments.RecordGatewayOutcome"])
-        outcome, delivery = context.commands[-1], mesh.message_types()["notifications.RecordDelivery"]
         if isinstance(wanted, Deliver):
             self.messages.append(f"<{key}>")
-            return delivery(notification_id=wanted.notification_id, ok=True, message_id=f"<{key}>", reason="")
-        known = next((e for e in self.ledger if e["key"] == key), None)
+            return RecordDelivery(notification_id=wanted.notification_id, ok=True, message_id=f"<{key}>", reason="")
+        if isinstance(wanted, DestroyKey):
+            return RecordErasure(user_id=wanted.user_id)
+        assert isinstance(wanted, Authorise | Capture | Void | Refund)
+        known = next((e for e in self.ledger if e["key"] == key), None) if self.gateway_remembers else None
         if known is None:
-            assert isinstance(wanted, Authorise | Capture | Void)
-            ok = not (isinstance(wanted, Authorise) and wanted.card == "card_declined")
-            known = {
-                "key": key,
-                "step": type(wanted).__name__.lower(),
-                "authorisation": f"auth_{len(self.ledger)}" if isinstance(wanted, Authorise) else wanted.authorisation,
-                "amount_minor": wanted.money.amount_minor if isinstance(wanted, Authorise) else self._held(wanted),
-                "reference": wanted.order_id,
-                "outcome": "ok" if ok else "declined",
-            }
+            known = self._charge(wanted, key)
             self.ledger.append(known)
-        values = {
-            "step": known["step"],
-            "ok": known["outcome"] == "ok",
-            "authorisation": known["authorisation"],
-            "reason": "",
-        }
-        return outcome(order_id=wanted.order_id, **values)
+        return RecordGatewayOutcome(
+            order_id=wanted.order_id,
+            step=known["step"],
+            ok=known["outcome"] == "ok",
+            authorisation=known["authorisation"],
+            reason="",
+            refund_id=wanted.refund_id if isinstance(wanted, Refund) else "",
+        )
 
-    def _held(self, wanted: Capture | Void) -> int:
-        return next(e["amount_minor"] for e in self.ledger if e["authorisation"] == wanted.authorisation)
+    def _charge(self, wanted: Authorise | Capture | Void | Refund, key: str) -> dict[str, Any]:
+        opened = None if isinstance(wanted, Authorise) else self._opened(wanted.authorisation)
+        card = wanted.card if isinstance(wanted, Authorise) else opened and opened["card"]
+        refused = isinstance(wanted, Authorise) and card == "card_declined"
+        lapsed = isinstance(wanted, Capture) and card == "card_lapses"
+        return {
+            "key": key,
+            "step": type(wanted).__name__.lower(),
+            "authorisation": opened["authorisation"] if opened else f"auth_{len(self.ledger)}",
+            "amount_minor": wanted.money.amount_minor
+            if isinstance(wanted, Authorise)
+            else wanted.amount_minor
+            if isinstance(wanted, Refund)
+            else opened["amount_minor"],
+            "reference": wanted.order_id,
+            "outcome": "declined" if refused or lapsed else "ok",
+            "card": card,
+        }
+
+    def _opened(self, authorisation: str) -> dict[str, Any]:
+        return next(e for e in self.ledger if e["authorisation"] == authorisation)

@@ -35,40 +35,22 @@ def build(suffix: str, settings: Settings, done: list[int]) -> faust.App:
     raw: dict[str, Any] = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
     commands, events = app.topic(f"plain-{suffix}.commands", **raw), app.topic(f"plain-{suffix}.events", **raw)
     table = app.Table(
-        "orders", default=None, partitions=PARTITIONS, use_partitioner=True, key_type=bytes, value_type=None
+        "orders", default=None, partitions=PARTITIONS, use_partitioner=True, key_type=bytes, value_serializer="pickle"
     )
-    orders, codec = mesh.context("orders"), mesh.codec()
-    states = {"Placed": type(orders.evolve(orders.initial, _placed(orders, codec)))}
+    (orders,), codec = mesh.context("orders").aggregates, mesh.codec()
 
     @app.agent(commands)
     async def decide(stream: Any) -> None:
         async for record in stream.events():
             key = record.message.key
-            stored = table.get(key)
-            state = states[stored[0]](*stored[1]) if stored else orders.initial
+            state = table.get(key) or orders.initial
             for event in orders.decide(codec.decode(record.value), state):
                 state = orders.evolve(state, event)
                 await events.send(key=key, value=codec.encode(event), partition=record.message.partition)
-            table[key] = [type(state).__name__, list(vars(state).values())]
+            table[key] = state
             done[0] += 1
 
     return app
-
-
-def _placed(orders: Any, codec: Any) -> Any:
-    place, line = (
-        codec.types["orders.PlaceOrder"],
-        codec.types["orders.PlaceOrder"].__dataclass_fields__["lines"].type.__args__[0],
-    )
-    one = place(
-        order_id="o",
-        customer_id="c",
-        email="a@b",
-        card="c",
-        currency="EUR",
-        lines=(line(sku="s", quantity=1, unit_price_minor=1),),
-    )
-    return next(iter(orders.decide(one, orders.initial)))
 
 
 async def main(suffix: str, count: int) -> None:

@@ -44,7 +44,6 @@ def load(servers: str, topic: str, count: int) -> None:
         command = place(
             order_id=order_id,
             customer_id=f"customer-{number % 997}",
-            email="ada@example.org",
             card="card_ok",
             currency="EUR",
             lines=lines,

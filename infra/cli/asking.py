@@ -1,8 +1,8 @@
 """`weft send` and `weft receipt`: the producer's side."""
 
+import asyncio
 import json
 import sys
-from collections.abc import Iterable
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
@@ -12,8 +12,8 @@ from cyclopts import Parameter
 
 from infra import client, mesh, postgres, topics
 from infra.cli import DONE, FAILED, TIMED_OUT, err, out, settings, until_done
-from infra.client import Asked, Posted, Poster
-from infra.errors import Unusable
+from infra.client import Posted, Poster, Wish
+from infra.errors import Unreadable, Unusable
 from infra.runfile import resolved
 from infra.settings import Settings, address
 
@@ -63,20 +63,19 @@ def send(
         return 2
     codec = mesh.codec()
     with ExitStack() as stack:
-        asked: Iterable[Asked]
         if from_ is None:
             assert command is not None
             key, payload = (arguments[0], arguments[1]) if len(arguments) == 2 else (None, arguments[0])
-            asked = [client.ask(codec, command, key, payload, id)]
+            wishes = [Wish(command, key, _object(payload), id)]
         else:
             try:
                 lines = sys.stdin if str(from_) == "-" else stack.enter_context(from_.open())
             except OSError as error:
                 raise Unusable(f"cannot read {from_}: {error.strerror}") from error
-            asked = list(
-                client.read_lines(codec, lines)
-            )  # all or nothing: a bad line is found before the first is sent
+            wishes = list(client.read_lines(lines))
         s = _running()
+        # all or nothing: a bad line is found before the first is sent
+        asked = [client.asked(codec, wish) for wish in asyncio.run(client.sealed(s, wishes))]
         topics.admin(s)
         posted: list[Posted] = []
         poster = Poster(s)
@@ -90,6 +89,16 @@ def send(
             out.print(f"{len(posted)} commands posted", markup=False)
         return DONE
     return until_done(_wait(s, posted, timeout, json_))
+
+
+def _object(payload: str) -> dict[str, Any]:
+    try:
+        found = json.loads(payload)
+    except ValueError as error:
+        raise Unreadable("not_json", f"the payload is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise Unreadable("not_json", "the payload has to be a JSON object")
+    return found
 
 
 def _say_posted(p: Posted, as_json: bool) -> None:

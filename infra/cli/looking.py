@@ -114,7 +114,7 @@ def log(
     s = resolved(settings())
     topics.admin(s)
     key = aggregate.encode()
-    state, count = c.initial, 0
+    states, count = {a.name: a.initial for a in c.aggregates}, 0
     for record in _partition(address(s, "kafka"), c.events_topic, key):
         if record.key != key:
             continue
@@ -125,13 +125,17 @@ def log(
         event = mesh.codec().decode(record.value or b"")
         if counts:
             count += 1
-            state = state if isinstance(event, Refused | Rejected) else c.evolve(state, event)
+            for a in c.aggregates:
+                if type(event) in a.events:
+                    states[a.name] = a.evolve(states[a.name], event)
         _say_record(record, headers, event, counts, json_)
     if not count:
         err.print(f"{c.events_topic} has no event of {aggregate!r}", markup=False)
         return FAILED
     if not json_:
-        out.print(f"state  {state}", markup=False)
+        for a in c.aggregates:
+            if states[a.name] != a.initial:
+                out.print(f"{a.name if len(states) > 1 else 'state'}  {states[a.name]}", markup=False)
     return DONE
 
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from rich.table import Table
 
-from infra import logs, mesh, postgres, topics
+from infra import logs, mesh, postgres, topics, vault
 from infra import status as mesh_status
 from infra.cli import DONE, FAILED, TIMED_OUT, err, out, settings, until_done
 from infra.embedded.instance import Instance, prepare_home
@@ -80,12 +80,13 @@ def prepare(s: Settings) -> None:
     """Topics, schemas, roles: all that has to be there before a worker starts."""
     topics.prepare(s, mesh.contexts().values())
     asyncio.run(postgres.prepare(address(s, "postgres"), mesh.projections().values()))
+    asyncio.run(vault.prepare(s))
 
 
 def groups(names: Sequence[str], split: bool) -> list[list[str]]:
     """The units of each worker process."""
     contexts, projections = mesh.units(names)
-    chosen = [*contexts, *(p for p in projections if p not in contexts)]
+    chosen = [*contexts, *(p for p in projections if mesh.home_of(p) is None)]
     return [[name] for name in chosen] if split else [chosen]
 
 

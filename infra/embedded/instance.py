@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from pydantic import SecretStr
 
-from infra.embedded import jars, kafka, postgres
+from infra.embedded import jars, kafka, postgres, secrets
 from infra.embedded.processes import Children, end_leftovers, leftovers
 from infra.errors import Unusable
 from infra.runfile import running
@@ -32,8 +33,9 @@ from infra.settings import Settings, cache_dir, default_home
 
 NEEDED_BYTES = 300 << 20
 OWN = ("kafka", "postgres", "sandbox", "logs", "faust", "lock", "ports.json", "children.json", "run.json")
+OWN_SECRETS = ("vault.key", "push.key")
 PREFERRED = {"kafka": 9092}
-SERVICES = ("kafka", "postgres", "gateway", "smtp", "mailbox")
+SERVICES = ("kafka", "postgres", "gateway", "smtp", "mailbox", "sms", "push")
 
 
 @dataclass
@@ -85,6 +87,10 @@ class Instance:
         """Start what has no address of its own; returns the settings with every address filled in."""
         given, ports = self.settings, self._ports()
         found: dict[str, Any] = {}
+        if given.vault_key is None:
+            found["vault_key"] = secrets.kept(self.home / "vault.key", secrets.vault_key)
+        if given.push_key is None:
+            found["push_key"] = secrets.kept(self.home / "push.key", secrets.push_key)
         if given.kafka is None:
             files = jars.fetch(cache_dir(), self._progress)
             found["kafka"] = self._start(
@@ -96,6 +102,10 @@ class Instance:
             self._start("sandbox", lambda: self._start_sandbox(ports["gateway"], ports["smtp"]))
             if given.gateway is None:
                 found["gateway"] = f"http://127.0.0.1:{ports['gateway']}"
+            if given.sms is None:
+                found["sms"] = f"http://127.0.0.1:{ports['gateway']}"
+            if given.push is None:
+                found["push"] = f"http://127.0.0.1:{ports['gateway']}"
             if given.smtp is None:
                 found |= {"smtp": f"127.0.0.1:{ports['smtp']}", "mailbox": str(self.home / "sandbox" / "mail")}
         self.settings = given.model_copy(update=found)
@@ -236,7 +246,7 @@ def wipe(home: Path) -> None:
     """Remove an instance's data, and nothing that is not an instance's."""
     if leftovers(home / "children.json") or running(home):
         raise Unusable(f"the instance in {home} still runs; stop it first with `weft down`")
-    for name in OWN:
+    for name in (*OWN, *OWN_SECRETS):
         path = home / name
         if path.is_dir():
             shutil.rmtree(path)
@@ -249,7 +259,10 @@ def wipe(home: Path) -> None:
 def environment(settings: Settings) -> dict[str, str]:
     """The settings as the variables another process of the same mesh reads."""
     values = settings.model_dump(exclude_none=True)
-    return {f"WEFT_{name.upper()}": str(value) for name, value in values.items()}
+    return {
+        f"WEFT_{name.upper()}": value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        for name, value in values.items()
+    }
 
 
 def _free_port() -> int:

@@ -17,7 +17,7 @@ async def main(directory: Path, host: str, gateway_port: int, smtp_port: int | N
         loop.add_signal_handler(signum, stop.set)
     smtp: Any = mail.controller(directory / "mail", host, smtp_port) if smtp_port else None
     with mail.serving(smtp) if smtp else nullcontext():
-        async with aclosing(gateway.serve(directory / "ledger.jsonl", host, gateway_port)) as serving:
+        async with aclosing(gateway.serve(directory, host, gateway_port)) as serving:
             async for address in serving:
                 print(f"gateway {address}" + (f", smtp {host}:{smtp_port}" if smtp_port else ""), flush=True)
                 await stop.wait()

@@ -3,24 +3,31 @@
 POST /v1/authorisations                 {"amount_minor", "currency", "card", "reference"}
 POST /v1/authorisations/{id}/capture    {}
 POST /v1/authorisations/{id}/void       {}
+POST /v1/authorisations/{id}/refund     {"amount_minor"}
 GET  /v1/ledger                         every entry, oldest first
+POST /v1/outage                         {"seconds"}: answers 503 to every other POST for so long
 
 Every POST needs an `Idempotency-Key`: the same key answers as it did the first time, and 422 if the body differs
 (draft-ietf-httpapi-idempotency-key-header). The ledger is one JSON line an entry, synced before the answer.
 
-Cards: `card_declined` is declined; `card_slow` takes a second; `card_flaky` charges and then loses the reply, once a key.
+Cards: `card_declined` is declined; `card_slow` takes a second, `card_stuck` eight; `card_flaky` charges and then loses
+the reply, once a key; `card_lapses` can be authorised and not be captured.
 """
 
 import asyncio
 import json
 import os
+import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
+from infra.sandbox.messages import Messages
+
 LIMIT_MINOR = 10_000_000
+SECONDS = {"card_slow": 1.0, "card_stuck": 8.0}
 
 
 class Ledger:
@@ -29,7 +36,9 @@ class Ledger:
     def __init__(self, file: Path) -> None:
         self.entries: list[dict[str, Any]] = []
         self.by_key: dict[str, dict[str, Any]] = {}
+        self.opened: dict[str, dict[str, Any]] = {}
         self.state: dict[str, str] = {}
+        self.refunded: dict[str, int] = {}
         file.parent.mkdir(parents=True, exist_ok=True)
         whole = file.read_bytes() if file.exists() else b""
         kept = whole[: whole.rfind(b"\n") + 1]
@@ -49,26 +58,46 @@ class Ledger:
     def _fold(self, entry: dict[str, Any]) -> None:
         self.entries.append(entry)
         self.by_key[entry["key"]] = entry
-        if entry["outcome"] == "ok":
-            self.state[entry["authorisation"]] = entry["step"]
+        authorisation = entry["authorisation"]
+        if entry["step"] == "authorise":
+            self.opened[authorisation] = entry
+        if entry["step"] == "refund":
+            self.refunded[authorisation] = self.refunded.get(authorisation, 0) + entry["amount_minor"]
+        elif entry["outcome"] == "ok":
+            self.state[authorisation] = entry["step"]
+        elif entry["step"] == "capture":
+            self.state[authorisation] = "lapsed"
 
 
 class Gateway:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._lost: set[str] = set()
+        self._away_until = 0.0
 
     def app(self) -> web.Application:
-        app = web.Application(client_max_size=64 * 1024)
+        app = web.Application(client_max_size=64 * 1024, middlewares=[self._outage])
         app.add_routes(
             [
                 web.post("/v1/authorisations", self._authorise),
                 web.post("/v1/authorisations/{id}/{step:capture|void}", self._settle),
+                web.post("/v1/authorisations/{id}/refund", self._refund),
+                web.post("/v1/outage", self._go_away),
                 web.get("/v1/ledger", self._read),
                 web.get("/health", self._health),
             ]
         )
         return app
+
+    @web.middleware
+    async def _outage(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        if request.path.startswith("/v1/authorisations") and time.monotonic() < self._away_until:
+            raise web.HTTPServiceUnavailable(text="an outage somebody asked for")
+        answer: web.StreamResponse = await handler(request)
+        return answer
+
+    async def _go_away(self, request: web.Request) -> web.Response:
+        self._away_until = time.monotonic() + float((await request.json())["seconds"])
+        return web.json_response({})
 
     async def _health(self, request: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
@@ -83,8 +112,7 @@ class Gateway:
             currency, reference = str(body["currency"]), str(body["reference"])
         except (KeyError, TypeError, ValueError) as error:
             raise web.HTTPBadRequest(text=f"missing or wrong: {error}") from error
-        if card == "card_slow":
-            await asyncio.sleep(1)
+        await asyncio.sleep(SECONDS.get(card, 0))
         declined = (
             "declined by the issuer" if card == "card_declined" else "over the limit" if amount > LIMIT_MINOR else None
         )
@@ -101,19 +129,39 @@ class Gateway:
     async def _settle(self, request: web.Request) -> web.Response:
         key, body = await _asked(request)
         authorisation, step = request.match_info["id"], request.match_info["step"]
-        opened = next((e for e in self._ledger.entries if e["authorisation"] == authorisation), None)
-        if opened is None:
-            raise web.HTTPNotFound(text=f"no authorisation {authorisation}")
+        opened = self._known(authorisation)
         if key not in self._ledger.by_key and self._ledger.state.get(authorisation) != "authorise":
             raise web.HTTPConflict(
                 text=f"{authorisation} is already {self._ledger.state.get(authorisation, 'declined')}"
             )
-        entry = {k: opened[k] for k in ("amount_minor", "currency", "reference", "authorisation")} | {
+        lapses = step == "capture" and opened["body"]["card"] == "card_lapses"
+        entry = _about(opened) | {
             "step": step,
-            "outcome": "ok",
-            "reason": "",
+            "outcome": "declined" if lapses else "ok",
+            "reason": "the authorisation has lapsed" if lapses else "",
         }
         return self._answer(key, body, "", entry)
+
+    async def _refund(self, request: web.Request) -> web.Response:
+        key, body = await _asked(request)
+        authorisation = request.match_info["id"]
+        opened = self._known(authorisation)
+        amount = body.get("amount_minor")
+        if not isinstance(amount, int) or amount <= 0:
+            raise web.HTTPBadRequest(text="amount_minor has to be a positive number of minor units")
+        if key not in self._ledger.by_key:
+            if self._ledger.state.get(authorisation) != "capture":
+                raise web.HTTPConflict(text=f"{authorisation} was not captured")
+            if self._ledger.refunded.get(authorisation, 0) + amount > opened["amount_minor"]:
+                raise web.HTTPConflict(text=f"more than was captured of {authorisation}")
+        entry = _about(opened) | {"step": "refund", "amount_minor": amount, "outcome": "ok", "reason": ""}
+        return self._answer(key, body, "", entry)
+
+    def _known(self, authorisation: str) -> dict[str, Any]:
+        opened = self._ledger.opened.get(authorisation)
+        if opened is None:
+            raise web.HTTPNotFound(text=f"no authorisation {authorisation}")
+        return opened
 
     def _answer(self, key: str, body: dict[str, Any], card: str, entry: dict[str, Any]) -> web.Response:
         known = self._ledger.by_key.get(key)
@@ -125,6 +173,10 @@ class Gateway:
         elif known["body"] != body or known["step"] != entry["step"]:
             raise web.HTTPUnprocessableEntity(text=f"key {key} was used for another request")
         return web.json_response({k: known[k] for k in ("authorisation", "outcome", "reason")}, status=201)
+
+
+def _about(opened: dict[str, Any]) -> dict[str, Any]:
+    return {name: opened[name] for name in ("amount_minor", "currency", "reference", "authorisation")}
 
 
 async def _asked(request: web.Request) -> tuple[str, dict[str, Any]]:
@@ -140,9 +192,11 @@ async def _asked(request: web.Request) -> tuple[str, dict[str, Any]]:
     return key, body
 
 
-async def serve(file: Path, host: str, port: int) -> AsyncGenerator[str]:
-    """Serve until the generator is closed; yields the address once."""
-    runner = web.AppRunner(Gateway(Ledger(file)).app(), access_log=None)
+async def serve(directory: Path, host: str, port: int) -> AsyncGenerator[str]:
+    """Serve gateway, SMS and push until the generator is closed; yields the address once."""
+    app = Gateway(Ledger(directory / "ledger.jsonl")).app()
+    app.add_routes(Messages(directory / "messages.jsonl").routes())
+    runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()

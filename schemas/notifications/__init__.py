@@ -1,12 +1,72 @@
-"""What happens to a message for a customer; one aggregate an occasion."""
+"""What happens to what customers are told: to a customer's contact, and to each message; two kinds of aggregates."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class NotificationRequested:
+class Channel:
+    """A way to a customer, the preferred one first: `kind` is email, sms or push; `address` is sealed."""
+
+    kind: str
+    address: str
+    enabled: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContactRecorded:
+    customer_id: str
+    channels: tuple[Channel, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContactForgotten:
+    customer_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TellingPostponed:
+    """Nothing is known yet of the customer; they are told as soon as it is."""
+
+    customer_id: str
     notification_id: str
     order_id: str
+    occasion: str
+    amount_minor: int
+    currency: str
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelChosen:
+    """The customer is told this, this way."""
+
+    customer_id: str
+    notification_id: str
+    order_id: str
+    occasion: str
+    channel: str
+    recipient: str
+    subject: str
+    body: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TellingSkipped:
+    """The customer is not told, and why."""
+
+    customer_id: str
+    notification_id: str
+    order_id: str
+    occasion: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotificationRequested:
+    notification_id: str
+    customer_id: str
+    order_id: str
+    occasion: str
     channel: str
     recipient: str
     subject: str
@@ -27,4 +87,5 @@ class NotificationFailed:
     reason: str
 
 
-NotificationEvent = NotificationRequested | NotificationSent | NotificationFailed
+CustomerEvent = ContactRecorded | ContactForgotten | TellingPostponed | ChannelChosen | TellingSkipped
+MessageEvent = NotificationRequested | NotificationSent | NotificationFailed

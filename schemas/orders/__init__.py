@@ -12,32 +12,77 @@ class OrderLine:
 
 @dataclass(frozen=True, kw_only=True)
 class OrderPlaced:
+    """`patience_s` is how long the order may stay undecided before it expires."""
+
     order_id: str
     customer_id: str
-    email: str
     card: str
     currency: str
     total_minor: int
+    patience_s: int
     lines: tuple[OrderLine, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
+class LineReserved:
+    order_id: str
+    sku: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderAuthorised:
+    order_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class OrderConfirmed:
+    """Everything is reserved and the money is held: the order will be charged and sent."""
+
     order_id: str
     customer_id: str
-    email: str
     currency: str
     total_minor: int
 
 
 @dataclass(frozen=True, kw_only=True)
+class OrderPaid:
+    order_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class OrderCancelled:
+    """`code` is customer, stock, payment or expired."""
+
     order_id: str
     customer_id: str
-    email: str
     currency: str
     total_minor: int
+    code: str
     reason: str
+    lines: tuple[OrderLine, ...]
 
 
-OrderEvent = OrderPlaced | OrderConfirmed | OrderCancelled
+@dataclass(frozen=True, kw_only=True)
+class OrderShipped:
+    order_id: str
+    customer_id: str
+    tracking: str
+    lines: tuple[OrderLine, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderDelivered:
+    order_id: str
+    customer_id: str
+
+
+OrderEvent = (
+    OrderPlaced
+    | LineReserved
+    | OrderAuthorised
+    | OrderConfirmed
+    | OrderPaid
+    | OrderCancelled
+    | OrderShipped
+    | OrderDelivered
+)

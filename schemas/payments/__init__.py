@@ -6,6 +6,7 @@ from dataclasses import dataclass
 @dataclass(frozen=True, kw_only=True)
 class PaymentRequested:
     order_id: str
+    customer_id: str
     amount_minor: int
     currency: str
     card: str
@@ -38,7 +39,17 @@ class PaymentCaptured:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CaptureFailed:
+    """The gateway no longer holds the money, and took nothing."""
+
+    order_id: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class VoidRequested:
+    """Nobody needs the payment any more; what is held is let go, as soon as the gateway has answered what it was asked."""
+
     order_id: str
 
 
@@ -49,12 +60,42 @@ class PaymentVoided:
     currency: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class RefundRequested:
+    order_id: str
+    refund_id: str
+    amount_minor: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaymentRefunded:
+    order_id: str
+    customer_id: str
+    refund_id: str
+    amount_minor: int
+    currency: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefundFailed:
+    """The gateway said no; the amount may be asked for again."""
+
+    order_id: str
+    refund_id: str
+    reason: str
+
+
 PaymentEvent = (
     PaymentRequested
     | PaymentAuthorised
     | PaymentDeclined
     | CaptureRequested
     | PaymentCaptured
+    | CaptureFailed
     | VoidRequested
     | PaymentVoided
+    | RefundRequested
+    | PaymentRefunded
+    | RefundFailed
 )

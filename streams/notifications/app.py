@@ -1,6 +1,7 @@
 """Notifications as a stream processor: `weft run notifications`."""
 
 from infra.context import bounded_context
-from streams.notifications import decider, effects, policy
+from streams.notifications import effects, policy
+from streams.notifications.decider import customer, message
 
-context = bounded_context("notifications", decider, policy=policy, effects=effects)
+context = bounded_context("notifications", customer, message, policy=policy, effects=effects)

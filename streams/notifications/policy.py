@@ -1,56 +1,66 @@
-"""What the customer is told of, and in which words. Pure."""
+"""Who is told of what, and where they are told: from others' news and from one's own choice of a channel. Pure."""
 
 from collections.abc import Iterator
-from decimal import Decimal
 
-from commands.notifications import NotificationCommand, RequestNotification
-from schemas.orders import OrderCancelled, OrderConfirmed
-
-MINOR_DIGITS = {  # ISO 4217: the currencies whose minor unit is not a hundredth
-    **dict.fromkeys(
-        (
-            "BIF",
-            "CLP",
-            "DJF",
-            "GNF",
-            "ISK",
-            "JPY",
-            "KMF",
-            "KRW",
-            "PYG",
-            "RWF",
-            "UGX",
-            "VND",
-            "VUV",
-            "XAF",
-            "XOF",
-            "XPF",
-        ),
-        0,
-    ),
-    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
-}
+from commands.notifications import (
+    CustomerCommand,
+    ForgetContact,
+    MessageCommand,
+    RecordContact,
+    RequestNotification,
+    TellCustomer,
+)
+from schemas.notifications import Channel, ChannelChosen
+from schemas.orders import OrderCancelled, OrderConfirmed, OrderDelivered, OrderShipped
+from schemas.payments import PaymentRefunded
+from schemas.users import ContactChannelsChanged, UserErased, UserRegistered
 
 
-def react(event: OrderConfirmed | OrderCancelled) -> Iterator[NotificationCommand]:
+def react(
+    event: OrderConfirmed
+    | OrderCancelled
+    | OrderShipped
+    | OrderDelivered
+    | PaymentRefunded
+    | UserRegistered
+    | ContactChannelsChanged
+    | UserErased
+    | ChannelChosen,
+) -> Iterator[CustomerCommand | MessageCommand]:
     match event:
         case OrderConfirmed():
-            yield _email(event, "confirmed", f"Thank you. {_money(event)} will be charged to your card.")
+            yield _tell(event, "confirmed", amount_minor=event.total_minor, currency=event.currency)
         case OrderCancelled():
-            yield _email(event, "cancelled", f"Nothing was charged. The reason: {event.reason}.")
+            yield _tell(event, "cancelled", detail=event.reason)
+        case OrderShipped():
+            yield _tell(event, "shipped", detail=event.tracking)
+        case OrderDelivered():
+            yield _tell(event, "delivered")
+        case PaymentRefunded():
+            yield _tell(event, "refunded", event.refund_id, amount_minor=event.amount_minor, currency=event.currency)
+        case UserRegistered() | ContactChannelsChanged():
+            channels = tuple(Channel(**vars(channel)) for channel in event.channels)
+            yield RecordContact(customer_id=event.user_id, channels=channels)
+        case UserErased():
+            yield ForgetContact(customer_id=event.user_id)
+        case ChannelChosen():
+            yield RequestNotification(**vars(event))
 
 
-def _email(event: OrderConfirmed | OrderCancelled, occasion: str, body: str) -> RequestNotification:
-    return RequestNotification(
-        notification_id=f"{event.order_id}/{occasion}",
+def _tell(
+    event: OrderConfirmed | OrderCancelled | OrderShipped | OrderDelivered | PaymentRefunded,
+    occasion: str,
+    *which: str,
+    amount_minor: int = 0,
+    currency: str = "",
+    detail: str = "",
+) -> TellCustomer:
+    return TellCustomer(
+        customer_id=event.customer_id,
+        notification_id="/".join((event.order_id, occasion, *which)),
         order_id=event.order_id,
-        channel="email",
-        recipient=event.email,
-        subject=f"Your order {event.order_id} is {occasion}",
-        body=body,
+        occasion=occasion,
+        amount_minor=amount_minor,
+        currency=currency,
+        detail=detail,
     )
-
-
-def _money(event: OrderConfirmed) -> str:
-    digits = MINOR_DIGITS.get(event.currency, 2)
-    return f"{Decimal(event.total_minor).scaleb(-digits):.{digits}f} {event.currency}"

@@ -1,26 +1,45 @@
-"""How a payment decides. Pure: no clock, no randomness, no IO."""
+"""How a payment decides. Pure: no clock, no randomness, no IO.
+
+What goes out to the gateway is asked once and answered once; whoever changes their mind in between is heard when the
+answer is there. What is refunded or being refunded is never more than what was taken.
+"""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from commands.payments import AuthorisePayment, CapturePayment, PaymentCommand, RecordGatewayOutcome, VoidPayment
+from commands.payments import (
+    AuthorisePayment,
+    CapturePayment,
+    PaymentCommand,
+    RecordGatewayOutcome,
+    RefundPayment,
+    VoidPayment,
+)
 from schemas import Refused
 from schemas.payments import (
+    CaptureFailed,
     CaptureRequested,
     PaymentAuthorised,
     PaymentCaptured,
     PaymentDeclined,
     PaymentEvent,
+    PaymentRefunded,
     PaymentRequested,
     PaymentVoided,
+    RefundFailed,
+    RefundRequested,
     VoidRequested,
 )
+
+CANCELLED = "cancelled"  # the refund of an order that was cancelled after its money was taken
+MAX_REFUNDS = 100
 
 
 @dataclass(frozen=True)
 class Money:
     amount_minor: int
     currency: str
+    customer_id: str
 
 
 @dataclass(frozen=True)
@@ -46,6 +65,7 @@ class Held:
 class Capturing:
     money: Money
     authorisation: str
+    unwanted: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,10 +75,33 @@ class Voiding:
 
 
 @dataclass(frozen=True)
+class Asking:
+    """A refund the gateway has not answered yet."""
+
+    refund_id: str
+    amount_minor: int
+
+
+@dataclass(frozen=True)
+class Captured:
+    """`known` are the ids of all refunds ever asked; `open_` those not answered, the first one is asked for."""
+
+    money: Money
+    authorisation: str
+    refunded_minor: int = 0
+    open_: tuple[Asking, ...] = ()
+    known: frozenset[str] = frozenset()
+
+    @property
+    def left_minor(self) -> int:
+        return self.money.amount_minor - self.refunded_minor - sum(asking.amount_minor for asking in self.open_)
+
+
+@dataclass(frozen=True)
 class Settled: ...
 
 
-Payment = Unasked | Asked | Held | Capturing | Voiding | Settled
+Payment = Unasked | Asked | Held | Capturing | Voiding | Captured | Settled
 
 initial: Payment = Unasked()
 
@@ -69,44 +112,109 @@ def decide(command: PaymentCommand, payment: Payment) -> Iterator[PaymentEvent |
     match command, payment:
         case AuthorisePayment(), Unasked():
             yield PaymentRequested(
-                order_id=order_id, amount_minor=command.amount_minor, currency=command.currency, card=command.card
+                order_id=order_id,
+                customer_id=command.customer_id,
+                amount_minor=command.amount_minor,
+                currency=command.currency,
+                card=command.card,
             )
         case _, Unasked():
             yield Refused(code="unknown_payment", reason=f"no payment was asked for order {order_id}")
-        case RecordGatewayOutcome(step="authorise", ok=True), Asked(money):
+        case CapturePayment(), Held():
+            yield CaptureRequested(order_id=order_id)
+        case VoidPayment(), Asked(unwanted=False) | Held() | Capturing(unwanted=False):
+            yield VoidRequested(order_id=order_id)
+        case VoidPayment(), Captured() if CANCELLED not in payment.known and payment.left_minor:
+            yield _refund(order_id, CANCELLED, payment.left_minor, "the order was cancelled")
+        case RefundPayment(), Captured() if command.refund_id not in payment.known:
+            yield _ask_refund(command, payment)
+        case RefundPayment(), Asked() | Held() | Capturing() | Voiding():
+            yield Refused(code="not_captured", reason=f"nothing was taken for order {order_id} yet")
+        case RefundPayment(), Settled():
+            yield Refused(code="nothing_captured", reason=f"nothing was taken for order {order_id}")
+        case RecordGatewayOutcome(), _:
+            yield from _record(command, payment)
+
+
+def _ask_refund(command: RefundPayment, payment: Captured) -> RefundRequested | Refused:
+    amount = command.amount_minor or payment.left_minor
+    if not 0 < amount <= payment.left_minor:
+        return Refused(
+            code="too_much",
+            reason=f"{payment.left_minor} of {payment.money.amount_minor} minor units are left to refund",
+        )
+    if not command.refund_id or len(payment.known) >= MAX_REFUNDS:
+        return Refused(code="bad_refund", reason=f"a refund needs an id, and a payment has at most {MAX_REFUNDS}")
+    return _refund(command.order_id, command.refund_id, amount, command.reason)
+
+
+def _refund(order_id: str, refund_id: str, amount_minor: int, reason: str) -> RefundRequested:
+    return RefundRequested(order_id=order_id, refund_id=refund_id, amount_minor=amount_minor, reason=reason)
+
+
+def _record(said: RecordGatewayOutcome, payment: Payment) -> Iterator[PaymentEvent]:
+    """What the gateway answered, if it was asked just that."""
+    order_id = said.order_id
+    match said.step, payment:
+        case "authorise", Asked(money):
+            if not said.ok:
+                yield PaymentDeclined(order_id=order_id, reason=said.reason)
+                return
             yield PaymentAuthorised(
                 order_id=order_id,
                 amount_minor=money.amount_minor,
                 currency=money.currency,
-                authorisation=command.authorisation,
+                authorisation=said.authorisation,
             )
             if payment.unwanted:
                 yield VoidRequested(order_id=order_id)
-        case RecordGatewayOutcome(step="authorise", ok=False), Asked():
-            yield PaymentDeclined(order_id=order_id, reason=command.reason)
-        case CapturePayment(), Held():
-            yield CaptureRequested(order_id=order_id)
-        case VoidPayment(), Asked(unwanted=False) | Held():
-            yield VoidRequested(order_id=order_id)
-        case RecordGatewayOutcome(step="capture", ok=True), Capturing(money):
+        case "capture", Capturing(money):
+            if not said.ok:
+                yield CaptureFailed(order_id=order_id, reason=said.reason)
+                return
             yield PaymentCaptured(order_id=order_id, amount_minor=money.amount_minor, currency=money.currency)
-        case RecordGatewayOutcome(step="void", ok=True), Voiding(money):
+            if payment.unwanted:
+                yield _refund(order_id, CANCELLED, money.amount_minor, "the order was cancelled")
+        case "void", Voiding(money):  # if the gateway refuses, it holds nothing any more
             yield PaymentVoided(order_id=order_id, amount_minor=money.amount_minor, currency=money.currency)
+        case "refund", Captured(money, open_=(Asking(refund_id, amount), *_)) if refund_id == said.refund_id:
+            if said.ok:
+                yield PaymentRefunded(
+                    order_id=order_id,
+                    customer_id=money.customer_id,
+                    refund_id=refund_id,
+                    amount_minor=amount,
+                    currency=money.currency,
+                )
+            else:
+                yield RefundFailed(order_id=order_id, refund_id=refund_id, reason=said.reason)
 
 
 def evolve(payment: Payment, event: PaymentEvent) -> Payment:
     match event, payment:
         case PaymentRequested(), _:
-            return Asked(Money(event.amount_minor, event.currency), event.card)
-        case PaymentAuthorised(), _:
-            return Held(Money(event.amount_minor, event.currency), event.authorisation)
+            return Asked(Money(event.amount_minor, event.currency, event.customer_id), event.card)
+        case PaymentAuthorised(), Asked(money):
+            return Held(money, event.authorisation)
         case CaptureRequested(), Held(money, authorisation):
             return Capturing(money, authorisation)
         case VoidRequested(), Held(money, authorisation):
             return Voiding(money, authorisation)
-        case VoidRequested(), Asked(money, card):
-            return Asked(money, card, unwanted=True)
-        case ((PaymentDeclined() | PaymentCaptured() | PaymentVoided()), _):
+        case VoidRequested(), Asked() | Capturing():
+            return replace(payment, unwanted=True)
+        case PaymentCaptured(), Capturing(money, authorisation):
+            return Captured(money, authorisation)
+        case RefundRequested(), Captured():
+            return replace(
+                payment,
+                open_=(*payment.open_, Asking(event.refund_id, event.amount_minor)),
+                known=payment.known | {event.refund_id},
+            )
+        case PaymentRefunded(), Captured():
+            return replace(payment, refunded_minor=payment.refunded_minor + event.amount_minor, open_=payment.open_[1:])
+        case RefundFailed(), Captured():
+            return replace(payment, open_=payment.open_[1:])
+        case ((PaymentDeclined() | CaptureFailed() | PaymentVoided()), _):
             return Settled()
     return payment
 
@@ -130,7 +238,15 @@ class Void:
     authorisation: str
 
 
-def pending(order_id: str, payment: Payment) -> Authorise | Capture | Void | None:
+@dataclass(frozen=True)
+class Refund:
+    order_id: str
+    authorisation: str
+    refund_id: str
+    amount_minor: int
+
+
+def pending(order_id: str, payment: Payment) -> Authorise | Capture | Void | Refund | None:
     """What is still wanted of the gateway. Equal intents are one intent: it keeps its key while the state moves on."""
     match payment:
         case Asked(money, card):
@@ -139,5 +255,7 @@ def pending(order_id: str, payment: Payment) -> Authorise | Capture | Void | Non
             return Capture(order_id, authorisation)
         case Voiding(_, authorisation):
             return Void(order_id, authorisation)
+        case Captured(_, authorisation, open_=(Asking(refund_id, amount), *_)):
+            return Refund(order_id, authorisation, refund_id, amount)
         case _:
             return None

@@ -9,18 +9,22 @@ from commands.payments import RecordGatewayOutcome
 from infra.context import Perform
 from infra.errors import Unknown
 from infra.settings import Settings, address
-from streams.payments.decider import Authorise, Capture, Void, pending
+from streams.payments.decider import Authorise, Capture, Refund, Void
 
-__all__ = ["connect", "pending"]
+Intent = Authorise | Capture | Void | Refund
+
+
+def target(intent: Intent) -> str:
+    return "gateway"
 
 
 @asynccontextmanager
-async def connect(settings: Settings) -> AsyncIterator[Perform[Authorise | Capture | Void, RecordGatewayOutcome]]:
+async def connect(settings: Settings) -> AsyncIterator[Perform[Intent, RecordGatewayOutcome]]:
     """The gateway of `settings`; performing raises Unknown for whatever leaves the outcome open."""
     timeout = aiohttp.ClientTimeout(total=settings.gateway_timeout)
     async with aiohttp.ClientSession(address(settings, "gateway"), timeout=timeout) as client:
 
-        async def perform(intent: Authorise | Capture | Void, key: str) -> RecordGatewayOutcome:
+        async def perform(intent: Intent, key: str) -> RecordGatewayOutcome:
             path, body = _request(intent)
             try:
                 async with client.post(path, json=body, headers={"Idempotency-Key": key}) as answer:
@@ -35,12 +39,13 @@ async def connect(settings: Settings) -> AsyncIterator[Perform[Authorise | Captu
                 ok=said["outcome"] == "ok",
                 authorisation=said["authorisation"],
                 reason=said["reason"],
+                refund_id=intent.refund_id if isinstance(intent, Refund) else "",
             )
 
         yield perform
 
 
-def _request(intent: Authorise | Capture | Void) -> tuple[str, dict[str, object]]:
+def _request(intent: Intent) -> tuple[str, dict[str, object]]:
     match intent:
         case Authorise():
             body = {
@@ -54,3 +59,5 @@ def _request(intent: Authorise | Capture | Void) -> tuple[str, dict[str, object]
             return f"/v1/authorisations/{intent.authorisation}/capture", {}
         case Void():
             return f"/v1/authorisations/{intent.authorisation}/void", {}
+        case Refund():
+            return f"/v1/authorisations/{intent.authorisation}/refund", {"amount_minor": intent.amount_minor}

@@ -10,7 +10,11 @@ def react(event: OrderPlaced | OrderConfirmed | OrderCancelled) -> Iterator[Paym
     match event:
         case OrderPlaced():
             yield AuthorisePayment(
-                order_id=event.order_id, amount_minor=event.total_minor, currency=event.currency, card=event.card
+                order_id=event.order_id,
+                customer_id=event.customer_id,
+                amount_minor=event.total_minor,
+                currency=event.currency,
+                card=event.card,
             )
         case OrderConfirmed():
             yield CapturePayment(order_id=event.order_id)

@@ -80,7 +80,7 @@ UNKNOWN_ID = b"\x00\x00\x00\x27\x0f" + PLAIN
         ("unknown_type", as_json(), (("ce_type", b"orders.Explode"),), b"k"),
         ("unknown_type", mesh.codec().encode(placed), (), b"k"),
         ("type_mismatch", AVRO, (("ce_type", b"orders.CancelOrder"),), b"k"),
-        ("wrong_fields", as_json(email=5), (TYPE,), b"k"),
+        ("wrong_fields", as_json(card=5), (TYPE,), b"k"),
         ("wrong_fields", as_json(surprise=1), (TYPE,), b"k"),
         ("wrong_fields", as_json(lines=[{"sku": "a", "quantity": "2", "unit_price_minor": 1}]), (TYPE,), b"k"),
         ("wrong_fields", as_json(lines=[{"sku": "a", "quantity": 2**70, "unit_price_minor": 1}]), (TYPE,), b"k"),

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from commands.orders import CancelOrder, RecordPayment
+from commands.orders import CancelOrder, RecordPayment, RecordStock
+from commands.products import AdjustStock, ListProduct
 from infra import mesh
 from infra.errors import LogDamaged
 from infra.partition import Decision, Partition
@@ -83,9 +84,9 @@ def test_deciding_changes_nothing_before_it_is_merged() -> None:
 
 def test_commands_of_one_batch_see_each_others_events() -> None:
     decision = orders().decide(
-        commands((order(1), "a"), (RecordPayment(order_id="order-1", authorised=True, reason=""), "b"))
+        commands((order(1), "a"), (RecordPayment(order_id="order-1", outcome="authorised", reason=""), "b"))
     )
-    assert [type(e).__name__ for e in events(decision)] == ["OrderPlaced", "OrderConfirmed"]
+    assert [type(e).__name__ for e in events(decision)] == ["OrderPlaced", "OrderAuthorised"]
 
 
 def test_a_command_id_that_was_decided_appends_nothing() -> None:
@@ -184,7 +185,9 @@ def test_time_never_goes_back_in_a_partition() -> None:
 
 
 def test_a_decision_stops_before_its_batch_is_too_big() -> None:
-    big = replace(place, lines=tuple(OrderLine(sku="s" * 2000, quantity=1, unit_price_minor=1) for _ in range(100)))
+    big = replace(
+        place, lines=tuple(OrderLine(sku=f"{i:02}" * 1000, quantity=1, unit_price_minor=1) for i in range(100))
+    )
     asked = commands(*((replace(big, order_id=f"order-{i}"), str(i)) for i in range(8)))
     partition, start, batches = orders(), 0, 0
     while start < len(asked):
@@ -207,7 +210,38 @@ def test_an_intent_keeps_the_id_of_the_event_that_opened_it() -> None:
     from tests.payments.examples import authorise, outcome
 
     partition = Partition(mesh.context("payments"), CODEC, 0, 1, 30 * DAY)
-    (opened,) = partition.merge(partition.decide(commands((authorise, "a"))))
+    partition.merge(partition.decide(commands((authorise, "a"))))
+    (opened,) = partition.opened()
     assert opened.key == "payments.events/0/0"
-    assert partition.merge(partition.decide(commands((outcome("authorise"), "b"), start=1))) == []
-    assert partition.intents == {}
+    partition.merge(partition.decide(commands((outcome("authorise"), "b"), start=1)))
+    assert (partition.opened(), partition.intents) == ([], {})
+
+
+def test_a_deadline_counts_from_the_event_that_opened_it() -> None:
+    partition = orders()
+    partition.merge(partition.decide(commands((order(1), "a"))))
+    partition.opened()
+    stock = RecordStock(order_id="order-1", sku="tea", reserved=True, reason="")
+    partition.merge(partition.decide(commands((stock, "b"), start=1, at=NOW + 5000)))
+    (timer,) = partition.intents.values()
+    assert (timer.key, timer.at, timer.wanted.after_s) == ("orders.events/0/0", NOW, 900)
+    assert partition.opened() == []
+
+
+def test_a_fold_opens_what_the_decision_opened() -> None:
+    decided, folded = orders(), orders()
+    decision = decided.decide(
+        commands((order(1), "a"), (order(2), "b"), (CancelOrder(order_id="order-1", reason=""), "c"))
+    )
+    decided.merge(decision)
+    folded.fold(landed(decision.records, 0))
+    assert decided.opened() == folded.opened() == list(decided.intents.values())
+    assert [timer.wanted.command.order_id for timer in folded.intents.values()] == ["order-2"]
+
+
+def test_aggregates_of_two_kinds_may_have_the_same_id() -> None:
+    partition = Partition(mesh.context("products"), CODEC, 0, 1, 30 * DAY)
+    listing = ListProduct(sku="tea", name="Tea", unit_price_minor=690, currency="EUR")
+    delivery = AdjustStock(sku="tea", delta=5, reason="")
+    partition.merge(partition.decide(commands((listing, "a"), (delivery, "b"))))
+    assert len(partition.states) == 2

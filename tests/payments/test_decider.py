@@ -2,18 +2,23 @@ from functools import reduce
 
 import pytest
 
-from commands.payments import CapturePayment, VoidPayment
+from commands.payments import CapturePayment, RefundPayment, VoidPayment
 from streams.payments import decider as payments
 from tests.given import given
 from tests.payments.examples import (
     ORDER,
     authorise,
     authorised,
+    capture_failed,
     capture_requested,
     captured,
     declined,
     outcome,
+    refund_failed,
+    refund_requested,
+    refunded,
     requested,
+    taken,
     void_requested,
     voided,
 )
@@ -54,12 +59,88 @@ def test_a_payment_nobody_wants_any_more_may_still_be_declined() -> None:
     given(payments, requested, void_requested).when(declining).then(declined)
 
 
-@pytest.mark.parametrize("history", [(declined,), (authorised, capture_requested, captured)])
-def test_settled_money_is_not_let_go(history: tuple[object, ...]) -> None:
+@pytest.mark.parametrize("history", [(declined,), (authorised, capture_requested, capture_failed)])
+def test_money_that_was_never_taken_is_not_let_go(history: tuple[object, ...]) -> None:
     given(payments, requested, *history).when(void).then()
 
 
-@pytest.mark.parametrize("command", [capture, void, outcome("authorise")])
+def test_money_that_was_taken_is_given_back_when_nobody_needs_it() -> None:
+    given(payments, *taken).when(void).then(refund_requested("cancelled", 2630, "the order was cancelled"))
+
+
+def test_what_was_refunded_before_is_not_given_back_again() -> None:
+    history = (*taken, refund_requested("r1", 630), refunded("r1", 630))
+    given(payments, *history).when(void).then(refund_requested("cancelled", 2000, "the order was cancelled"))
+
+
+def test_a_cancellation_while_the_money_is_taken_is_heard_when_the_gateway_answers() -> None:
+    history = (requested, authorised, capture_requested, void_requested)
+    refund = refund_requested("cancelled", 2630, "the order was cancelled")
+    given(payments, *history).when(outcome("capture")).then(captured, refund)
+
+
+def test_a_capture_may_fail() -> None:
+    given(payments, requested, authorised, capture_requested).when(outcome("capture", ok=False, reason="lapsed")).then(
+        capture_failed
+    )
+
+
+def refund(refund_id: str, amount_minor: int) -> RefundPayment:
+    return RefundPayment(order_id=ORDER, refund_id=refund_id, amount_minor=amount_minor)
+
+
+def test_a_part_is_refunded() -> None:
+    given(payments, *taken).when(refund("r1", 630)).then(refund_requested("r1", 630))
+
+
+def test_a_refund_of_nothing_said_is_all_that_is_left() -> None:
+    given(payments, *taken, refund_requested("r1", 630)).when(refund("r2", 0)).then(refund_requested("r2", 2000))
+
+
+def test_a_refund_is_known_by_its_id() -> None:
+    given(payments, *taken, refund_requested("r1", 630)).when(refund("r1", 100)).then()
+
+
+@pytest.mark.parametrize(
+    "history", [(), (refund_requested("r1", 630),), (refund_requested("r1", 630), refunded("r1", 630))]
+)
+def test_refunds_never_exceed_what_was_taken(history: tuple[object, ...]) -> None:
+    given(payments, *taken, *history).when(refund("r2", 2631 - 630 * bool(history))).then_refused("too_much")
+
+
+@pytest.mark.parametrize("amount", [-1, 0])
+def test_nothing_is_left_after_a_full_refund(amount: int) -> None:
+    given(payments, *taken, refund_requested("r1", 2630)).when(refund("r2", amount)).then_refused("too_much")
+
+
+def test_a_refund_is_recorded_with_its_amount() -> None:
+    given(payments, *taken, refund_requested("r1", 630)).when(outcome("refund", refund_id="r1")).then(
+        refunded("r1", 630)
+    )
+
+
+def test_a_refund_that_failed_may_be_asked_again_under_another_id() -> None:
+    history = (*taken, refund_requested("r1", 2630), refund_failed("r1"))
+    given(payments, *history).when(refund("r2", 2630)).then(refund_requested("r2", 2630))
+
+
+def test_an_answer_about_another_refund_is_no_news() -> None:
+    given(payments, *taken, refund_requested("r1", 630)).when(outcome("refund", refund_id="r0")).then()
+
+
+@pytest.mark.parametrize(
+    ("history", "code"),
+    [
+        ((requested,), "not_captured"),
+        ((requested, authorised), "not_captured"),
+        ((requested, declined), "nothing_captured"),
+    ],
+)
+def test_what_was_not_taken_is_not_refunded(history: tuple[object, ...], code: str) -> None:
+    given(payments, *history).when(refund("r1", 1)).then_refused(code)
+
+
+@pytest.mark.parametrize("command", [capture, void, outcome("authorise"), refund("r1", 1)])
 def test_a_payment_nobody_asked_is_unknown(command: object) -> None:
     given(payments).when(command).then_refused("unknown_payment")
 
@@ -83,6 +164,9 @@ def test_an_unwanted_payment_keeps_the_intent_it_opened() -> None:
         ((requested, authorised, void_requested), payments.Void),
         ((requested, authorised, capture_requested, captured), None),
         ((requested, authorised, void_requested, voided), None),
+        ((*taken, refund_requested("r1", 1)), payments.Refund),
+        ((*taken, refund_requested("r1", 1), refunded("r1", 1)), None),
+        ((*taken, refund_requested("r1", 1), refund_requested("r2", 1), refunded("r1", 1)), payments.Refund),
     ],
 )
 def test_the_state_says_what_is_wanted_of_the_gateway(history: tuple[object, ...], intent: type | None) -> None:

@@ -1,0 +1,14 @@
+CREATE TABLE order_history (
+    event_id   text PRIMARY KEY,
+    order_id   text NOT NULL,
+    event      text NOT NULL,
+    detail     text NOT NULL,
+    command_id text NOT NULL,
+    at         timestamptz NOT NULL
+);
+CREATE INDEX ON order_history (order_id, at);
+
+CREATE VIEW analytics.order_history AS
+SELECT order_id, at, event, detail, event_id, command_id FROM order_history;
+COMMENT ON VIEW analytics.order_history IS 'One row an event of an order: what happened to it, when, and because of which command.';
+COMMENT ON COLUMN analytics.order_history.event_id IS 'topic/partition/offset of the event.';

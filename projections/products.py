@@ -1,0 +1,51 @@
+"""What can be asked about products: searched by words and by attributes."""
+
+import json
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from schemas import Meta
+from schemas.products import PriceChanged, ProductDelisted, ProductEvent, ProductListed
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProductRow:
+    """`attributes` is a JSON object."""
+
+    sku: str
+    name: str
+    description: str
+    attributes: str
+    unit_price_minor: int
+    currency: str
+    listed: bool
+    changed_at: datetime
+
+
+def row_id(event: ProductEvent, meta: Meta) -> str:
+    return event.sku
+
+
+def project(row: ProductRow | None, event: ProductEvent, meta: Meta) -> ProductRow | None:
+    match event, row:
+        case ProductListed(), _:
+            return ProductRow(
+                sku=event.sku,
+                name=event.name,
+                description=event.description,
+                attributes=_json({a.name: a.value for a in event.attributes}),
+                unit_price_minor=event.unit_price_minor,
+                currency=event.currency,
+                listed=True,
+                changed_at=meta.at,
+            )
+        case PriceChanged(), ProductRow():
+            return replace(row, unit_price_minor=event.unit_price_minor, currency=event.currency, changed_at=meta.at)
+        case ProductDelisted(), ProductRow():
+            return replace(row, listed=False, changed_at=meta.at)
+    return row
+
+
+def _json(attributes: dict[str, str]) -> str:
+    """Postgres has no NUL, not even escaped."""
+    return json.dumps(attributes, ensure_ascii=False, sort_keys=True).replace("\\u0000", "\N{REPLACEMENT CHARACTER}")

@@ -1,0 +1,38 @@
+"""What can be asked about stock: what is there, what is promised, what has left."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from schemas import Meta
+from schemas.products import StockAdjusted, StockEvent, StockRefused, StockReleased, StockReserved, StockShipped
+
+
+@dataclass(frozen=True, kw_only=True)
+class StockRow:
+    sku: str
+    on_hand: int = 0
+    reserved: int = 0
+    shipped: int = 0
+    adjusted: int = 0
+    refused_orders: int = 0
+    changed_at: datetime
+
+
+def row_id(event: StockEvent, meta: Meta) -> str:
+    return event.sku
+
+
+def project(row: StockRow | None, event: StockEvent, meta: Meta) -> StockRow | None:
+    row = replace(row, changed_at=meta.at) if row else StockRow(sku=event.sku, changed_at=meta.at)
+    match event:
+        case StockAdjusted():
+            return replace(row, on_hand=row.on_hand + event.delta, adjusted=row.adjusted + event.delta)
+        case StockReserved():
+            return replace(row, on_hand=row.on_hand - event.quantity, reserved=row.reserved + event.quantity)
+        case StockReleased():
+            return replace(row, on_hand=row.on_hand + event.quantity, reserved=row.reserved - event.quantity)
+        case StockShipped():
+            return replace(row, reserved=row.reserved - event.quantity, shipped=row.shipped + event.quantity)
+        case StockRefused():
+            return replace(row, refused_orders=row.refused_orders + 1)
+    return row

@@ -1,0 +1,17 @@
+CREATE TABLE stock (
+    sku            text PRIMARY KEY,
+    on_hand        bigint NOT NULL,
+    reserved       bigint NOT NULL,
+    shipped        bigint NOT NULL,
+    adjusted       bigint NOT NULL,
+    refused_orders bigint NOT NULL,
+    changed_at     timestamptz NOT NULL
+);
+
+CREATE VIEW analytics.stock AS
+SELECT sku, on_hand, reserved, shipped, adjusted, refused_orders, changed_at FROM stock;
+COMMENT ON VIEW analytics.stock IS 'One row a SKU; always adjusted = on_hand + reserved + shipped, and none is below 0.';
+COMMENT ON COLUMN analytics.stock.on_hand IS 'What may still be reserved.';
+COMMENT ON COLUMN analytics.stock.reserved IS 'What is kept for orders that are neither shipped nor cancelled.';
+COMMENT ON COLUMN analytics.stock.adjusted IS 'What came in, less what went lost.';
+COMMENT ON COLUMN analytics.stock.refused_orders IS 'How often an order could not have it.';

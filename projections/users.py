@@ -1,0 +1,56 @@
+"""What can be asked about users: nothing that names them. Who is erased is forgotten."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from schemas import Meta
+from schemas.users import (
+    Channel,
+    ContactChannelsChanged,
+    RegistrationRefused,
+    RegistrationRequested,
+    UserErased,
+    UserRegistered,
+)
+
+Heard = RegistrationRequested | RegistrationRefused | UserRegistered | ContactChannelsChanged | UserErased
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserRow:
+    user_id: str
+    status: str
+    reason: str
+    channels: str
+    requested_at: datetime
+    changed_at: datetime
+
+
+def row_id(event: Heard, meta: Meta) -> str:
+    return event.user_id
+
+
+def project(row: UserRow | None, event: Heard, meta: Meta) -> UserRow | None:
+    match event, row:
+        case RegistrationRequested(), _:
+            return UserRow(
+                user_id=event.user_id,
+                status="pending",
+                reason="",
+                channels="",
+                requested_at=meta.at,
+                changed_at=meta.at,
+            )
+        case RegistrationRefused(), UserRow():
+            return replace(row, status="refused", reason=event.reason, changed_at=meta.at)
+        case UserRegistered(), UserRow():
+            return replace(row, status="active", channels=_kinds(event.channels), changed_at=meta.at)
+        case ContactChannelsChanged(), UserRow():
+            return replace(row, channels=_kinds(event.channels), changed_at=meta.at)
+        case UserErased(), _:
+            return None
+    return row
+
+
+def _kinds(channels: tuple[Channel, ...]) -> str:
+    return ", ".join(channel.kind for channel in channels if channel.enabled)

@@ -1,0 +1,14 @@
+CREATE TABLE users (
+    user_id      text PRIMARY KEY,
+    status       text NOT NULL CHECK (status IN ('pending', 'refused', 'active')),
+    reason       text NOT NULL,
+    channels     text NOT NULL,
+    requested_at timestamptz NOT NULL,
+    changed_at   timestamptz NOT NULL
+);
+
+CREATE VIEW analytics.users AS
+SELECT user_id, status, reason, channels, requested_at, changed_at FROM users;
+COMMENT ON VIEW analytics.users IS 'One row a user, by id only: what names a person is nowhere in the read models. Who is erased is gone.';
+COMMENT ON COLUMN analytics.users.status IS 'pending (the e-mail address is not theirs yet), refused (it is taken) or active';
+COMMENT ON COLUMN analytics.users.channels IS 'Which ways they want to be told, the preferred one first.';

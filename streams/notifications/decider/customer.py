@@ -1,0 +1,135 @@
+"""How it is decided which way a customer is told. Pure: no clock, no randomness, no IO.
+
+Addresses are sealed: they are handed on, and never looked at.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from commands import Due
+from commands.notifications import CustomerCommand, ForgetContact, GiveUpTelling, RecordContact, TellCustomer
+from schemas import Refused
+from schemas.notifications import (
+    Channel,
+    ChannelChosen,
+    ContactForgotten,
+    ContactRecorded,
+    CustomerEvent,
+    TellingPostponed,
+    TellingSkipped,
+)
+from streams.notifications.decider.templates import TEMPLATES, render
+
+UNKNOWN_S = 7 * 86_400  # how long a customer may stay unknown
+MAX_WAITING = 1000
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """Nobody has told us of the customer yet; what they are to be told waits."""
+
+    waiting: tuple[TellingPostponed, ...] = ()
+
+
+@dataclass(frozen=True)
+class Known:
+    channels: tuple[Channel, ...]
+
+
+@dataclass(frozen=True)
+class Forgotten: ...
+
+
+Customer = Unknown | Known | Forgotten
+
+initial: Customer = Unknown()
+
+
+def decide(command: CustomerCommand, customer: Customer) -> Iterator[CustomerEvent | Refused]:
+    """Yield what happens; a repeated command matches nothing."""
+    match command, customer:
+        case TellCustomer(), _ if command.occasion not in TEMPLATES:
+            yield Refused(code="unknown_occasion", reason=f"{command.occasion!r} is none of {', '.join(TEMPLATES)}")
+        case TellCustomer(), Unknown(waiting) if any(
+            told.notification_id == command.notification_id for told in waiting
+        ):
+            return
+        case TellCustomer(), Unknown(waiting) if len(waiting) >= MAX_WAITING:
+            yield _skip(
+                _postpone(command), f"nothing is known of the customer, and {MAX_WAITING} messages wait already"
+            )
+        case TellCustomer(), Unknown():
+            yield _postpone(command)
+        case TellCustomer(), Known(channels):
+            yield _choose(_postpone(command), channels)
+        case TellCustomer(), Forgotten():
+            yield _skip(_postpone(command), "the customer was erased")
+        case RecordContact(), Unknown(waiting):
+            yield ContactRecorded(customer_id=command.customer_id, channels=command.channels)
+            for told in waiting:
+                yield _choose(told, command.channels)
+        case RecordContact(), Known(channels) if channels != command.channels:
+            yield ContactRecorded(customer_id=command.customer_id, channels=command.channels)
+        case ForgetContact(), Unknown(waiting):
+            yield ContactForgotten(customer_id=command.customer_id)
+            for told in waiting:
+                yield _skip(told, "the customer was erased")
+        case ForgetContact(), Known():
+            yield ContactForgotten(customer_id=command.customer_id)
+        case GiveUpTelling(), Unknown(waiting):
+            for told in waiting:
+                yield _skip(told, "nothing became known of the customer")
+
+
+def _postpone(command: TellCustomer) -> TellingPostponed:
+    return TellingPostponed(**vars(command))
+
+
+def _choose(told: TellingPostponed, channels: tuple[Channel, ...]) -> ChannelChosen | TellingSkipped:
+    channel = next((c for c in channels if c.enabled), None)
+    if channel is None:
+        return _skip(told, "the customer has switched every channel off")
+    subject, body = render(told.occasion, told.order_id, told.amount_minor, told.currency, told.detail)
+    return ChannelChosen(
+        customer_id=told.customer_id,
+        notification_id=told.notification_id,
+        order_id=told.order_id,
+        occasion=told.occasion,
+        channel=channel.kind,
+        recipient=channel.address,
+        subject=subject,
+        body=body,
+    )
+
+
+def _skip(told: TellingPostponed, reason: str) -> TellingSkipped:
+    return TellingSkipped(
+        customer_id=told.customer_id,
+        notification_id=told.notification_id,
+        order_id=told.order_id,
+        occasion=told.occasion,
+        reason=reason,
+    )
+
+
+def evolve(customer: Customer, event: CustomerEvent) -> Customer:
+    match event, customer:
+        case TellingPostponed(), Unknown():
+            return replace(customer, waiting=(*customer.waiting, event))
+        case ((ChannelChosen() | TellingSkipped()), Unknown()):
+            rest = tuple(told for told in customer.waiting if told.notification_id != event.notification_id)
+            return replace(customer, waiting=rest)
+        case ContactRecorded(), _:
+            return Known(event.channels)
+        case ContactForgotten(), _:
+            return Forgotten()
+    return customer
+
+
+def due(customer_id: str, customer: Customer) -> Due | None:
+    """What waits for a customer who never turns up is given up."""
+    match customer:
+        case Unknown(waiting) if waiting:
+            return Due(UNKNOWN_S, GiveUpTelling(customer_id=customer_id))
+        case _:
+            return None

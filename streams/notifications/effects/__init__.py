@@ -1,0 +1,46 @@
+"""Telling customers: each channel has a module of its own, and addresses are unsealed here, at the last moment."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+
+from commands.notifications import RecordDelivery
+from infra import vault
+from infra.context import Perform
+from infra.settings import Settings
+from streams.notifications.decider.message import Deliver
+from streams.notifications.effects import email, push, sms
+from streams.notifications.effects.channel import Undeliverable
+
+Send = Callable[[Deliver, str], Awaitable[str]]
+CHANNELS = {"email": email.connect, "sms": sms.connect, "push": push.connect}
+
+
+def target(intent: Deliver) -> str:
+    return intent.channel
+
+
+@asynccontextmanager
+async def connect(settings: Settings) -> AsyncIterator[Perform[Deliver, RecordDelivery]]:
+    """Every channel of `settings`; performing raises Unknown for whatever leaves the outcome open."""
+    async with AsyncExitStack() as stack:
+        keys = await stack.enter_async_context(vault.opened(settings))
+        send = {kind: await stack.enter_async_context(open_(settings)) for kind, open_ in CHANNELS.items()}
+
+        async def perform(intent: Deliver, key: str) -> RecordDelivery:
+            try:
+                recipient = await keys.unseal(intent.recipient)
+                message_id = await send[intent.channel](replace(intent, recipient=recipient), key)
+            except vault.Erased:
+                return _outcome(intent, "", "the customer was erased")
+            except Undeliverable as error:
+                return _outcome(intent, "", str(error))
+            except ValueError:
+                return _outcome(intent, "", "the address is not sealed for the customer")
+            return _outcome(intent, message_id, "")
+
+        yield perform
+
+
+def _outcome(intent: Deliver, message_id: str, reason: str) -> RecordDelivery:
+    return RecordDelivery(notification_id=intent.notification_id, ok=not reason, message_id=message_id, reason=reason)

@@ -1,0 +1,45 @@
+"""SMS, over Twilio's message API: https://www.twilio.com/docs/messaging/api/message-resource
+
+Twilio knows no idempotency keys: a crash between its answer and ours may send a message twice. Its text ends with a mark
+that is the same both times, so that such a pair can be told from two messages.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from hashlib import blake2b
+
+import aiohttp
+
+from infra.errors import Unknown
+from infra.settings import Settings, address
+from streams.notifications.decider.message import Deliver
+from streams.notifications.effects.channel import Undeliverable
+
+MAX_BODY = 1600  # characters; Twilio's limit
+
+
+@asynccontextmanager
+async def connect(settings: Settings) -> AsyncIterator[Callable[[Deliver, str], Awaitable[str]]]:
+    """The message API of `settings`; sending returns the mark the message carries."""
+    timeout = aiohttp.ClientTimeout(total=settings.gateway_timeout)
+    token = settings.sms_token.get_secret_value() if settings.sms_token else ""
+    auth = aiohttp.BasicAuth(settings.sms_account, token)
+    async with aiohttp.ClientSession(timeout=timeout, auth=auth) as client:
+
+        async def send(message: Deliver, key: str) -> str:
+            mark = blake2b(key.encode(), digest_size=4).hexdigest()
+            url = f"{address(settings, 'sms')}/2010-04-01/Accounts/{settings.sms_account}/Messages.json"
+            text = f"{message.subject}. {message.body}"[: MAX_BODY - 12]
+            form = {"To": message.recipient, "From": settings.sms_from, "Body": f"{text} ({mark})"}
+            try:
+                async with client.post(url, data=form) as answer:
+                    said = await answer.json(content_type=None)
+                    if answer.status == 201:
+                        return mark
+            except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+                raise Unknown(f"the SMS service did not answer: {type(error).__name__}") from error
+            if answer.status in (401, 403, 429) or answer.status >= 500:  # ours to mend, or to wait for
+                raise Unknown(f"the SMS service answered {answer.status}")
+            raise Undeliverable(f"the SMS service answered {answer.status}, code {said.get('code')}")
+
+        yield send

@@ -1,0 +1,26 @@
+"""Erasing a person: their key in the vault is destroyed, and with it all that names them, in every topic and backup."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from commands.users import RecordErasure
+from infra import vault
+from infra.context import Perform
+from infra.settings import Settings
+from streams.users.decider.user import DestroyKey
+
+
+def target(intent: DestroyKey) -> str:
+    return "vault"
+
+
+@asynccontextmanager
+async def connect(settings: Settings) -> AsyncIterator[Perform[DestroyKey, RecordErasure]]:
+    """The vault of `settings`; performing raises Unknown when it does not answer."""
+    async with vault.opened(settings) as keys:
+
+        async def perform(intent: DestroyKey, key: str) -> RecordErasure:
+            await keys.destroy(intent.user_id)
+            return RecordErasure(user_id=intent.user_id)
+
+        yield perform

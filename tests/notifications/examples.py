@@ -1,0 +1,36 @@
+from commands.notifications import RequestNotification, TellCustomer
+from schemas.notifications import (
+    Channel,
+    ChannelChosen,
+    ContactForgotten,
+    ContactRecorded,
+    NotificationRequested,
+    NotificationSent,
+    TellingPostponed,
+    TellingSkipped,
+)
+
+CUSTOMER, ORDER, ID = "customer-1", "order-1", "order-1/confirmed"
+OCCASION = {"customer_id": CUSTOMER, "notification_id": ID, "order_id": ORDER, "occasion": "confirmed"}
+MONEY = {"amount_minor": 2630, "currency": "EUR", "detail": ""}
+TEXT = {
+    "channel": "email",
+    "recipient": "sealed address",
+    "subject": "Your order order-1 is confirmed",
+    "body": "Thank you. 26.30 EUR will be charged to your card.",
+}
+email, sms = Channel(kind="email", address="sealed address"), Channel(kind="sms", address="sealed number")
+
+tell = TellCustomer(**OCCASION, **MONEY)
+postponed = TellingPostponed(**OCCASION, **MONEY)
+chosen = ChannelChosen(**OCCASION, **TEXT)
+known = ContactRecorded(customer_id=CUSTOMER, channels=(email,))
+forgotten = ContactForgotten(customer_id=CUSTOMER)
+
+request = RequestNotification(**OCCASION, **TEXT)
+requested = NotificationRequested(**OCCASION, **TEXT)
+sent = NotificationSent(notification_id=ID, order_id=ORDER, message_id="<1@x>")
+
+
+def skipped(reason: str) -> TellingSkipped:
+    return TellingSkipped(**OCCASION, reason=reason)

@@ -1,0 +1,82 @@
+from dataclasses import replace
+
+import pytest
+
+from commands import Due
+from commands.notifications import ForgetContact, GiveUpTelling, RecordContact
+from streams.notifications.decider import customer
+from tests.given import given
+from tests.notifications.examples import (
+    CUSTOMER,
+    chosen,
+    email,
+    forgotten,
+    known,
+    postponed,
+    skipped,
+    sms,
+    tell,
+)
+
+record = RecordContact(customer_id=CUSTOMER, channels=(email,))
+forget = ForgetContact(customer_id=CUSTOMER)
+give_up = GiveUpTelling(customer_id=CUSTOMER)
+
+
+def test_a_known_customer_is_told_the_way_they_prefer() -> None:
+    given(customer, known).when(tell).then(chosen)
+
+
+def test_the_first_channel_that_is_switched_on_is_chosen() -> None:
+    channels = (replace(email, enabled=False), sms)
+    told = replace(chosen, channel="sms", recipient=sms.address)
+    given(customer, replace(known, channels=channels)).when(tell).then(told)
+
+
+def test_a_customer_with_every_channel_off_is_not_told() -> None:
+    off = replace(known, channels=(replace(email, enabled=False),))
+    given(customer, off).when(tell).then(skipped("the customer has switched every channel off"))
+
+
+def test_an_unknown_customer_is_told_later() -> None:
+    given(customer).when(tell).then(postponed)
+
+
+def test_a_customer_is_told_what_waited_once_they_are_known() -> None:
+    given(customer, postponed).when(record).then(known, chosen)
+
+
+def test_a_customer_who_never_becomes_known_is_given_up() -> None:
+    given(customer, postponed).when(give_up).then(skipped("nothing became known of the customer"))
+
+
+def test_a_customer_who_is_known_by_now_is_not_given_up() -> None:
+    given(customer, postponed, known, chosen).when(give_up).then()
+
+
+def test_an_erased_customer_is_forgotten_with_what_waited() -> None:
+    given(customer, postponed).when(forget).then(forgotten, skipped("the customer was erased"))
+
+
+@pytest.mark.parametrize("history", [(forgotten,), (known, forgotten)])
+def test_an_erased_customer_is_not_told(history: tuple[object, ...]) -> None:
+    given(customer, *history).when(tell).then(skipped("the customer was erased"))
+
+
+def test_an_erased_customer_stays_forgotten() -> None:
+    given(customer, known, forgotten).when(record).then()
+
+
+def test_an_occasion_without_words_is_refused() -> None:
+    given(customer, known).when(replace(tell, occasion="birthday")).then_refused("unknown_occasion")
+
+
+@pytest.mark.parametrize(
+    ("history", "due"),
+    [((), None), ((postponed,), Due(customer.UNKNOWN_S, give_up)), ((postponed, known, chosen), None)],
+)
+def test_what_waits_has_a_deadline(history: tuple[object, ...], due: Due | None) -> None:
+    state = customer.initial
+    for event in history:
+        state = customer.evolve(state, event)
+    assert customer.due(CUSTOMER, state) == due
