@@ -33,6 +33,11 @@ async def gather(settings: Settings) -> Evidence:
         found.ledger = await answer.json()
     if settings.mailbox:
         found.message_ids = [m["message_id"] for m in await asyncio.to_thread(mail.messages, Path(settings.mailbox))]
+    async with (
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(30)) as http,
+        http.get(f"{address(settings, 'sms')}/v1/messages") as answer,
+    ):
+        found.message_ids += [m["message_id"] for m in await answer.json()]
     return found
 
 

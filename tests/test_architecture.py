@@ -25,7 +25,7 @@ def test_every_context_has_the_same_name_in_every_facet() -> None:
 
 
 def test_the_runtime_names_no_context() -> None:
-    story = {"infra.demo", "infra.laws"}  # the demo and its checks are about the shop
+    story = {"infra.demo", "infra.demo.wishes", "infra.laws"}  # the demo and its checks are about the shop
     for module in graph.find_descendants("infra") - story:
         known = graph.find_modules_directly_imported_by(module)
         assert not {m for m in known if m.partition(".")[2] in mesh.contexts()}, module

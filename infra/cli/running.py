@@ -219,14 +219,17 @@ def demo(*, orders: int = 50, seed: int = 1) -> int:
     home = Path(tempfile.mkdtemp(prefix="weft-demo-"))
     home.chmod(0o711)  # the service user that Postgres needs under root has to pass
     own = settings().model_copy(
-        update={"home": home, "kafka": None, "postgres": None, "gateway": None, "smtp": None, "mailbox": None}
+        update={"home": home}
+        | dict.fromkeys(
+            ("kafka", "postgres", "gateway", "smtp", "mailbox", "sms", "push", "vault", "vault_key", "push_key")
+        )
     )
     try:
         with stop_signals() as stopping, Instance(own, _say, _progress()) as instance:
             s = instance.start_services()
             prepare(s)
             instance.start_units(groups((), False))
-            code = asyncio.run(story.tell(s, orders, seed, _say, stopping, instance.revive))
+            code = asyncio.run(story.tell(s, orders, seed, story.Stage(_say, stopping, instance.revive)))
             if code != DONE:
                 _say_logs(home / "logs")
             return code
@@ -246,7 +249,15 @@ def bench(*, commands: int = 100_000, rounds: int = 5, json_: Json = False) -> i
         return 2
     home = Path(tempfile.mkdtemp(prefix="weft-bench-"))
     own = settings().model_copy(
-        update={"home": home, "postgres": "-", "gateway": "-", "smtp": "-", "session_timeout": 60.0}
+        update={
+            "home": home,
+            "postgres": "-",
+            "gateway": "-",
+            "smtp": "-",
+            "sms": "-",
+            "push": "-",
+            "session_timeout": 60.0,
+        }
     )
     say = (lambda text: None) if json_ else _say
     try:

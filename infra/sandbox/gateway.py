@@ -10,7 +10,7 @@ POST /v1/outage                         {"seconds"}: answers 503 to every other 
 Every POST needs an `Idempotency-Key`: the same key answers as it did the first time, and 422 if the body differs
 (draft-ietf-httpapi-idempotency-key-header). The ledger is one JSON line an entry, synced before the answer.
 
-Cards: `card_declined` is declined; `card_slow` takes a second, `card_stuck` eight; `card_flaky` charges and then loses
+Cards: `card_declined` is declined; `card_slow` takes a second the first time, `card_stuck` eight; `card_flaky` charges and then loses
 the reply, once a key; `card_lapses` can be authorised and not be captured.
 """
 
@@ -112,7 +112,8 @@ class Gateway:
             currency, reference = str(body["currency"]), str(body["reference"])
         except (KeyError, TypeError, ValueError) as error:
             raise web.HTTPBadRequest(text=f"missing or wrong: {error}") from error
-        await asyncio.sleep(SECONDS.get(card, 0))
+        if key not in self._ledger.by_key:
+            await asyncio.sleep(SECONDS.get(card, 0))
         declined = (
             "declined by the issuer" if card == "card_declined" else "over the limit" if amount > LIMIT_MINOR else None
         )
