@@ -72,6 +72,8 @@ async def _prepare(db: asyncpg.Connection, url: str, projection: Projection) -> 
         f"GRANT USAGE ON SCHEMA {schema} TO {login};"
         f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {login};"
     )
+    # rows and cursor are one transaction and can be replayed: a commit that a power cut takes back is only done again
+    await db.execute(f"ALTER ROLE {login} SET synchronous_commit = off")
     await db.execute("INSERT INTO head VALUES ($1, 0)", projection.definition)
     await db.execute("SET LOCAL search_path = DEFAULT")
 

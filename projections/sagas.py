@@ -9,7 +9,7 @@ from datetime import datetime
 
 from schemas import Meta
 from schemas.notifications import NotificationFailed, NotificationSent, TellingSkipped
-from schemas.orders import OrderCancelled, OrderConfirmed, OrderDelivered, OrderPlaced, OrderShipped
+from schemas.orders import OrderCancelled, OrderConfirmed, OrderDelivered, OrderPaid, OrderPlaced, OrderShipped
 from schemas.payments import (
     CaptureFailed,
     PaymentAuthorised,
@@ -26,6 +26,7 @@ from schemas.products import StockRefused, StockReleased, StockReserved, StockSh
 Heard = (
     OrderPlaced
     | OrderConfirmed
+    | OrderPaid
     | OrderCancelled
     | OrderShipped
     | OrderDelivered
@@ -78,6 +79,7 @@ class Saga:
     capture_failed_at: datetime | None = None
     voided_at: datetime | None = None
     refunded_at: datetime | None = None
+    paid_at: datetime | None = None
     shipped_at: datetime | None = None
     delivered_at: datetime | None = None
     told_at: datetime | None = None
@@ -101,6 +103,8 @@ def project(row: Saga | None, event: Heard, meta: Meta) -> Saga:
             )
         case OrderConfirmed():
             return replace(saga, confirmed_at=meta.at)
+        case OrderPaid():
+            return replace(saga, paid_at=meta.at)
         case OrderCancelled():
             return replace(saga, cancelled_at=meta.at, code=event.code, reason=event.reason)
         case OrderShipped():

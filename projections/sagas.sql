@@ -27,6 +27,7 @@ CREATE TABLE sagas (
     capture_failed_at    timestamptz,
     voided_at            timestamptz,
     refunded_at          timestamptz,
+    paid_at              timestamptz,
     shipped_at           timestamptz,
     delivered_at         timestamptz,
     told_at              timestamptz
@@ -52,7 +53,7 @@ WITH stepped AS (
                WHEN outcome = 'cancelled' AND coalesce(declined_at, voided_at, capture_failed_at) IS NULL
                     AND (captured_at IS NULL OR refunded_minor < captured_minor) THEN 'waiting for the money to be given back'
                WHEN outcome IN ('shipped', 'delivered') AND sent_out < line_count THEN 'waiting for stock to leave'
-               WHEN outcome = 'confirmed' AND captured_at IS NULL THEN 'waiting for capture'
+               WHEN outcome = 'confirmed' AND paid_at IS NULL THEN 'waiting for capture'
                WHEN refunds_asked > refunds_done + refunds_failed THEN 'waiting for a refund'
                WHEN told < occasions THEN 'waiting for the customer to be told'
                WHEN outcome = 'confirmed' THEN 'to be shipped'
@@ -67,8 +68,8 @@ SELECT order_id, customer_id, outcome, step, step IN ('done', 'to be shipped', '
        round(extract(epoch FROM coalesce(authorised_at, declined_at) - placed_at) * 1000) AS payment_ms,
        round(extract(epoch FROM least(confirmed_at, cancelled_at) - placed_at) * 1000) AS decision_ms,
        round(extract(epoch FROM coalesce(refunded_at, captured_at, voided_at) - least(confirmed_at, cancelled_at)) * 1000) AS settlement_ms,
-       round(extract(epoch FROM greatest(confirmed_at, cancelled_at, captured_at, voided_at, refunded_at, shipped_at, delivered_at, told_at) - placed_at) * 1000) AS total_ms,
-       told, confirmed_at, cancelled_at, authorised_at, declined_at, captured_at, voided_at, refunded_at, shipped_at, delivered_at, told_at
+       round(extract(epoch FROM greatest(confirmed_at, cancelled_at, captured_at, paid_at, voided_at, refunded_at, shipped_at, delivered_at, told_at) - placed_at) * 1000) AS total_ms,
+       told, confirmed_at, cancelled_at, authorised_at, declined_at, captured_at, paid_at, voided_at, refunded_at, shipped_at, delivered_at, told_at
 FROM waiting;
 COMMENT ON VIEW analytics.sagas IS 'Where each order stands on its way through all contexts, and how long each step took.';
 COMMENT ON COLUMN analytics.sagas.outcome IS 'open, confirmed, shipped, delivered or cancelled';

@@ -42,6 +42,6 @@ def test_every_variable_it_names_is_a_setting(variable: str) -> None:
 
 
 def test_the_saga_it_tells_is_made_of_messages_there_are() -> None:
-    story = README[README.index("An order goes `") : README.index("Nobody conducts it")]
+    story = README[README.index("An order asks stock") : README.index("Each outcome is told")]
     names = {t.__name__ for t in mesh.message_types().values()}
     assert set(re.findall(r"[A-Z]\w+[a-z]", story)) - {"An"} <= names

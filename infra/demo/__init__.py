@@ -25,6 +25,7 @@ PATIENCE = 60.0  # seconds without any order moving on
 OUTAGE_S = 4.0
 OUTAGE_FROM = 500  # orders; a circuit that opens stays open for 30 s, longer than a small demo takes
 WORKING = "SELECT order_id, outcome, step FROM analytics.sagas WHERE at_rest"
+STUCK = "SELECT step, count(*) AS orders, min(order_id) AS example FROM analytics.sagas WHERE step <> 'done' GROUP BY 1"
 PROGRESS = (
     "SELECT count(*) AS seen, count(*) FILTER (WHERE step = 'done') AS done, count(*) FILTER (WHERE at_rest) AS at_rest "
     "FROM analytics.sagas"
@@ -112,6 +113,7 @@ async def _until_at_rest(db: asyncpg.Connection, s: Settings, orders: int, stage
         if wanted:
             await asyncio.to_thread(post, s, wanted)
             asked |= {ask.id for ask in wanted}
+            moved = time.monotonic()
         if not away and orders >= OUTAGE_FROM and progress["at_rest"] > orders // 3:
             away = True
             await _outage(s, stage.say)
@@ -120,9 +122,9 @@ async def _until_at_rest(db: asyncpg.Connection, s: Settings, orders: int, stage
         if now != seen:
             moved, seen = time.monotonic(), now
         if time.monotonic() - moved > PATIENCE:
-            stage.say(
-                f"nothing has moved for {PATIENCE:.0f} s, {progress['done']} of {orders} orders are done; the logs say more"
-            )
+            stage.say(f"nothing has moved for {PATIENCE:.0f} s; the logs say more")
+            for row in await db.fetch(STUCK):
+                stage.say(f"  {row['orders']} orders are {row['step']}, such as {row['example']}")
             return False
         if time.monotonic() - shown > 2:
             shown = time.monotonic()

@@ -18,8 +18,8 @@ PRODUCTS: dict[str, tuple[int, str, dict[str, str]]] = {
 RARE = "vase"
 CUSTOMERS = 200
 CURRENCY = "EUR"
-CARDS = {"card_ok": 76, "card_declined": 9, "card_flaky": 6, "card_slow": 4, "card_lapses": 3, "card_stuck": 2}
-SHORT_PATIENCE_S = 4  # less than card_stuck takes
+CARDS = {"card_ok": 77, "card_declined": 9, "card_flaky": 6, "card_slow": 4, "card_lapses": 3, "card_stuck": 1}
+SHORT_PATIENCE_S = 3  # less than card_stuck takes
 
 
 def customer_id(number: int) -> str:

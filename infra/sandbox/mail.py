@@ -1,6 +1,8 @@
 """A mail server that keeps what arrives: SMTP in, one file a message in a Maildir."""
 
+import itertools
 import mailbox
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,11 +11,16 @@ from typing import Any
 
 class Keep:
     def __init__(self, maildir: Path) -> None:
-        self._box = mailbox.Maildir(maildir, create=True)
+        mailbox.Maildir(maildir, create=True)
+        self._maildir = maildir
+        self._count = itertools.count()
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 (aiosmtpd's name)
         content = envelope.content
-        self._box.add(content if isinstance(content, bytes) else str(content).encode())
+        name = f"{time.time_ns()}.{next(self._count)}.weft"
+        scratch = self._maildir / "tmp" / name
+        scratch.write_bytes(content if isinstance(content, bytes) else str(content).encode())
+        scratch.rename(self._maildir / "new" / name)  # as https://cr.yp.to/proto/maildir.html has it, without its fsync
         return "250 kept"
 
 

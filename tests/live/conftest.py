@@ -3,6 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from infra.client import Wish
 from tests.live.harness import LiveMesh, live_mesh
 
 BACKEND = os.environ.get("WEFT_TEST_BACKEND", "embedded")
@@ -12,6 +13,8 @@ BACKEND = os.environ.get("WEFT_TEST_BACKEND", "embedded")
 def shop() -> Iterator[LiveMesh]:
     """One mesh with all contexts in one process, shared by the tests that break nothing."""
     with live_mesh(BACKEND) as live:
+        live.set_up()
+        live.send(Wish("users.RegisterUser", "ada", {"email": "ada@example.org", "name": "Ada"}, "register-ada"))
         live.ready(live.worker())
         yield live
 
@@ -20,4 +23,5 @@ def shop() -> Iterator[LiveMesh]:
 def own_mesh() -> Iterator[LiveMesh]:
     """A mesh of the test's own, to break."""
     with live_mesh(BACKEND) as live:
+        live.set_up()
         yield live

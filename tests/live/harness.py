@@ -18,9 +18,9 @@ from typing import Any, TypeVar
 import asyncpg
 from confluent_kafka import Consumer
 
-from infra import audit, mesh, postgres, reading
+from infra import audit, client, demo, mesh, postgres, reading
 from infra.cli.running import prepare
-from infra.client import Asked, Posted, Poster
+from infra.client import Asked, Posted, Poster, Wish
 from infra.embedded.instance import Instance, environment
 from infra.laws import Evidence
 from infra.settings import Settings, address
@@ -106,6 +106,15 @@ class LiveMesh:
         poster.flush()
         return posted
 
+    def set_up(self, seed: int = 1, orders: int = 2000) -> None:
+        """Post what makes a shop: products, their stock, customers."""
+        asyncio.run(demo.set_up(self.settings, seed, orders))
+
+    def send(self, *wishes: Wish) -> list[Posted]:
+        """Seal and post."""
+        sealed = asyncio.run(client.sealed(self.settings, wishes))
+        return self.post([client.asked(mesh.codec(), wish) for wish in sealed])
+
     def query(self, sql: str, *values: Any) -> list[asyncpg.Record]:
         async def ask() -> list[asyncpg.Record]:
             async with postgres.connection(postgres.analyst(address(self.settings, "postgres"))) as db:
@@ -122,12 +131,12 @@ class LiveMesh:
         return reading.consumer(address(self.settings, "kafka"))
 
     def until_at_rest(self, orders: int, patience: float = 90) -> None:
-        """Wait until so many orders are done and nothing moves any more."""
+        """Wait until so many orders wait for nothing but a warehouse, and nothing moves any more."""
 
         def still() -> bool:
             def seen() -> tuple[int, int]:
                 (row,) = self.query(
-                    "SELECT (SELECT count(*) FROM sagas WHERE step = 'done') AS done, (SELECT count(*) FROM receipts) AS receipts"
+                    "SELECT (SELECT count(*) FROM sagas WHERE at_rest) AS done, (SELECT count(*) FROM receipts) AS receipts"
                 )
                 return row["done"], row["receipts"]
 
@@ -184,8 +193,7 @@ def live_mesh(backend: str, **known: Any) -> Iterator[LiveMesh]:
                 "home": home,
                 "kafka": None,
                 "postgres": None,
-                "gateway": None,
-                "smtp": None,
+                **dict.fromkeys(("gateway", "smtp", "sms", "push", "vault", "vault_key", "push_key")),
                 "session_timeout": 6.0,
                 **known,
             }
@@ -201,6 +209,4 @@ def live_mesh(backend: str, **known: Any) -> Iterator[LiveMesh]:
 
 
 def asked(type_name: str, key: str, payload: str, identity: str) -> Asked:
-    from infra import client
-
     return client.ask(mesh.codec(), type_name, key, payload, identity)

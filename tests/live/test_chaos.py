@@ -117,6 +117,7 @@ def test_without_the_offset_check_the_same_storm_is_seen_to_do_damage(
 def supervised() -> Iterator[LiveMesh]:
     """A mesh as `weft up` runs it: what dies is started again."""
     with live_mesh("embedded") as live:
+        live.set_up()
         live.instance.start_units(groups((), split=False))
         with live.supervised():
             yield live
