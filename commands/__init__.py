@@ -6,6 +6,13 @@ A command is private to its context: producers outside and the context's own pol
 from dataclasses import dataclass
 
 
+@dataclass(frozen=True, kw_only=True)
+class Discard:
+    """What any context can be asked of a dead letter, under the letter's own key and id: never process it."""
+
+    reason: str
+
+
 @dataclass(frozen=True)
 class Due:
     """What a state asks of the clock: this command, `after_s` seconds past the event that brought the state about.

@@ -19,12 +19,14 @@ import fastavro
 from fastavro.types import Schema
 
 import schemas
+from commands import Discard
 from infra.columns import FEW, columns
 from infra.errors import Unusable
-from schemas import Refused, Rejected
+from schemas import RUNTIME
 
 ROOT = Path(schemas.__file__).parent
 LOCK = ROOT / "lock.json"
+RUNTIME_TYPES: dict[str, type] = {f"weft.{t.__name__}": t for t in (*RUNTIME, Discard)}
 _FRAME = struct.Struct(">bI")
 
 _K = TypeVar("_K")
@@ -88,7 +90,7 @@ class Codec:
 
     def __init__(self, types: Mapping[str, type], locked: Mapping[int, Locked] | None = None) -> None:
         locked = read_lock() if locked is None else locked
-        self.types = dict(types) | {"weft.Refused": Refused, "weft.Rejected": Rejected}
+        self.types = dict(types) | RUNTIME_TYPES
         self.names = {t: name for name, t in self.types.items()}
         current = {name: schema_of(name) for name in self.types}
         ids = {(entry.name, entry.fingerprint): entry.id for entry in locked.values()}

@@ -20,6 +20,7 @@ from infra.sealing import personal, seal_payload, unsealed
 from infra.settings import Settings, address
 
 DELIVERY_TIMEOUT = 15.0
+KEPT = ("rejected", "parked")  # what may get another answer later
 
 
 @dataclass(frozen=True)
@@ -212,7 +213,7 @@ async def wait_for_receipts(db: asyncpg.Connection, posted: list[Posted], timeou
     while waiting:
         for row in await receipts(db, [p.id for p in waiting.values()]):
             p = waiting.get((row["context"], row["subject"], row["command_id"]))
-            if p is None or (row["status"] == "rejected" and row["command_offset"] < p.offset):
+            if p is None or (row["status"] in KEPT and row["command_offset"] < p.offset):
                 continue  # the answer to an earlier, mended record
             del waiting[row["context"], row["subject"], row["command_id"]]
             row["duplicate"] = (row["command_partition"], row["command_offset"]) != (p.partition, p.offset)

@@ -147,6 +147,15 @@ def reader(context: Context, codec: Codec) -> Reader:
     return read
 
 
+def json_field(value: bytes, name: str) -> str:
+    """One text of a JSON object; empty if it is not there."""
+    try:
+        found = json.loads(value)[name]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return found if isinstance(found, str) else ""
+
+
 def payload_from_json(t: type, value: bytes, subject: str | None) -> Any:
     """A command from JSON, strictly; who gave the aggregate's id as the key need not repeat it. Raises Unreadable."""
     id_field = fields(t)[0].name

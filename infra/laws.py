@@ -16,7 +16,7 @@ from infra.projection import Projection
 from infra.projector import Fold, storable
 from infra.reading import meta
 from infra.record import Read, accepted
-from schemas import Meta, Rejected
+from schemas import Meta, Parked, Rejected
 from schemas.notifications import (
     ChannelChosen,
     ContactForgotten,
@@ -103,7 +103,7 @@ def _each_command_once(e: Evidence) -> Iterable[str]:
     """The events of a command stand together in the log, and none says the same as another."""
     answers: dict[tuple[str, str, str], list[tuple[Any, Meta]]] = {}
     for event, m in e.facts:
-        if not isinstance(event, Rejected):
+        if not isinstance(event, Rejected | Parked):
             answers.setdefault((m.context, m.subject, m.command_id), []).append((event, m))
     for command, found in answers.items():
         metas = [m for _, m in found]

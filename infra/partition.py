@@ -11,7 +11,8 @@ from typing import Any
 from infra.avro import Codec
 from infra.context import Aggregate, Context
 from infra.errors import LogDamaged, Unreadable
-from infra.inbox import Command, command_id, reader
+from infra.inbox import MAX_ID, Command, command_id, json_field, reader
+from infra.parking import DISCARD, MAX_KEY, Queue, behind, blocking_key, dead_letter, failed, queue_after
 from infra.record import (
     CAUSATION,
     COMMAND_OFFSET,
@@ -31,12 +32,11 @@ from infra.record import (
     record_size,
     with_header,
 )
-from schemas import Refused, Rejected
+from infra.sealing import personal
+from schemas import RUNTIME, Discarded, Parked, Refused, Rejected
 
 WINDOW = 800  # commands decided, coded and appended together
 Want = Callable[[str, Any], Any]
-MAX_REJECTED_KEY = 1024
-MAX_DEAD_BYTES = 1_500_000
 NOTHING_TO_DO = Refused(code="nothing_to_do", reason="the state already says so, or no longer allows it")
 
 
@@ -65,6 +65,7 @@ class Decision:
     dead: list[Outgoing] = field(default_factory=list)
     states: dict[bytes, Any] = field(default_factory=dict)
     decided: dict[tuple[bytes, bytes], int] = field(default_factory=dict)
+    queues: dict[bytes, Queue] = field(default_factory=dict)
     intents: dict[bytes, Intent | None] = field(default_factory=dict)
     cursor: int = 0
     size: int = 0
@@ -83,18 +84,20 @@ class Partition:
         self.states: dict[bytes, Any] = {}
         self.decided: dict[tuple[bytes, bytes], int] = {}
         self.intents: dict[bytes, Intent] = {}
+        self.queues: dict[bytes, Queue] = {}
         self.voids = 0
         self._opened: dict[bytes, Intent] = {}
         self._aggregates = _aggregates(context)
         self._codec = codec
         self._read = reader(context, codec)
         self._dedupe_ms = dedupe_ms
+        self._about_persons = any(personal(codec.names[t]) for t in context.commands)
         self._constant = [
             ("content-type", b"application/avro"),
             ("ce_specversion", b"1.0"),
             ("ce_source", f"/{context.name}".encode()),
         ]
-        self._event_names = {t: codec.names[t].encode() for t in (*context.events, Refused, Rejected)}
+        self._event_names = {t: codec.names[t].encode() for t in (*context.events, *RUNTIME)}
         named = (SUBJECT, CORRELATION, CAUSATION, COMMAND_OFFSET, COMMAND_TYPE, TRACE, ID, TYPE, EXPECTED_OFFSET)
         longest = (
             max(map(len, self._event_names.values())) + len(context.events_topic) + 100
@@ -131,10 +134,13 @@ class Partition:
         self.timestamp = max(self.timestamp, record.timestamp)
         self.cursor = max(self.cursor, int(headers[COMMAND_OFFSET] or b"") + 1)
         kind = type(event)
-        if kind is Rejected:
+        command_id = _must(headers[CAUSATION])
+        if key in self.queues or kind in (Rejected, Parked):
+            self._requeue(key, queue_after(self.queues.get(key, ()), event, command_id))
+        if kind in (Rejected, Parked):
             return
-        self.decided[key, _must(headers[CAUSATION])] = record.timestamp
-        if kind is Refused:
+        self.decided[key, command_id] = record.timestamp
+        if kind in RUNTIME:
             return
         prefix, aggregate, wants = self._aggregates[kind]
         slot = prefix + key
@@ -152,6 +158,12 @@ class Partition:
                     self._event_id(record.offset), self.number, place, wanted, correlation, record.timestamp
                 )
                 self.intents[place] = self._opened[place] = opened
+
+    def _requeue(self, key: bytes, queue: Queue) -> None:
+        if queue and key:
+            self.queues[key] = queue
+        else:
+            self.queues.pop(key, None)
 
     def opened(self) -> list[Intent]:
         """The intents that folding or merging opened since this was last asked, and that are still open."""
@@ -202,7 +214,9 @@ class Partition:
         if end - start > 1:
             return None
         alone = Decision(expected=self.next_offset, timestamp=self.timestamp, cursor=self.cursor, next=end)
-        self._reject(records[start], dict(records[start].headers), Unreadable("unrecordable", problem), alone)
+        why = Unreadable("unrecordable", problem)
+        rejected = Rejected(code=why.code, reason=why.reason)
+        self._answer(records[start], dict(records[start].headers), rejected, why, alone)
         key, event, headers, at = alone.events[0]
         alone.records = [Outgoing(key, self._codec.encode(event), headers, at)]
         return alone
@@ -210,26 +224,46 @@ class Partition:
     def _decide_one(self, record: Record, ready: Any, d: Decision) -> None:
         """Add one command's events, answer or forwarding to the decision."""
         headers = dict(record.headers)
+        key = blocking_key(record.key, MAX_ID)
+        if key is not None:
+            target = partition_of(key, self.partitions)
+            if target != self.number:
+                headers_out = with_header(record.headers, ID, command_id(record, headers))
+                d.forwards.append((target, Outgoing(record.key, record.value, headers_out)))
+                return
+            queue = d.queues[key] if key in d.queues else self.queues.get(key, ())
+            if (queue or headers.get(TYPE) == DISCARD) and self._waits(record, headers, key, queue, d):
+                return
         try:
             command = self._read(record, headers, ready)
+            known = (command.key, command.id)
+            if known not in self.decided and known not in d.decided:
+                self._append_decided(command, d)
         except Unreadable as error:
-            self._reject(record, headers, error, d)
-            return
-        target = partition_of(command.key, self.partitions)
-        if target != self.number:
-            headers_out = with_header(record.headers, ID, command.id)
-            d.forwards.append((target, Outgoing(record.key, record.value, headers_out)))
-            return
-        known = (command.key, command.id)
-        if known not in self.decided and known not in d.decided:
-            self._append_decided(command, d)
+            self._answer(record, headers, Rejected(code=error.code, reason=error.reason[:1000]), error, d)
+
+    def _waits(self, record: Record, headers: dict[str, bytes | None], key: bytes, queue: Queue, d: Decision) -> bool:
+        """Whether a command of this key is not to be processed now: it waits in line, or it asks to discard one that does."""
+        identity = command_id(record, headers)
+        if headers.get(TYPE) == DISCARD:
+            if identity in queue:
+                reason = json_field(record.value or b"", "reason")
+                self._answer(record, headers, Discarded(reason=reason[:1000]), None, d)
+                d.decided[key, identity] = d.timestamp
+            return True
+        if queue[0] == identity:
+            return False
+        if identity not in queue and (key, identity) not in self.decided and (key, identity) not in d.decided:
+            why = behind(queue[0])
+            self._answer(record, headers, Parked(behind=queue[0].decode(errors="replace")), why, d)
+        return True
 
     def _append_decided(self, command: Command, d: Decision) -> None:
         key = command.key
         prefix, aggregate, wants = self._aggregates[type(command.payload)]
         slot = prefix + key
         state = before = d.states[slot] if slot in d.states else self.states.get(slot, aggregate.initial)
-        d.timestamp = timestamp = max(command.at, d.timestamp)
+        timestamp = max(command.at, d.timestamp)
         shared = [
             *self._constant,
             (SUBJECT, key),
@@ -248,17 +282,25 @@ class Partition:
             + len(command.type)
             + len(command.trace or b"")
         )
-        first = len(d.events)
-        for event in aggregate.decide(command.payload, state):
+        steps: list[tuple[Any, list[Any]]] = []
+        try:
+            for event in aggregate.decide(command.payload, state):
+                if type(event) is Refused:
+                    steps.append((event, []))
+                else:
+                    state = aggregate.evolve(state, event)
+                    steps.append((event, [want(key.decode(), state) for want, _ in wants]))
+        except Exception as error:
+            raise failed(error) from error
+        for event, wanted in steps or [(NOTHING_TO_DO, [])]:
             self._add(key, event, shared, timestamp, size, d)
-            if type(event) is not Refused:
-                state = aggregate.evolve(state, event)
-                for want, suffix in wants:
-                    self._want(want, slot + suffix, command, state, timestamp, d)
-        if len(d.events) == first:
-            self._add(key, NOTHING_TO_DO, shared, timestamp, size, d)
+            for wish, (_, suffix) in zip(wanted, wants, strict=False):
+                self._want(wish, slot + suffix, command, timestamp, d)
+        if queue := d.queues[key] if key in d.queues else self.queues.get(key):
+            d.queues[key] = queue_after(queue, None, command.id)
         if state is not before:
             d.states[slot] = state
+        d.timestamp = timestamp
         d.decided[key, command.id] = timestamp
         d.cursor = command.offset + 1
 
@@ -268,8 +310,7 @@ class Partition:
         d.events.append((key, event, (*shared, *own), timestamp))
         d.size += size
 
-    def _want(self, want: Want, place: bytes, command: Command, state: Any, at: int, d: Decision) -> None:
-        wanted = want(command.key.decode(), state)
+    def _want(self, wanted: Any, place: bytes, command: Command, at: int, d: Decision) -> None:
         open_ = d.intents[place] if place in d.intents else self.intents.get(place)
         if wanted is None:
             if open_ is not None:
@@ -279,9 +320,12 @@ class Partition:
             correlation = command.correlation.decode(errors="replace")
             d.intents[place] = Intent(identity, self.number, place, wanted, correlation, at)
 
-    def _reject(self, record: Record, headers: dict[str, bytes | None], error: Unreadable, d: Decision) -> None:
+    def _answer(
+        self, record: Record, headers: dict[str, bytes | None], event: Any, why: Unreadable | None, d: Decision
+    ) -> None:
+        """The answer to a command that is not processed; `why` it is kept, unless it was kept before."""
         identity = command_id(record, headers)
-        key = record.key if record.key and len(record.key) <= MAX_REJECTED_KEY else None
+        key = record.key if record.key and len(record.key) <= MAX_KEY else None
         asked = (headers.get(TYPE) or b"?")[:255]
         d.timestamp = max(record.timestamp, d.timestamp)
         answer = [
@@ -293,9 +337,20 @@ class Partition:
             (COMMAND_TYPE, asked),
         ]
         size = self._overhead + 2 * len(key or b"") + 2 * len(identity) + len(asked)
-        self._add(key, Rejected(code=error.code, reason=error.reason[:1000]), answer, d.timestamp, size, d)
-        d.dead.append(dead_letter(record, error))
+        self._add(key, event, answer, d.timestamp, size, d)
         d.cursor = record.offset + 1
+        queue: Queue = ()
+        if key is not None and key == blocking_key(key, MAX_ID):
+            queue = d.queues[key] if key in d.queues else self.queues.get(key, ())
+            d.queues[key] = queue_after(queue, event, identity)
+        if why is not None and identity not in queue:
+            d.dead.append(dead_letter(record, self._without_names(record, why)))
+
+    def _without_names(self, record: Record, why: Unreadable) -> Unreadable:
+        """Nobody can say what is in a text that cannot be read: in a context about persons it may name one in plain."""
+        if self._about_persons and (record.value or b"")[:1] == b"{":
+            return Unreadable(why.code, why.reason, personal=True)
+        return why
 
     def merge(self, d: Decision) -> None:
         """Make a decision the state, after the log accepted all of it."""
@@ -304,6 +359,8 @@ class Partition:
         self.cursor = d.cursor
         self.states.update(d.states)
         self.decided.update(d.decided)
+        for key, queue in d.queues.items():
+            self._requeue(key, queue)
         for place, intent in d.intents.items():
             if intent is None:
                 self.intents.pop(place, None)
@@ -326,28 +383,6 @@ def _aggregates(context: Context) -> dict[type, tuple[bytes, Aggregate, list[tup
         for message in (*aggregate.commands, *aggregate.events):
             found[message] = (prefix, aggregate, wants)
     return found
-
-
-def dead_letter(record: Record, error: Unreadable) -> Outgoing:
-    """The record as it came, and why it is here; what no topic could hold (a batch may unpack to more) is cut, and says so."""
-    why = [
-        ("dlq-original-topic", record.topic.encode()),
-        ("dlq-original-partition", b"%d" % record.partition),
-        ("dlq-original-offset", b"%d" % record.offset),
-        ("dlq-original-timestamp", b"%d" % record.timestamp),
-        ("dlq-exception-class", error.code.encode()),
-        ("dlq-exception-message", error.reason[:1000].encode()),
-    ]
-    if error.personal:
-        return Outgoing(record.key, b"", [*record.headers, *why, ("dlq-withheld", b"it names a person in plain")])
-    letter = Outgoing(record.key, record.value, [*record.headers, *why])
-    if letter.size() <= MAX_DEAD_BYTES:
-        return letter
-    short = [(name[:255], (value or b"")[:1024]) for name, value in record.headers][:100]
-    cut = ("dlq-truncated-from", b"%d" % len(record.value or b""))
-    return Outgoing(
-        (record.key or b"")[:MAX_REJECTED_KEY], (record.value or b"")[: MAX_DEAD_BYTES // 2], [*short, *why, cut]
-    )
 
 
 def _must(value: bytes | None) -> bytes:

@@ -63,11 +63,17 @@ def partitions_of(client: Consumer, topics: Sequence[str]) -> list[Place]:
     return [(topic, p) for topic in topics for p in sorted(known[topic].partitions if topic in known else [])]
 
 
+def bounds(client: Consumer, place: Place) -> tuple[int, int]:
+    """The first offset that is still there, and the next one to come."""
+    low, high = asking(partial(client.get_watermark_offsets, TopicPartition(*place), timeout=TIMEOUT))
+    return low, high
+
+
 def ends(client: Consumer, places: Sequence[Place], positions: Mapping[Place, int] | None = None) -> dict[Place, int]:
     """The next offset of each partition; LogDamaged if one lost its beginning, or what `positions` have read before."""
     found = {}
     for place in places:
-        low, high = asking(partial(client.get_watermark_offsets, TopicPartition(*place), timeout=TIMEOUT))
+        low, high = bounds(client, place)
         if low != 0:
             raise LogDamaged(
                 f"{place[0]}/{place[1]} starts at offset {low}: events were deleted. Restore the topic; its retention.ms has to be -1 and it is never compacted"

@@ -1,9 +1,11 @@
-"""What became of every command: accepted (which events), refused or rejected (why)."""
+"""What became of every command: accepted (which events), refused or rejected (why), parked or discarded."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from schemas import Meta, Refused, Rejected
+from schemas import Discarded, Meta, Parked, Refused, Rejected
+
+KEPT = ("rejected", "parked")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,13 +31,18 @@ def row_id(event: object, meta: Meta) -> str:
 
 
 def project(row: Receipt | None, event: object, meta: Meta) -> Receipt | None:
-    """A rejected command may be mended and sent again under its id: then its later answer counts."""
-    if row is not None and row.status != "rejected":
+    """A command that was kept may be sent again under its id: then its later answer counts."""
+    if row is not None and row.status not in KEPT:
         same = (row.command_partition, row.command_offset) == (meta.partition, meta.command_offset)
         return replace(row, events=f"{row.events}, {meta.type}", last_event_id=meta.id) if same else row
     status, code, reason = "accepted", "", ""
-    if isinstance(event, Refused | Rejected):
-        status, code, reason = type(event).__name__.lower(), event.code, event.reason
+    match event:
+        case Refused() | Rejected():
+            status, code, reason = type(event).__name__.lower(), event.code, event.reason
+        case Parked():
+            status, code, reason = "parked", "behind", f"waits behind {event.behind}, which could not be processed"
+        case Discarded():
+            status, code, reason = "discarded", "discarded", event.reason
     return Receipt(
         receipt_id=row_id(event, meta),
         command_id=meta.command_id,

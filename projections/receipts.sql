@@ -4,7 +4,7 @@ CREATE TABLE receipts (
     command_type      text NOT NULL,
     context           text NOT NULL,
     subject           text NOT NULL,
-    status            text NOT NULL CHECK (status IN ('accepted', 'refused', 'rejected')),
+    status            text NOT NULL CHECK (status IN ('accepted', 'refused', 'rejected', 'parked', 'discarded')),
     code              text NOT NULL,
     reason            text NOT NULL,
     events            text NOT NULL,
@@ -21,6 +21,6 @@ SELECT command_id, command_type, context, subject, status, code, reason, events,
        command_partition, command_offset, correlation_id, decided_at
 FROM receipts;
 COMMENT ON VIEW analytics.receipts IS 'What became of every command, one row each.';
-COMMENT ON COLUMN analytics.receipts.status IS 'accepted; refused (understood, and answered no); rejected (not understood, and kept in <context>.dead)';
+COMMENT ON COLUMN analytics.receipts.status IS 'accepted; refused (understood, and answered no); rejected (could not be processed, and kept in <context>.dead); parked (waits there behind a rejected one of its key); discarded';
 COMMENT ON COLUMN analytics.receipts.events IS 'The types of the events it led to.';
 COMMENT ON COLUMN analytics.receipts.last_event_id IS 'topic/partition/offset of the last of them.';

@@ -18,10 +18,30 @@ class Refused:
 
 @dataclass(frozen=True, kw_only=True)
 class Rejected:
-    """The answer to a record that could not be understood; the record itself is kept in `<context>.dead`."""
+    """The answer to a record that could not be processed; the record itself is kept in `<context>.dead`.
+
+    Later commands of its key wait behind it, until it is sent again under its id and processed, or discarded.
+    """
 
     code: str
     reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parked:
+    """The answer to a command that has to wait behind another of its key; it is kept in `<context>.dead` too."""
+
+    behind: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Discarded:
+    """Somebody decided that a rejected or parked command will never be processed."""
+
+    reason: str
+
+
+RUNTIME = (Refused, Rejected, Parked, Discarded)  # what any context may say
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -69,7 +69,9 @@ def run(seed: int, asked: list[Wish] | None = None, **options: Any) -> World:
         world.post(ListProduct(sku=sku, name=sku, unit_price_minor=price, currency="EUR"), f"list-{sku}")
         world.post(AdjustStock(sku=sku, delta=dice.randint(0, 5), reason="delivery"), f"adjust-{sku}")
     for number in range(2):
-        one = RegisterUser(user_id=f"user-{number}", email="sealed", email_key=f"key-{number // 2}", name="sealed")
+        user = f"user-{number}"
+        sealed = f"weft1:{user}:box"
+        one = RegisterUser(user_id=user, email=sealed, email_key=f"key-{number // 2}", name=sealed)
         world.post(one, f"register-{number}")
     for _ in range(dice.randint(0, 150)):
         world.step()

@@ -64,7 +64,7 @@ def guarded(command: Callable[[], Any]) -> int:
 
 
 def _register() -> None:
-    from infra.cli import asking, looking, running
+    from infra.cli import asking, dead, looking, running
 
     commands: list[Callable[..., Any]] = [
         *(running.demo, running.up, running.status, running.down, running.setup, running.run, running.bench),
@@ -74,6 +74,7 @@ def _register() -> None:
         app.command(command)
     app.command(looking.map_, name="map")
     app.command(looking.schemas)
+    app.command(dead.dead)
 
 
 def main() -> NoReturn:

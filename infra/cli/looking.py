@@ -31,7 +31,7 @@ from infra.record import (
 )
 from infra.runfile import resolved
 from infra.settings import address
-from schemas import Refused, Rejected
+from schemas import RUNTIME
 
 Json = Annotated[bool, Parameter(name="--json", negative=())]
 WIDEST = 100_000  # columns of a line that is not shown on a terminal
@@ -96,7 +96,7 @@ def _say_event(record: Read, order: str | None, as_json: bool) -> None:
         for name, value in content.items()
         if value not in (m.subject, "") and not isinstance(value, tuple | list)
     )
-    no = isinstance(event, Refused | Rejected)
+    no = isinstance(event, RUNTIME)
     style, mark = ("yellow", "✗") if no else ("red", "↶") if any(word in m.type for word in UNDOING) else ("", " ")
     kind = f"{m.context}: {m.command_type} {type(event).__name__.lower()}" if no else m.type
     out.print(f"{m.at:%H:%M:%S.%f}"[:12] + f" {mark} {kind:34} {m.subject}  {told}"[:400], style=style, markup=False)
@@ -275,7 +275,7 @@ schemas = App(name="schemas", help="The Avro schemas of all commands and events,
 
 
 def _names() -> list[str]:
-    return ["weft.Refused", "weft.Rejected", *mesh.message_types()]
+    return [*avro.RUNTIME_TYPES, *mesh.message_types()]
 
 
 @schemas.command(name="lock")

@@ -26,7 +26,7 @@ def mirrors(schema: Any, hint: Any) -> bool:
     )
 
 
-@pytest.mark.parametrize("name", [*mesh.message_types(), "weft.Refused", "weft.Rejected"])
+@pytest.mark.parametrize("name", [*mesh.message_types(), *avro.RUNTIME_TYPES])
 def test_the_dataclass_mirrors_the_schema(name: str) -> None:
     schema = json.loads(avro.schema_file(name).read_text())
     assert f"{schema['namespace']}.{schema['name']}" == name

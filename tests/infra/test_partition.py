@@ -245,3 +245,123 @@ def test_aggregates_of_two_kinds_may_have_the_same_id() -> None:
     delivery = AdjustStock(sku="tea", delta=5, reason="")
     partition.merge(partition.decide(commands((listing, "a"), (delivery, "b"))))
     assert len(partition.states) == 2
+
+
+# -- what cannot be processed, and what comes after it
+
+
+def junk(key: bytes, identity: bytes, offset: int) -> Read:
+    return Read("orders.commands", 0, offset, NOW, key, b"junk", [("ce_id", identity)])
+
+
+def cancel(number: int, identity: str, offset: int) -> Read:
+    return commands((CancelOrder(order_id=f"order-{number}", reason="x"), identity), start=offset)[0]
+
+
+def said(decision: Decision) -> list[tuple[str, str]]:
+    """(event, command id) of each."""
+    return [
+        (type(CODEC.decode(r.value or b"")).__name__, (dict(r.headers)["ce_causationid"] or b"").decode())
+        for r in decision.records
+    ]
+
+
+def blocked() -> Partition:
+    """Order 1 is placed; then junk of the same key, and a cancellation behind it."""
+    partition = orders()
+    asked = [*commands((order(1), "a")), junk(b"order-1", b"bad", 1), cancel(1, "c", 2)]
+    decision = partition.decide(asked)
+    assert said(decision) == [("OrderPlaced", "a"), ("Rejected", "bad"), ("Parked", "c")]
+    assert [dict(letter.headers)["ce_id"] for letter in decision.dead] == [b"bad", b"c"]
+    partition.merge(decision)
+    return partition
+
+
+def test_later_commands_of_a_key_wait_behind_one_that_cannot_be_processed() -> None:
+    assert blocked().queues == {b"order-1": (b"bad", b"c")}
+
+
+def test_commands_of_other_keys_do_not_wait() -> None:
+    decision = blocked().decide([*commands((order(2), "d"), start=3), cancel(1, "e", 4)])
+    assert said(decision) == [("OrderPlaced", "d"), ("Parked", "e")]
+
+
+def test_a_fold_finds_the_same_queue_as_the_decisions() -> None:
+    decided, folded = orders(), orders()
+    for start, asked in enumerate([*commands((order(1), "a")), junk(b"order-1", b"bad", 1), cancel(1, "c", 2)]):
+        decision = decided.decide([asked])
+        folded.fold(landed(decision.records, start))
+        decided.merge(decision)
+    assert folded.queues == decided.queues == blocked().queues
+
+
+def test_a_mended_command_under_its_id_lets_the_next_one_pass() -> None:
+    partition = blocked()
+    decision = partition.decide([cancel(1, "bad", 3), cancel(1, "c", 4)])
+    assert said(decision) == [("OrderCancelled", "bad"), ("Refused", "c")]
+    partition.merge(decision)
+    assert partition.queues == {}
+
+
+def test_the_second_in_line_does_not_pass_the_first() -> None:
+    partition = blocked()
+    decision = partition.decide([cancel(1, "c", 3)])
+    assert (decision.records, decision.dead) == ([], [])
+
+
+def test_what_is_rejected_again_stays_the_head_and_is_kept_once() -> None:
+    partition = blocked()
+    decision = partition.decide([junk(b"order-1", b"bad", 3), cancel(1, "c", 4)])
+    assert (said(decision), decision.dead) == ([("Rejected", "bad")], [])
+    partition.merge(decision)
+    assert partition.queues == {b"order-1": (b"bad", b"c")}
+
+
+def discard(identity: bytes, offset: int) -> Read:
+    headers = [("ce_type", b"weft.Discard"), ("ce_id", identity)]
+    return Read("orders.commands", 0, offset, NOW, b"order-1", b'{"reason": "never"}', headers)
+
+
+def test_a_discarded_command_lets_the_next_one_pass_and_is_never_processed() -> None:
+    partition = blocked()
+    decision = partition.decide([discard(b"bad", 3), cancel(1, "bad", 4), cancel(1, "c", 5)])
+    assert said(decision) == [("Discarded", "bad"), ("OrderCancelled", "c")]
+
+
+def test_one_that_waits_behind_may_be_discarded_too() -> None:
+    partition = blocked()
+    partition.merge(partition.decide([discard(b"c", 3)]))
+    assert partition.queues == {b"order-1": (b"bad",)}
+
+
+def test_only_what_waits_is_discarded() -> None:
+    assert blocked().decide([discard(b"a", 3), discard(b"nothing", 4)]).records == []
+
+
+def test_a_decider_that_fails_keeps_its_command_and_stops_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    partition = orders()
+    (aggregate,) = partition.context.aggregates
+
+    def failing(command: Any, state: Any) -> Any:
+        yield from aggregate.decide(command, state)
+        if command.order_id == "order-1":
+            raise ZeroDivisionError("a bug")
+
+    context = replace(partition.context, aggregates=(replace(aggregate, decide=failing),))
+    partition = Partition(context, CODEC, 0, 1, 30 * DAY)
+    decision = partition.decide(commands((order(1), "a"), (order(2), "b")))
+    assert said(decision) == [("Rejected", "a"), ("OrderPlaced", "b")]
+    letter = dict(decision.dead[0].headers)
+    assert letter["dlq-exception-class"] == b"failed"
+    assert b"ZeroDivisionError" in (letter["dlq-exception-stacktrace"] or b"")
+    partition.merge(decision)
+    assert list(partition.states) == [b"order-2"]
+
+
+def test_what_names_a_person_in_plain_is_kept_by_nobody() -> None:
+    partition = Partition(mesh.context("users"), CODEC, 0, 1, 30 * DAY)
+    plain = b'{"email": "ada@example.org", "email_key": "k", "name": "Ada"}'
+    headers = [("ce_type", b"users.RegisterUser")]
+    decision = partition.decide([Read("users.commands", 0, 0, NOW, b"ada", plain, headers)])
+    assert b"ada@example.org" not in b"".join(r.value or b"" for r in (*decision.dead, *decision.records))
+    assert events(decision)[0].code == "not_sealed"

@@ -1,0 +1,137 @@
+"""`weft dead`: commands that could not be processed, and those that wait behind them."""
+
+import json
+from typing import Annotated
+
+from cyclopts import App, Parameter
+from rich.table import Table
+
+from infra import mesh, topics
+from infra.cli import DONE, FAILED, err, out, settings
+from infra.dead import Letter, Office
+from infra.errors import Unusable
+from infra.runfile import resolved
+from infra.settings import Settings
+
+Json = Annotated[bool, Parameter(name="--json", negative=())]
+OPEN = ("waiting", "behind")
+
+dead = App(name="dead", help="Commands that could not be processed, and the later ones of their keys, in order.")
+
+
+def _settings() -> Settings:
+    s = resolved(settings())
+    topics.admin(s)
+    return s
+
+
+@dead.command(name="list")
+def list_(
+    context: str | None = None,
+    /,
+    *,
+    all_: Annotated[bool, Parameter(name="--all", negative=())] = False,
+    json_: Json = False,
+) -> int:
+    """What waits in CONTEXT, or in every one; with --all also what was processed or discarded since.
+
+    Example: `weft dead list orders`
+    """
+    s = _settings()
+    found: list[Letter] = []
+    for name in [context] if context else mesh.contexts():
+        found += Office(s, mesh.context(name)).letters()
+    shown = [letter for letter in found if all_ or letter.status not in ("processed", "discarded")]
+    if json_:
+        for letter in shown:
+            print(json.dumps(letter.shown()))
+        return DONE
+    table = Table("context", "key", "id", "command", "status", "code", "reason", "since", box=None)
+    out.width = out.width if out.is_terminal else 250
+    for letter in shown:
+        row = (letter.context, letter.key, letter.id, letter.type, letter.status, letter.code, letter.reason, letter.at)
+        table.add_row(*map(_plain, row))
+    out.print(table)
+    waiting = sum(letter.status in OPEN for letter in shown)
+    out.print(
+        f"({waiting} wait; `weft dead show`, `redrive` or `discard` is next)" if waiting else "(nothing waits)",
+        markup=False,
+    )
+    return DONE
+
+
+@dead.command
+def show(context: str, id: str, /, *, json_: Json = False) -> int:
+    """One letter whole: headers, content, and what happened to it.
+
+    Example: `weft dead show orders place-17`
+    """
+    office = Office(_settings(), mesh.context(context))
+    letter = _find(office, office.letters(), id)
+    value = letter.record.value or b""
+    headers = {name: (content or b"").decode(errors="replace") for name, content in letter.record.headers}
+    if json_:
+        content = {
+            **letter.shown(),
+            "headers": headers,
+            "value": value.decode(errors="replace"),
+            "history": office.history(letter),
+        }
+        print(json.dumps(content))
+        return DONE
+    for name, text in (letter.shown() | headers).items():
+        out.print(f"{name:26} {text}", markup=False)
+    out.print(
+        f"{'value':26} {value[:2000].decode(errors='replace')}" + (" ..." if len(value) > 2000 else ""), markup=False
+    )
+    for line in office.history(letter):
+        out.print(f"{'happened':26} {line}", markup=False)
+    return DONE
+
+
+@dead.command
+def redrive(context: str, /, *keys: str, timeout: float = 30.0) -> int:
+    """Send what waits in CONTEXT again, in order and under its own ids: of these KEYS, or of all. Exit 1 if any is still kept.
+
+    Old schemas are read as what they mean today. To mend a command instead, send it again under its id: `weft send --id`.
+
+    Example: `weft dead redrive orders order-17`
+    """
+    office = Office(_settings(), mesh.context(context))
+    chosen = [x for x in office.letters() if x.status in OPEN and (not keys or x.key in keys)]
+    if not chosen:
+        out.print("nothing waits", markup=False)
+        return DONE
+    outcomes = office.redrive(chosen, timeout)
+    for identity, outcome in outcomes.items():
+        out.print(f"{identity}: {outcome}", style="green" if outcome == "processed" else "yellow", markup=False)
+    return DONE if all(outcome == "processed" for outcome in outcomes.values()) else FAILED
+
+
+@dead.command
+def discard(context: str, id: str, /, *, reason: str, timeout: float = 30.0) -> int:
+    """Decide that a letter will never be processed; the ones behind it move up, and can be redriven.
+
+    Example: `weft dead discard orders place-17 --reason "a test that went astray"`
+    """
+    office = Office(_settings(), mesh.context(context))
+    letter = _find(office, office.letters(), id)
+    if letter.status not in OPEN:
+        err.print(f"{id} does not wait any more: it is {letter.status}", markup=False)
+        return FAILED
+    outcome = office.discard(letter, reason, timeout)
+    out.print(f"{id}: {outcome}", markup=False)
+    return DONE if outcome == "discarded" else FAILED
+
+
+def _find(office: Office, letters: list[Letter], identity: str) -> Letter:
+    for letter in letters:
+        if letter.id == identity:
+            return letter
+    raise Unusable(
+        f"there is no dead letter {identity!r} in {office.context.dead_topic}; `weft dead list {office.context.name} --all` names them"
+    )
+
+
+def _plain(value: str) -> str:
+    return value.replace("[", r"\[")
