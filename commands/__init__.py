@@ -5,6 +5,13 @@ A command is private to its context: producers outside and the context's own pol
 
 from dataclasses import dataclass
 
+MAX_ID = 255
+
+
+def is_id(text: str) -> bool:
+    """Whether a text can be the id of an aggregate, and so the key of a record."""
+    return 0 < len(text) <= MAX_ID and "\0" not in text
+
 
 @dataclass(frozen=True, kw_only=True)
 class Discard:

@@ -4,7 +4,7 @@ A module *is* a decider, a policy or an adapter: what it does is read from the a
 signature is the subscription and nothing is registered.
 """
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -40,7 +40,10 @@ class Perform(Protocol[I_contra, C_co]):
 
 
 class Effects(Protocol[I_contra, C_co]):
-    """What a context does outside. `target` names whom an intent needs: each has a circuit breaker of its own."""
+    """What a context does outside. `target` names whom an intent needs: each has a circuit breaker of its own.
+
+    `hear(settings, headers, body)` is an optional function: what a webhook says, as (command id, command) or None.
+    """
 
     def target(self, intent: I_contra, /) -> str: ...
     def connect(self, settings: Settings, /) -> AbstractAsyncContextManager[Perform[I_contra, C_co]]: ...
@@ -72,6 +75,7 @@ class Context:
     react: Callable[[Any], Iterator[Any]] | None
     connect: Callable[[Settings], AbstractAsyncContextManager[Perform[Any, Any]]] | None
     target: Callable[[Any], str]
+    hear: Callable[[Settings, Mapping[str, str], bytes], tuple[str, Any] | None] | None
     hears: tuple[type, ...]
 
     @cached_property
@@ -108,6 +112,7 @@ def bounded_context(
         react=policy.react if policy else None,
         connect=effects.connect if effects else None,
         target=effects.target if effects else lambda intent: name,
+        hear=getattr(effects, "hear", None),
         hears=parameter_types(policy.react, 0) if policy else (),
     )
 

@@ -8,6 +8,7 @@ from typing import Any, get_args, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from commands import MAX_ID, is_id
 from infra.avro import Codec
 from infra.context import Context
 from infra.errors import Unreadable
@@ -23,7 +24,6 @@ from infra.record import (
 )
 from infra.sealing import personal, unsealed
 
-MAX_ID = 255
 # A cause's time comes with the command, so a producer could lie: it is believed as far as brokers' clocks may differ.
 MAX_CLOCK_SKEW_MS = 60_000
 
@@ -72,7 +72,7 @@ def reader(context: Context, codec: Codec) -> Reader:
         if not key:
             raise Unreadable("no_key", "the record has no key; the key is the id of the aggregate that is asked")
         subject = text(key)
-        if subject is None or len(subject) > MAX_ID or "\0" in subject:
+        if subject is None or not is_id(subject):
             raise Unreadable("bad_key", f"the key has to be UTF-8 text of at most {MAX_ID} characters without NUL")
         given = headers.get(ID)
         if given and len(given) > MAX_ID:

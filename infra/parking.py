@@ -8,7 +8,7 @@ https://docs.axoniq.io/axon-framework-reference/4.11/events/event-processors/dea
 import traceback
 from typing import Any
 
-from commands import Discard
+from commands import Discard, is_id
 from infra.errors import Unreadable
 from infra.record import Outgoing, Record, text
 from schemas import Discarded, Parked, Rejected
@@ -30,10 +30,10 @@ def queue_after(queue: Queue, event: Any, command_id: bytes) -> Queue:
     return queue[1:] if queue[:1] == (command_id,) else queue
 
 
-def blocking_key(key: bytes | None, longest: int) -> bytes | None:
+def blocking_key(key: bytes | None) -> bytes | None:
     """The key, if it can be an aggregate's id, whose commands have an order to be kept."""
     found = text(key)
-    return key if found and len(found) <= longest and "\0" not in found else None
+    return key if found and is_id(found) else None
 
 
 def behind(head: bytes) -> Unreadable:

@@ -11,7 +11,7 @@ from typing import Any
 from infra.avro import Codec
 from infra.context import Aggregate, Context
 from infra.errors import LogDamaged, Unreadable
-from infra.inbox import MAX_ID, Command, command_id, json_field, reader
+from infra.inbox import Command, command_id, json_field, reader
 from infra.parking import DISCARD, MAX_KEY, Queue, behind, blocking_key, dead_letter, failed, queue_after
 from infra.record import (
     CAUSATION,
@@ -224,7 +224,7 @@ class Partition:
     def _decide_one(self, record: Record, ready: Any, d: Decision) -> None:
         """Add one command's events, answer or forwarding to the decision."""
         headers = dict(record.headers)
-        key = blocking_key(record.key, MAX_ID)
+        key = blocking_key(record.key)
         if key is not None:
             target = partition_of(key, self.partitions)
             if target != self.number:
@@ -340,7 +340,7 @@ class Partition:
         self._add(key, event, answer, d.timestamp, size, d)
         d.cursor = record.offset + 1
         queue: Queue = ()
-        if key is not None and key == blocking_key(key, MAX_ID):
+        if key is not None and key == blocking_key(key):
             queue = d.queues[key] if key in d.queues else self.queues.get(key, ())
             d.queues[key] = queue_after(queue, event, identity)
         if why is not None and identity not in queue:

@@ -10,6 +10,8 @@ from pydantic import SecretStr
 
 from infra.settings import Settings
 
+SECRETS = {"vault_key": "vault.key", "push_key": "push.key", "token_keys": "token.keys"}  # files in home, by setting
+
 
 @dataclass(frozen=True)
 class Running:
@@ -32,11 +34,12 @@ def running(home: Path) -> Running | None:
 
 
 def resolved(settings: Settings) -> Settings:
-    """The settings with the addresses and the vault key of the running instance where none is given."""
+    """The settings with the addresses and the keys of the running instance where none is given."""
     found = running(settings.home)
     if found is None:
         return settings
     known: dict[str, object] = {**found.addresses}
-    with contextlib.suppress(OSError):
-        known["vault_key"] = SecretStr((settings.home / "vault.key").read_text().strip())
+    for name, file in SECRETS.items():
+        with contextlib.suppress(OSError):
+            known[name] = SecretStr((settings.home / file).read_text().strip())
     return settings.model_copy(update={name: v for name, v in known.items() if getattr(settings, name) is None})

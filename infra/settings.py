@@ -43,12 +43,16 @@ class Settings(BaseSettings):
     push_key: SecretStr | None = Field(default=None, description="VAPID private key, raw, base64url")
     vault: str | None = None
     vault_key: SecretStr | None = None
+    identity: str | None = None
+    token_keys: SecretStr | None = Field(default=None, description="Ed25519 seeds, the signing one first")
     partitions: int = Field(default=4, ge=1, le=1000)
     replication: int = Field(default=1, ge=1)
     dedupe_days: int = Field(default=30, ge=1)
     session_timeout: float = Field(
         default=10.0, ge=6.0, description="seconds until a silent worker loses its partitions"
     )
+    stripe_key: SecretStr | None = None
+    stripe_webhook_secret: SecretStr | None = None
     gateway_timeout: float = Field(default=5.0, gt=0)
 
 

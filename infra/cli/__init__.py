@@ -67,7 +67,17 @@ def _register() -> None:
     from infra.cli import asking, dead, looking, running
 
     commands: list[Callable[..., Any]] = [
-        *(running.demo, running.up, running.status, running.down, running.setup, running.run, running.bench),
+        *(
+            running.demo,
+            running.up,
+            running.status,
+            running.down,
+            running.setup,
+            running.run,
+            running.bench,
+            running.key,
+            running.webhooks,
+        ),
         *(asking.send, asking.receipt, looking.watch, looking.log, looking.sql, looking.mail),
     ]
     for command in commands:

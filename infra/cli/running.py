@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 from rich.table import Table
@@ -18,9 +19,11 @@ from rich.table import Table
 from infra import logs, mesh, postgres, topics, vault
 from infra import status as mesh_status
 from infra.cli import DONE, FAILED, TIMED_OUT, err, out, settings, until_done
+from infra.embedded import secrets
 from infra.embedded.instance import Instance, prepare_home
 from infra.embedded.instance import down as stop_instance
 from infra.embedded.instance import wipe as wipe_instance
+from infra.identity import service as identity
 from infra.interrupts import stop_signals
 from infra.runfile import resolved, running
 from infra.settings import Settings, address
@@ -81,6 +84,7 @@ def prepare(s: Settings) -> None:
     topics.prepare(s, mesh.contexts().values())
     asyncio.run(postgres.prepare(address(s, "postgres"), mesh.projections().values()))
     asyncio.run(vault.prepare(s))
+    asyncio.run(identity.prepare(s))
 
 
 def groups(names: Sequence[str], split: bool) -> list[list[str]]:
@@ -162,6 +166,26 @@ def run(*names: str, leave_with_parent: Annotated[bool, Parameter(show=False, ne
     s = resolved(settings())
     topics.check(s, [mesh.context(name) for name in mesh.units(names)[0]])
     return until_done(worker_process.run(names, s, leave_with_parent=leave_with_parent))
+
+
+def webhooks(*, host: str = "127.0.0.1", port: int = 8182) -> int:
+    """Listen for webhooks of the payment gateway: POST /webhooks/payments. Put TLS in front of it.
+
+    Example: `WEFT_STRIPE_WEBHOOK_SECRET=whsec_... weft webhooks --port 8182`
+    """
+    from infra import webhooks as server
+
+    logs.configure()
+    s = resolved(settings())
+    topics.admin(s)
+
+    async def until_stopped() -> None:
+        stop = asyncio.Event()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(signum, stop.set)
+        await server.serve(s, host, port, stop)
+
+    return until_done(until_stopped())
 
 
 def status(*, json_: Json = False) -> int:
@@ -273,6 +297,16 @@ def bench(*, commands: int = 100_000, rounds: int = 5, json_: Json = False) -> i
             f"median of {rounds} rounds: Weft {result['weft']:,.0f} commands/s, plain Faust with a Table {result['plain']:,.0f}/s: "
             f"{result['ratio']:.1f} times ({result['ratio_min']:.1f} to {result['ratio_max']:.1f})"
         )
+    return DONE
+
+
+def key(kind: Literal["vault", "token", "push"], /) -> int:
+    """A fresh key: for WEFT_VAULT_KEY, WEFT_TOKEN_KEYS or WEFT_PUSH_KEY. Who loses the vault's has erased everybody.
+
+    Example: `weft key vault`
+    """
+    maker = {"vault": "vault_key", "token": "token_keys", "push": "push_key"}[kind]
+    print(secrets.MAKERS[maker]())
     return DONE
 
 

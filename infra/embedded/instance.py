@@ -28,12 +28,11 @@ from pydantic import SecretStr
 from infra.embedded import jars, kafka, postgres, secrets
 from infra.embedded.processes import Children, end_leftovers, leftovers
 from infra.errors import Unusable
-from infra.runfile import running
+from infra.runfile import SECRETS, running
 from infra.settings import Settings, cache_dir, default_home
 
 NEEDED_BYTES = 300 << 20
 OWN = ("kafka", "postgres", "sandbox", "logs", "faust", "lock", "ports.json", "children.json", "run.json")
-OWN_SECRETS = ("vault.key", "push.key")
 PREFERRED = {"kafka": 9092}
 SERVICES = ("kafka", "postgres", "gateway", "smtp", "mailbox", "sms", "push")
 
@@ -87,10 +86,9 @@ class Instance:
         """Start what has no address of its own; returns the settings with every address filled in."""
         given, ports = self.settings, self._ports()
         found: dict[str, Any] = {}
-        if given.vault_key is None:
-            found["vault_key"] = secrets.kept(self.home / "vault.key", secrets.vault_key)
-        if given.push_key is None:
-            found["push_key"] = secrets.kept(self.home / "push.key", secrets.push_key)
+        for name, file in SECRETS.items():
+            if getattr(given, name) is None:
+                found[name] = secrets.kept(self.home / file, secrets.MAKERS[name])
         if given.kafka is None:
             files = jars.fetch(cache_dir(), self._progress)
             found["kafka"] = self._start(
@@ -246,7 +244,7 @@ def wipe(home: Path) -> None:
     """Remove an instance's data, and nothing that is not an instance's."""
     if leftovers(home / "children.json") or running(home):
         raise Unusable(f"the instance in {home} still runs; stop it first with `weft down`")
-    for name in (*OWN, *OWN_SECRETS):
+    for name in (*OWN, *SECRETS.values()):
         path = home / name
         if path.is_dir():
             shutil.rmtree(path)

@@ -8,7 +8,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from pydantic import SecretStr
 
-VAULT_KEY_BYTES = 32
+KEY_BYTES = 32
 
 
 def kept(file: Path, make: Callable[[], str]) -> SecretStr:
@@ -19,12 +19,15 @@ def kept(file: Path, make: Callable[[], str]) -> SecretStr:
     return SecretStr(file.read_text().strip())
 
 
-def vault_key() -> str:
-    """A key for WEFT_VAULT_KEY; who loses it has erased everybody."""
-    return urlsafe_b64encode(os.urandom(VAULT_KEY_BYTES)).decode()
+def random_key() -> str:
+    """A key for WEFT_VAULT_KEY (who loses it has erased everybody), or a seed for WEFT_TOKEN_KEYS."""
+    return urlsafe_b64encode(os.urandom(KEY_BYTES)).decode()
 
 
 def push_key() -> str:
     """A P-256 private key for WEFT_PUSH_KEY (RFC 8292), the raw scalar."""
     scalar = generate_private_key(SECP256R1()).private_numbers().private_value
     return urlsafe_b64encode(scalar.to_bytes(32, "big")).decode().rstrip("=")
+
+
+MAKERS: dict[str, Callable[[], str]] = {"vault_key": random_key, "push_key": push_key, "token_keys": random_key}

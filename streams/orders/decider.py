@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from commands import Due
+from commands import Due, is_id
 from commands.orders import (
     CancelOrder,
     DeliverOrder,
@@ -135,7 +135,7 @@ def _place(command: PlaceOrder) -> OrderPlaced | Refused:
         return Refused(code="bad_lines", reason=f"an order has 1 to {MAX_LINES} lines, this one {len(command.lines)}")
     total = 0
     for line in command.lines:
-        if line.quantity <= 0 or line.unit_price_minor < 0 or not line.sku:
+        if line.quantity <= 0 or line.unit_price_minor < 0 or not is_id(line.sku):
             return Refused(
                 code="bad_lines",
                 reason=f"{line.sku!r}: a line has a SKU, a quantity of at least 1, a price of at least 0",
@@ -147,6 +147,8 @@ def _place(command: PlaceOrder) -> OrderPlaced | Refused:
         return Refused(code="too_much", reason=f"the total of {total} is over {MAX_TOTAL_MINOR} minor units")
     if not CURRENCY.fullmatch(command.currency):
         return Refused(code="bad_currency", reason=f"{command.currency!r} is not a currency code such as EUR")
+    if not is_id(command.customer_id):
+        return Refused(code="bad_customer", reason="customer_id is not the id of a user")
     if not 0 < command.patience_s <= MAX_PATIENCE_S:
         return Refused(code="bad_patience", reason=f"patience_s is 1 to {MAX_PATIENCE_S} seconds")
     return OrderPlaced(

@@ -1,4 +1,6 @@
-"""Erasing a person: their key in the vault is destroyed, and with it all that names them, in every topic and backup."""
+"""Erasing a person: their password goes, and their key in the vault is destroyed, and with it all that names them,
+in every topic and backup.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -6,6 +8,7 @@ from contextlib import asynccontextmanager
 from commands.users import RecordErasure
 from infra import vault
 from infra.context import Perform
+from infra.identity import service as identity
 from infra.settings import Settings
 from streams.users.decider.user import DestroyKey
 
@@ -16,10 +19,11 @@ def target(intent: DestroyKey) -> str:
 
 @asynccontextmanager
 async def connect(settings: Settings) -> AsyncIterator[Perform[DestroyKey, RecordErasure]]:
-    """The vault of `settings`; performing raises Unknown when it does not answer."""
-    async with vault.opened(settings) as keys:
+    """The vault and the identity of `settings`; performing raises Unknown when one does not answer."""
+    async with vault.opened(settings) as keys, identity.opened(settings) as logins:
 
         async def perform(intent: DestroyKey, key: str) -> RecordErasure:
+            await logins.forget(intent.user_id)
             await keys.destroy(intent.user_id)
             return RecordErasure(user_id=intent.user_id)
 

@@ -14,10 +14,6 @@ from streams.payments.decider import Authorise, Capture, Refund, Void
 Intent = Authorise | Capture | Void | Refund
 
 
-def target(intent: Intent) -> str:
-    return "gateway"
-
-
 @asynccontextmanager
 async def connect(settings: Settings) -> AsyncIterator[Perform[Intent, RecordGatewayOutcome]]:
     """The gateway of `settings`; performing raises Unknown for whatever leaves the outcome open."""
