@@ -1,6 +1,7 @@
 """What a mesh is doing: services, members, and how far everything is behind the log."""
 
 import asyncio
+import time
 from typing import Any
 
 import asyncpg
@@ -8,6 +9,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicP
 from confluent_kafka.admin import AdminClient
 
 from infra import mesh, postgres, reading, topics
+from infra.circuits import CIRCUITS_TOPIC, current
 from infra.errors import Unknown, Unusable
 from infra.settings import Settings, address, as_role
 
@@ -52,6 +54,17 @@ def _context(admin: AdminClient, client: Any, c: Any) -> dict[str, Any]:
     return found
 
 
+def circuits(settings: Settings) -> list[dict[str, Any]]:
+    """The circuits to the outside that are not closed: context, target, state, since when, and whose."""
+    client = reading.consumer(address(settings, "kafka"))
+    try:
+        bounds = {place: reading.bounds(client, place) for place in reading.partitions_of(client, [CIRCUITS_TOPIC])}
+        starts, ends = ({place: b[i] for place, b in bounds.items()} for i in (0, 1))
+        return current((r for batch in reading.read_all(client, starts, ends) for r in batch), time.time())
+    finally:
+        client.close()
+
+
 async def projections(settings: Settings) -> dict[str, dict[str, Any]]:
     """For each projection: rows, and events of its topics it has not read yet."""
     client = reading.consumer(address(settings, "kafka"))
@@ -80,6 +93,7 @@ async def gather(settings: Settings) -> dict[str, Any]:
     found: dict[str, Any] = {}
     try:
         found["contexts"] = await asyncio.to_thread(contexts, settings)
+        found["circuits"] = await asyncio.to_thread(circuits, settings)
     except (Unusable, Unknown, KafkaException) as error:
         found["kafka_error"] = str(error)
         return found

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -223,6 +224,13 @@ def _show_status(gathered: dict[str, Any]) -> None:
                 table.add_row(name, *("-" if value is None else str(value) for value in row.values()))
             out.print()
             out.print(table)
+    for circuit in gathered.get("circuits", ()):
+        since = f"{datetime.fromtimestamp(circuit['since'], UTC):%H:%M:%S}"
+        err.print(
+            f"the circuit from {circuit['context']} to {circuit['target']} is {circuit['state']} since {since} UTC",
+            style="yellow",
+            markup=False,
+        )
     for error in ("kafka_error", "postgres_error"):
         if error in gathered:
             err.print(gathered[error], style="red", markup=False)
