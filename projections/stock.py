@@ -4,12 +4,22 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from schemas import Meta
-from schemas.products import StockAdjusted, StockEvent, StockRefused, StockReleased, StockReserved, StockShipped
+from schemas.products import (
+    StockAdjusted,
+    StockEvent,
+    StockOffered,
+    StockRefused,
+    StockReleased,
+    StockReserved,
+    StockShipped,
+    StockWithdrawn,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StockRow:
     sku: str
+    price_minor: int | None = None
     on_hand: int = 0
     reserved: int = 0
     shipped: int = 0
@@ -22,7 +32,7 @@ def row_id(event: StockEvent, meta: Meta) -> str:
     return event.sku
 
 
-def project(row: StockRow | None, event: StockEvent, meta: Meta) -> StockRow | None:
+def project(row: StockRow | None, event: StockEvent, meta: Meta) -> StockRow:
     row = replace(row, changed_at=meta.at) if row else StockRow(sku=event.sku, changed_at=meta.at)
     match event:
         case StockAdjusted():
@@ -33,6 +43,9 @@ def project(row: StockRow | None, event: StockEvent, meta: Meta) -> StockRow | N
             return replace(row, on_hand=row.on_hand + event.quantity, reserved=row.reserved - event.quantity)
         case StockShipped():
             return replace(row, reserved=row.reserved - event.quantity, shipped=row.shipped + event.quantity)
+        case StockOffered():
+            return replace(row, price_minor=event.unit_price_minor)
+        case StockWithdrawn():
+            return replace(row, price_minor=None)
         case StockRefused():
             return replace(row, refused_orders=row.refused_orders + 1)
-    return row

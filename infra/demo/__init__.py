@@ -19,13 +19,17 @@ from infra.laws import Evidence
 from infra.settings import Settings, address
 from schemas.orders import OrderCancelled, OrderDelivered, OrderPlaced
 
-__all__ = ["commands", "set_up", "tell"]
+__all__ = ["SET_UP", "commands", "set_up", "tell"]
 
 PATIENCE = 60.0  # seconds without any order moving on
 OUTAGE_S = 4.0
 OUTAGE_FROM = 500  # orders; a circuit that opens stays open for 30 s, longer than a small demo takes
 WORKING = "SELECT order_id, outcome, step FROM analytics.sagas WHERE at_rest"
 STUCK = "SELECT step, count(*) AS orders, min(order_id) AS example FROM analytics.sagas WHERE step <> 'done' GROUP BY 1"
+SET_UP = (
+    "SELECT (SELECT count(*) FROM analytics.users WHERE status = 'active') >= $1 "
+    "AND (SELECT count(*) FROM analytics.stock WHERE price_minor IS NOT NULL AND on_hand > 0) >= $2"
+)
 PROGRESS = (
     "SELECT count(*) AS seen, count(*) FILTER (WHERE step = 'done') AS done, count(*) FILTER (WHERE at_rest) AS at_rest "
     "FROM analytics.sagas"
@@ -94,8 +98,7 @@ async def _registered(db: asyncpg.Connection, stage: Stage) -> None:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and not stage.stopping():
         stage.keep_alive()
-        users = await db.fetchval("SELECT count(*) FROM analytics.users WHERE status = 'active'")
-        if users >= wishes.CUSTOMERS:
+        if await db.fetchval(SET_UP, wishes.CUSTOMERS, len(wishes.PRODUCTS)):
             return
         await asyncio.sleep(0.1)
 

@@ -16,6 +16,7 @@ def shop() -> Iterator[LiveMesh]:
         live.set_up()
         live.send(Wish("users.RegisterUser", "ada", {"email": "ada@example.org", "name": "Ada"}, "register-ada"))
         live.ready(live.worker())
+        live.until_set_up()
         yield live
 
 

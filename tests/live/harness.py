@@ -21,6 +21,7 @@ from confluent_kafka import Consumer
 from infra import audit, client, demo, mesh, postgres, reading
 from infra.cli.running import prepare
 from infra.client import Asked, Posted, Poster, Wish
+from infra.demo.wishes import CUSTOMERS, PRODUCTS
 from infra.embedded.instance import Instance, environment
 from infra.laws import Evidence
 from infra.settings import Settings, address
@@ -109,6 +110,10 @@ class LiveMesh:
     def set_up(self, seed: int = 1, orders: int = 2000) -> None:
         """Post what makes a shop: products, their stock, customers."""
         asyncio.run(demo.set_up(self.settings, seed, orders))
+
+    def until_set_up(self) -> None:
+        """Wait until what was set up is for sale, and the customers registered."""
+        until(lambda: self.query(demo.SET_UP, CUSTOMERS, len(PRODUCTS))[0][0], 60, "the shop is set up")
 
     def send(self, *wishes: Wish) -> list[Posted]:
         """Seal and post."""

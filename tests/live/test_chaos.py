@@ -75,6 +75,7 @@ def storm(live: LiveMesh, module: str, freezes: int) -> None:
     first, second = live.worker(module=module), live.worker(module=module)
     live.ready(first)
     live.ready(second)
+    live.until_set_up()
     with Load(live, seconds=8 + freezes * 8):
         time.sleep(2)
         first.kill()
@@ -120,6 +121,7 @@ def supervised() -> Iterator[LiveMesh]:
         live.set_up()
         live.instance.start_units(groups((), split=False))
         with live.supervised():
+            live.until_set_up()
             yield live
 
 
@@ -168,6 +170,7 @@ def test_group_offsets_are_a_hint_and_never_the_truth(own_mesh: LiveMesh) -> Non
 
     worker = own_mesh.worker()
     own_mesh.ready(worker)
+    own_mesh.until_set_up()
     for number, lie in enumerate((moved_far_ahead, deleted), 1):
         run_orders(own_mesh, 30, seed=2 * number)
         own_mesh.until_at_rest(60 * number - 30)

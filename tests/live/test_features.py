@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
 from typing import Any
@@ -13,12 +12,15 @@ import http_ece
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from pydantic import SecretStr
 
+from infra import webhooks
 from infra.client import Posted, Wish
 from infra.errors import Unreadable
 from infra.identity import service as identity
 from infra.identity.tokens import BadToken
 from tests.live.harness import LiveMesh, until
+from tests.payments.test_stripe import SECRET, event, signed
 
 PATIENCE = 40
 
@@ -204,7 +206,6 @@ def test_products_delisting(shop: LiveMesh) -> None:
     listed(shop, "pipe")
     send(shop, "products.DelistProduct", "pipe")
     row(shop, "SELECT * FROM products WHERE sku = 'pipe'", where=lambda r: not r["listed"])
-    time.sleep(0)
     place(shop, "delist-1", lines=line("pipe"))
     assert saga(shop, "delist-1", "done")["code"] == "stock"
 
@@ -327,6 +328,28 @@ def test_payments_refund_in_part_and_in_full(shop: LiveMesh) -> None:
 def test_payments_refunds_never_exceed_what_was_captured(shop: LiveMesh) -> None:
     ready(shop, "pay-4")
     assert answer(shop, "payments.RefundPayment", "pay-4", refund_id="r1", amount_minor=1381)["code"] == "too_much"
+
+
+def test_payments_webhooks_come_late_twice_and_out_of_order(shop: LiveMesh) -> None:
+    ready(shop, "hook-1")
+    settings = shop.settings.model_copy(update={"stripe_webhook_secret": SecretStr(SECRET)})
+
+    async def post(kind: str, headers: dict[str, str] | None = None) -> int:
+        body = event(kind, metadata={"order_id": "hook-1"}).replace(b"evt_1", kind.encode())
+        async with (
+            webhooks.serving(settings, "127.0.0.1", 0) as served,
+            aiohttp.ClientSession() as http,
+            http.post(f"{served}/webhooks/payments", data=body, headers=headers or signed(body)) as said,
+        ):
+            return said.status
+
+    captured, authorised = "payment_intent.succeeded", "payment_intent.amount_capturable_updated"
+    assert [asyncio.run(post(kind)) for kind in (captured, captured, authorised)] == [200, 200, 200]
+    assert asyncio.run(post(captured, headers={"Stripe-Signature": "t=1,v1=00"})) == 400
+    for kind in (captured, authorised):
+        found = row(shop, "SELECT * FROM receipts WHERE command_id = $1", f"stripe/{kind}")
+        assert (found["status"], found["code"]) == ("refused", "nothing_to_do")
+    assert payment(shop, "hook-1", "captured")["captured_minor"] == 1380
 
 
 # -- notifications

@@ -1,0 +1,82 @@
+"""`weft dead`: parked in order, shown, redriven, mended and discarded."""
+
+import json
+from typing import Any
+
+from confluent_kafka import Producer
+
+from infra.record import partition_of
+from tests.live.harness import LiveMesh, until
+from tests.live.test_cli import weft
+from tests.live.test_features import place, row, saga
+
+
+def junk(live: LiveMesh, key: str, identity: str, value: bytes = b"junk", **headers: bytes) -> None:
+    producer = Producer({"bootstrap.servers": live.settings.kafka})
+    known = {"ce_type": b"orders.CancelOrder", "ce_id": identity.encode()} | headers
+    producer.produce("orders.commands", value, key.encode(), partition_of(key.encode(), 4), headers=known)
+    assert producer.flush(20) == 0
+
+
+def receipt(live: LiveMesh, identity: str, status: str) -> dict[str, Any]:
+    return row(live, "SELECT * FROM receipts WHERE command_id = $1", identity, where=lambda r: r["status"] == status)
+
+
+def dead(live: LiveMesh, *arguments: str) -> tuple[int, str]:
+    done = weft("dead", *arguments, live=live)
+    return done.returncode, done.stdout + done.stderr
+
+
+def status(live: LiveMesh, key: str) -> list[tuple[str, str]]:
+    lines = weft("dead", "list", "orders", "--all", "--json", live=live).stdout.splitlines()
+    return [(found["id"], found["status"]) for found in map(json.loads, lines) if found["key"] == key]
+
+
+def parked(live: LiveMesh, order: str) -> None:
+    """An order with junk of its key, and a cancellation that waits behind."""
+    place(live, order)
+    saga(live, order, "to be shipped")
+    junk(live, order, f"bad-{order}")
+    receipt(live, f"bad-{order}", "rejected")
+    junk(live, order, f"cancel-{order}", b'{"reason": "changed my mind"}')
+    receipt(live, f"cancel-{order}", "parked")
+
+
+def test_what_waits_is_listed_in_order_and_shown_whole(shop: LiveMesh) -> None:
+    parked(shop, "dead-1")
+    assert status(shop, "dead-1") == [("bad-dead-1", "waiting"), ("cancel-dead-1", "behind")]
+    code, said = dead(shop, "show", "orders", "bad-dead-1")
+    assert code == 0
+    assert all(part in said for part in ("not_avro", "junk", "dlq-original-offset", "Rejected"))
+    assert dead(shop, "show", "orders", "nobody")[0] == 1
+
+
+def test_what_cannot_be_processed_still_is_rejected_again_and_keeps_its_place(shop: LiveMesh) -> None:
+    parked(shop, "dead-2")
+    code, said = dead(shop, "redrive", "orders", "dead-2")
+    assert (code, "rejected again" in said) == (1, True)
+    assert status(shop, "dead-2") == [("bad-dead-2", "waiting"), ("cancel-dead-2", "behind")]
+
+
+def test_discarding_the_first_lets_the_next_be_redriven(shop: LiveMesh) -> None:
+    parked(shop, "dead-3")
+    code, said = dead(shop, "discard", "orders", "bad-dead-3", "--reason", "a test")
+    assert (code, "discarded" in said) == (0, True)
+    assert status(shop, "dead-3") == [("bad-dead-3", "discarded"), ("cancel-dead-3", "waiting")]
+    code, said = dead(shop, "redrive", "orders", "dead-3")
+    assert (code, "processed" in said) == (0, True)
+    assert saga(shop, "dead-3", "done")["reason"] == "changed my mind"
+    receipt(shop, "bad-dead-3", "discarded")
+    assert dead(shop, "discard", "orders", "bad-dead-3", "--reason", "again")[0] == 1
+
+
+def test_a_mended_command_under_its_id_takes_the_place_of_the_first(shop: LiveMesh) -> None:
+    parked(shop, "dead-4")
+    mended = weft("send", "orders.ShipOrder", "dead-4", "{}", "--id", "bad-dead-4", "--wait", live=shop)
+    assert mended.returncode == 0, mended.stdout + mended.stderr
+    code, said = dead(shop, "redrive", "orders", "dead-4")
+    assert (code, "processed" in said) == (0, True)
+    assert receipt(shop, "cancel-dead-4", "refused")["code"] == "already_shipped"
+    until(
+        lambda: status(shop, "dead-4") == [("bad-dead-4", "processed"), ("cancel-dead-4", "processed")], 20, "both left"
+    )
