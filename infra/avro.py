@@ -86,9 +86,17 @@ def lock(names: list[str], file: Path = LOCK) -> list[str]:
 
 
 class Codec:
-    """Encodes and decodes the messages of the mesh. `types` maps `<context>.<Type>` to dataclasses."""
+    """Encodes and decodes the messages of the mesh. `types` maps `<context>.<Type>` to dataclasses.
 
-    def __init__(self, types: Mapping[str, type], locked: Mapping[int, Locked] | None = None) -> None:
+    `upcasts` maps the id of a schema that today's types cannot read to a function from its record to today's message.
+    """
+
+    def __init__(
+        self,
+        types: Mapping[str, type],
+        locked: Mapping[int, Locked] | None = None,
+        upcasts: Mapping[int, Callable[[dict[str, Any]], Any]] | None = None,
+    ) -> None:
         locked = read_lock() if locked is None else locked
         self.types = dict(types) | RUNTIME_TYPES
         self.names = {t: name for name, t in self.types.items()}
@@ -101,7 +109,7 @@ class Codec:
             number = ids.get((name, fingerprint(current[name])))
             if number is None:
                 raise Unusable(
-                    f"{schema_file(name)} is not in {LOCK.name} as it is now: run `weft schemas lock` and commit the lock"
+                    f"{schema_file(name)} is locked nowhere as it is now: run `weft schemas lock` and commit the lock, or with SCHEMA_REGISTRY_URL `weft setup`"
                 )
             readers[name] = fastavro.parse_schema(current[name])
             self._encoders[t] = (_FRAME.pack(0, number), readers[name], _unmaker(t))
@@ -109,7 +117,10 @@ class Codec:
         made = {t: columns(t, current[name]) for name, t in self.types.items()}
         self._columns = {t: found for t, found in made.items() if found is not None}
         for number, entry in locked.items():
-            if entry.name in self.types:
+            if upcasts and number in upcasts:
+                writer = fastavro.parse_schema(entry.schema)
+                self._decoders[_FRAME.pack(0, number)] = (entry.name, writer, None, upcasts[number])
+            elif entry.name in self.types:
                 writer = fastavro.parse_schema(entry.schema)
                 is_current = entry.fingerprint == fingerprint(current[entry.name])
                 self._decoders[_FRAME.pack(0, number)] = (

@@ -1,14 +1,17 @@
 """The contexts and projections there are, found by their folders, and the map of who is asked, says and hears what."""
 
 import importlib
+import os
 import pkgutil
 from collections.abc import Iterable, Sequence
 from functools import cache
 
-from infra.avro import Codec
+from infra.avro import RUNTIME_TYPES, Codec, Node, schema_of
+from infra.compatibility import upcasts
 from infra.context import Context
 from infra.errors import Unusable
 from infra.projection import Projection, read_projection
+from infra.registry import Registry
 
 
 @cache
@@ -89,8 +92,30 @@ def message_types() -> dict[str, type]:
 
 @cache
 def codec() -> Codec:
-    """The codec of every message there is."""
-    return Codec(message_types())
+    """The codec of every message there is; ids come from the registry if there is one, else from the committed lock."""
+    registry = schema_registry()
+    locked = registry.locked(subjects()) if registry else None
+    return Codec(message_types(), locked, upcasts(contexts()))
+
+
+def schema_registry() -> Registry | None:
+    """The registry that SCHEMA_REGISTRY_URL names."""
+    url = os.environ.get("SCHEMA_REGISTRY_URL")
+    return Registry(url) if url else None
+
+
+def subjects() -> dict[str, str]:
+    """The registry's subject of every message type: `<topic>-<type>`."""
+    found = {name: f"weft-{name}" for name in RUNTIME_TYPES}
+    for c in contexts().values():
+        found |= {f"{c.name}.{t.__name__}": f"{c.commands_topic}-{c.name}.{t.__name__}" for t in c.commands}
+        found |= {f"{c.name}.{t.__name__}": f"{c.events_topic}-{c.name}.{t.__name__}" for t in c.events}
+    return found
+
+
+def current_schemas() -> dict[str, Node]:
+    """The schema of every message type as the code has it."""
+    return {name: schema_of(name) for name in (*RUNTIME_TYPES, *message_types())}
 
 
 def type_name(message: type) -> str:

@@ -16,8 +16,9 @@ from rich.markup import escape
 from rich.table import Column, Table
 from rich.text import Text
 
-from infra import avro, mesh, postgres, reading, topics
+from infra import avro, mesh, postgres, reading, recording, topics
 from infra.cli import DONE, FAILED, err, out, settings, until_done
+from infra.compatibility import incompatible, upcasts
 from infra.errors import Unusable
 from infra.interrupts import stop_signals
 from infra.record import (
@@ -274,27 +275,61 @@ def map_(*, mermaid: Annotated[bool, Parameter(negative=())] = False) -> int:
 schemas = App(name="schemas", help="The Avro schemas of all commands and events, and their lock.")
 
 
-def _names() -> list[str]:
-    return [*avro.RUNTIME_TYPES, *mesh.message_types()]
-
-
 @schemas.command(name="lock")
 def lock_() -> int:
     """Give every new or changed schema an id in schemas/lock.json. What is locked never changes.
 
     Example: `weft schemas lock`
     """
-    added = avro.lock(_names())
+    if broken := _incompatible():
+        return _refused(broken)
+    added = avro.lock(list(mesh.current_schemas()))
     out.print(f"locked {', '.join(added)}" if added else "every schema is locked", markup=False)
     return DONE
 
 
 @schemas.command
-def check() -> int:
-    """Whether every schema is locked as it is now. Exit 1 if not.
+def check(*, log: Path | None = None) -> int:
+    """Whether today's code reads everything that was ever written, and every schema is locked as it is now. Exit 1 if not.
 
-    Example: `weft schemas check`
+    Example: `weft schemas check --log recorded.jsonl.gz`
+
+    Parameters
+    ----------
+    log
+        A recorded log to decode and fold as well; `weft schemas record` makes one.
     """
-    avro.Codec(mesh.message_types())
-    out.print(f"{len(_names())} schemas are locked as they are", markup=False)
+    if broken := _incompatible():
+        return _refused(broken)
+    codec = avro.Codec(mesh.message_types())
+    out.print(f"{len(codec.types)} schemas are locked as they are, and read every older version", markup=False)
+    if log is not None:
+        for line in recording.check(log):
+            out.print(line, markup=False)
     return DONE
+
+
+@schemas.command
+def record(file: Path, /) -> int:
+    """Write every event of the mesh to a file, for `weft schemas check --log`.
+
+    Example: `weft schemas record recorded.jsonl.gz`
+    """
+    s = resolved(settings())
+    topics.admin(s)
+    count = recording.record(s, file)
+    out.print(f"{count} records of events topics are in {file}", markup=False)
+    return DONE
+
+
+def _incompatible() -> list[str]:
+    return incompatible(mesh.current_schemas(), avro.read_lock(), upcasts(mesh.contexts()))
+
+
+def _refused(broken: list[str]) -> int:
+    for line in broken:
+        err.print(line, style="red", markup=False)
+    err.print(
+        "events are for ever: add fields with defaults, or write an upcast (see infra/compatibility.py)", markup=False
+    )
+    return FAILED

@@ -82,6 +82,8 @@ def up(
 
 def prepare(s: Settings) -> None:
     """Topics, schemas, roles: all that has to be there before a worker starts."""
+    if registry := mesh.schema_registry():
+        registry.prepare(mesh.subjects(), mesh.current_schemas())
     topics.prepare(s, mesh.contexts().values())
     asyncio.run(postgres.prepare(address(s, "postgres"), mesh.projections().values()))
     asyncio.run(vault.prepare(s))
