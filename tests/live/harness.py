@@ -61,12 +61,15 @@ class LiveMesh:
 
     # -- workers
 
-    def worker(self, *names: str, module: str = "infra.cli") -> subprocess.Popen[bytes]:
-        """A worker process of the named units, all by default; `module` may be one that breaks a rule on purpose."""
+    def worker(self, *names: str, module: str = "infra.cli", **known: str) -> subprocess.Popen[bytes]:
+        """A worker process of the named units, all by default, with other settings if `known` has any.
+
+        `module` may be one that breaks a rule on purpose.
+        """
         with (self._logs / f"worker-{len(self._workers)}.log").open("wb") as log:
             child = subprocess.Popen(
                 [sys.executable, "-m", module, "run", *names],
-                env={**os.environ, **environment(self.settings)},
+                env={**os.environ, **environment(self.settings.model_copy(update=known))},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -1,0 +1,105 @@
+"""Nothing that names a person, and nothing that proves who they are, is in any topic, table, log file or snapshot."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from infra import postgres, reading
+from infra.client import Wish
+from infra.identity import service as identity
+from infra.settings import address
+from tests.live.harness import LiveMesh
+from tests.live.test_dead import junk
+from tests.live.test_features import place, row, user
+
+PASSWORD = "canary-password-5f2c9e"
+EMAIL = "canary-address-81d3@example.org"
+NAME = "Canary Name-7b1e"
+PHONE = "+4915598765432"
+CANARIES = [text.encode() for text in (PASSWORD, EMAIL, NAME, PHONE)]
+OUTSIDE = "sandbox"  # what the mail and SMS servers of others keep is theirs
+
+
+@pytest.mark.timeout(180)
+def test_no_canary_is_found_in_topics_tables_logs_or_files(own_mesh: LiveMesh) -> None:
+    live = own_mesh
+    # given a user who registered with a password, is told by SMS, and changed their name
+    live.ready(live.worker())
+    live.until_set_up()
+    tokens = asyncio.run(registered(live))
+    channels = [{"kind": "sms", "address": PHONE}, {"kind": "email", "address": EMAIL}]
+    live.send(
+        Wish("users.ChangeContactChannels", "canary", {"channels": channels}),
+        Wish("users.ChangeProfile", "canary", {"name": NAME[::-1] + NAME}),
+    )
+    user(live, "canary", where=lambda r: r["channels"] == "sms, email")
+    place(live, "canary-1", customer="canary")
+    row(live, "SELECT * FROM notifications WHERE order_id = 'canary-1'", where=lambda r: r["status"] == "sent")
+    # and a letter of theirs that could not be processed
+    live.send(Wish("users.RegisterUser", "canary", {"email": EMAIL, "name": NAME}, "again"))
+    junk(live, "canary-1", "canary-junk", value=b"\x00\x00\x00\xff\xffjunk")
+    row(live, "SELECT * FROM receipts WHERE command_id = 'canary-junk'")
+    live.stop_workers()
+    # when everything is dumped and everything written is searched
+    searched = {"topics": topics(live), "tables": tables(live), **files(live.settings.home)}
+    found = [
+        (where, canary)
+        for where, content in searched.items()
+        for canary in (*CANARIES, *tokens)
+        if canary in content or canary[::-1] in content
+    ]
+    # then they are nowhere, though the outside has heard of them
+    assert found == []
+    assert PHONE.encode() in (live.settings.home / OUTSIDE / "messages.jsonl").read_bytes()
+    assert sum(len(content) for content in searched.values()) > 1_000_000
+
+
+async def registered(live: LiveMesh) -> list[bytes]:
+    """The tokens of a session of theirs."""
+    async with identity.opened(live.settings) as logins:
+        live.post([await logins.register(EMAIL, PASSWORD, NAME, "canary")])
+        session = await logins.login(EMAIL, PASSWORD)
+        await asyncio.to_thread(user, live, "canary")
+    return [session.access_token.encode(), session.refresh_token.encode()]
+
+
+def topics(live: LiveMesh) -> bytes:
+    client = reading.consumer(address(live.settings, "kafka"))
+    try:
+        names = [name for name in client.list_topics(timeout=10).topics if not name.startswith("__")]
+        bounds = {place: reading.bounds(client, place) for place in reading.partitions_of(client, names)}
+        starts, ends = ({place: b[i] for place, b in bounds.items()} for i in (0, 1))
+        parts = [
+            part
+            for batch in reading.read_all(client, starts, ends)
+            for r in batch
+            for part in (r.key or b"", r.value or b"", json.dumps([(n, str(v)) for n, v in r.headers]).encode())
+        ]
+    finally:
+        client.close()
+    return b"\n".join(parts)
+
+
+def tables(live: LiveMesh) -> bytes:
+    """Every row of every table of ours, as text."""
+
+    async def dump() -> bytes:
+        async with postgres.connection(address(live.settings, "postgres")) as db:
+            names = await db.fetch(
+                "SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables WHERE schemaname NOT LIKE 'pg_%' AND schemaname <> 'information_schema'"
+            )
+            rows = [r for name in names for r in await db.fetch(f"SELECT t::text AS row FROM {name['name']} t")]
+        return "\n".join(r["row"] for r in rows).encode()
+
+    return asyncio.run(dump())
+
+
+def files(home: Path) -> dict[str, bytes]:
+    """Every file of the instance but what the outside keeps."""
+    found = {}
+    for path in home.rglob("*"):
+        if path.is_file() and OUTSIDE not in path.relative_to(home).parts:
+            found[str(path.relative_to(home))] = path.read_bytes()
+    return found
