@@ -4,7 +4,8 @@ The state is a fold of the accepted records from offset 0. `decide` speculates o
 the speculation the state once the log has accepted it, and otherwise it is dropped and `fold` catches up.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import pickle
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +28,8 @@ from infra.record import (
     Header,
     Outgoing,
     Record,
-    accepted,
+    command_of,
+    is_accepted,
     partition_of,
     record_size,
     with_header,
@@ -35,8 +37,11 @@ from infra.record import (
 from infra.sealing import personal
 from schemas import RUNTIME, Discarded, Parked, Refused, Rejected
 
+PENDING, DUE = b"\0pending", b"\0due"  # after the place of a state: what it wants of the outside, and of the clock
 WINDOW = 800  # commands decided, coded and appended together
 Want = Callable[[str, Any], Any]
+# what a state wants, its key, the state, and of the event that led to it: offset, time, correlation
+Step = tuple[list[tuple[Want, bytes]], bytes, Any, int, int, bytes]
 NOTHING_TO_DO = Refused(code="nothing_to_do", reason="the state already says so, or no longer allows it")
 
 
@@ -71,6 +76,18 @@ class Decision:
     size: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """A partition as of one offset: of each key that changed its states, decided command ids and open intents."""
+
+    next_offset: int
+    cursor: int
+    timestamp: int
+    voids: int
+    queues: dict[bytes, Queue]
+    content: dict[bytes, tuple[dict[bytes, Any], dict[bytes, int], dict[bytes, Intent]]]
+
+
 class Partition:
     """The folded state of one events partition and the decisions on top of it."""
 
@@ -82,12 +99,15 @@ class Partition:
         self.cursor = 0
         self.timestamp = 0
         self.states: dict[bytes, Any] = {}
-        self.decided: dict[tuple[bytes, bytes], int] = {}
+        self.decided: dict[bytes, dict[bytes, int]] = {}  # key: command id: time
+        self.cold: dict[bytes, bytes] = {}  # aggregates as a snapshot has them, by key, until they are needed
         self.intents: dict[bytes, Intent] = {}
         self.queues: dict[bytes, Queue] = {}
         self.voids = 0
         self._opened: dict[bytes, Intent] = {}
+        self._changed: set[bytes] = set()  # keys, since the last snapshot
         self._aggregates = _aggregates(context)
+        self._prefixes = sorted({prefix for prefix, _, _ in self._aggregates.values()})
         self._codec = codec
         self._read = reader(context, codec)
         self._dedupe_ms = dedupe_ms
@@ -112,52 +132,74 @@ class Partition:
 
     def fold(self, records: Iterable[Record]) -> None:
         """Take in the next records of the events partition; void ones only move the offset."""
-        for record in records:
-            if record.offset < self.next_offset:
-                continue
-            headers = dict(record.headers)
-            self.next_offset = record.offset + 1
-            if not accepted(headers, record.offset):
-                self.voids += 1
-                continue
+        found = [record for record in records if record.offset >= self.next_offset]
+        if not found:
+            return
+        self.next_offset = found[-1].offset + 1
+        counted = [record for record in found if is_accepted(record)]
+        self.voids += len(found) - len(counted)
+        steps: dict[bytes, list[Step]] = {}
+        for record, ready in zip(counted, self._codec.decode_many([r.value for r in counted]), strict=True):
             try:
-                self._fold_accepted(record, headers)
+                self._fold_accepted(record, ready, steps)
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise LogDamaged(
                     f"{record.topic}/{record.partition}/{record.offset} was accepted but cannot be read: {error!r}"
                 ) from error
-        self._forget()
+        for slot, taken in steps.items():
+            self._fold_wants(slot, taken)
 
-    def _fold_accepted(self, record: Record, headers: dict[str, bytes | None]) -> None:
+    def _fold_accepted(self, record: Record, ready: Any, steps: dict[bytes, list[Step]]) -> None:
+        """Take in one record; what its state wants is looked at once a slot and batch, from `steps`."""
         key = record.key or b""
-        event = self._codec.decode(record.value or b"")
+        if key in self.cold:
+            self._thaw(key)
+        event = self._codec.decode(record.value or b"") if ready is None else ready
+        command_id, command_offset, correlation = command_of(record.headers)
         self.timestamp = max(self.timestamp, record.timestamp)
-        self.cursor = max(self.cursor, int(headers[COMMAND_OFFSET] or b"") + 1)
+        if command_offset >= self.cursor:
+            self.cursor = command_offset + 1
         kind = type(event)
-        command_id = _must(headers[CAUSATION])
         if key in self.queues or kind in (Rejected, Parked):
             self._requeue(key, queue_after(self.queues.get(key, ()), event, command_id))
         if kind in (Rejected, Parked):
             return
-        self.decided[key, command_id] = record.timestamp
+        self._changed.add(key)
+        if key in self.decided:
+            self.decided[key][command_id] = record.timestamp
+        else:
+            self.decided[key] = {command_id: record.timestamp}
         if kind in RUNTIME:
             return
         prefix, aggregate, wants = self._aggregates[kind]
         slot = prefix + key
         state = self.states[slot] = aggregate.evolve(self.states.get(slot, aggregate.initial), event)
+        if wants:
+            step = (wants, key, state, record.offset, record.timestamp, correlation)
+            if slot in steps:
+                steps[slot].append(step)
+            else:
+                steps[slot] = [step]
+
+    def _fold_wants(self, slot: bytes, steps: list[Step]) -> None:
+        """The intents after these steps of one slot: if the last state wants nothing, what others wanted is no matter."""
+        wants, key, last, *_ = steps[-1]
+        text_key = key.decode()
         for want, suffix in wants:
-            place, wanted = slot + suffix, want(key.decode(), state)
-            if wanted is None:
+            place = slot + suffix
+            if want(text_key, last) is None:
                 if self.intents.pop(place, None):
                     self._opened.pop(place, None)
                 continue
-            open_ = self.intents.get(place)
-            if open_ is None or open_.wanted != wanted:
-                correlation = _must(headers[CORRELATION]).decode(errors="replace")
-                opened = Intent(
-                    self._event_id(record.offset), self.number, place, wanted, correlation, record.timestamp
-                )
-                self.intents[place] = self._opened[place] = opened
+            for _, _, state, offset, at, correlation in steps:
+                wanted, open_ = want(text_key, state), self.intents.get(place)
+                if wanted is None:
+                    self.intents.pop(place, None)
+                elif open_ is None or open_.wanted != wanted:
+                    opened = Intent(
+                        self._event_id(offset), self.number, place, wanted, correlation.decode(errors="replace"), at
+                    )
+                    self.intents[place] = self._opened[place] = opened
 
     def _requeue(self, key: bytes, queue: Queue) -> None:
         if queue and key:
@@ -170,15 +212,66 @@ class Partition:
         opened, self._opened = list(self._opened.values()), {}
         return opened
 
-    def _forget(self) -> None:
-        """Drop command ids older than the window; the log's own time decides, so every reader drops the same."""
-        horizon = self.timestamp - self._dedupe_ms
-        decided = self.decided
-        while decided:
-            first = next(iter(decided))
-            if decided[first] >= horizon:
-                break
-            del decided[first]
+    def _is_decided(self, key: bytes, command_id: bytes, d: Decision) -> bool:
+        """Whether a command of this id was decided within the window; the log's own time says what is too long ago."""
+        at = self.decided.get(key, {}).get(command_id)
+        return (at is not None and at >= self._horizon) or (key, command_id) in d.decided
+
+    @property
+    def _horizon(self) -> int:
+        return self.timestamp - self._dedupe_ms
+
+    # -- snapshots
+
+    def capture(self) -> Captured:
+        """What changed since this was last asked, to be frozen while the partition goes on."""
+        horizon, changed = self._horizon, self._changed
+        self._changed = set()
+        content = {}
+        for key in changed:
+            slots = [prefix + key for prefix in self._prefixes]
+            states = {slot: self.states[slot] for slot in slots if slot in self.states}
+            ids = {i: at for i, at in self.decided.get(key, {}).items() if at >= horizon}
+            places = (slot + suffix for slot in slots for suffix in (PENDING, DUE))
+            content[key] = (states, ids, {place: self.intents[place] for place in places if place in self.intents})
+        return Captured(self.next_offset, self.cursor, self.timestamp, self.voids, dict(self.queues), content)
+
+    def mark(self, captured: Captured) -> None:
+        """What was captured has to be captured again."""
+        self._changed |= captured.content.keys()
+
+    def cool(self, blobs: Mapping[bytes, bytes]) -> None:
+        """Keep aggregates as they were frozen, unless something happened to them since, or they want something."""
+        for key, blob in blobs.items():
+            slots = [prefix + key for prefix in self._prefixes]
+            if key not in self._changed and not any(s + x in self.intents for s in slots for x in (PENDING, DUE)):
+                for slot in slots:
+                    self.states.pop(slot, None)
+                self.decided.pop(key, None)
+                self.cold[key] = blob
+
+    def resume(
+        self,
+        next_offset: int,
+        cursor: int,
+        timestamp: int,
+        voids: int,
+        queues: dict[bytes, Queue],
+        cold: dict[bytes, bytes],
+        open_: Iterable[bytes],
+    ) -> None:
+        """Go on where a snapshot was taken, as if everything before had been folded."""
+        self.next_offset, self.cursor, self.timestamp, self.voids = next_offset, cursor, timestamp, voids
+        self.queues, self.cold = queues, cold
+        for key in open_:
+            self._thaw(key)
+
+    def _thaw(self, key: bytes) -> None:
+        states, ids, intents = pickle.loads(self.cold.pop(key))  # noqa: S301 (our own snapshot)
+        self.states |= states
+        self.decided[key] = ids
+        self.intents |= intents
+        self._opened |= intents
 
     # -- the next
 
@@ -226,6 +319,8 @@ class Partition:
         headers = dict(record.headers)
         key = blocking_key(record.key)
         if key is not None:
+            if key in self.cold:
+                self._thaw(key)
             target = partition_of(key, self.partitions)
             if target != self.number:
                 headers_out = with_header(record.headers, ID, command_id(record, headers))
@@ -236,8 +331,7 @@ class Partition:
                 return
         try:
             command = self._read(record, headers, ready)
-            known = (command.key, command.id)
-            if known not in self.decided and known not in d.decided:
+            if not self._is_decided(command.key, command.id, d):
                 self._append_decided(command, d)
         except Unreadable as error:
             self._answer(record, headers, Rejected(code=error.code, reason=error.reason[:1000]), error, d)
@@ -253,7 +347,7 @@ class Partition:
             return True
         if queue[0] == identity:
             return False
-        if identity not in queue and (key, identity) not in self.decided and (key, identity) not in d.decided:
+        if identity not in queue and not self._is_decided(key, identity, d):
             why = behind(queue[0])
             self._answer(record, headers, Parked(behind=queue[0].decode(errors="replace")), why, d)
         return True
@@ -358,7 +452,9 @@ class Partition:
         self.timestamp = d.timestamp
         self.cursor = d.cursor
         self.states.update(d.states)
-        self.decided.update(d.decided)
+        for (key, identity), at in d.decided.items():
+            self._changed.add(key)
+            self.decided.setdefault(key, {})[identity] = at
         for key, queue in d.queues.items():
             self._requeue(key, queue)
         for place, intent in d.intents.items():
@@ -367,7 +463,6 @@ class Partition:
                 self._opened.pop(place, None)
             else:
                 self.intents[place] = self._opened[place] = intent
-        self._forget()
 
 
 def _aggregates(context: Context) -> dict[type, tuple[bytes, Aggregate, list[tuple[Want, bytes]]]]:
@@ -378,14 +473,8 @@ def _aggregates(context: Context) -> dict[type, tuple[bytes, Aggregate, list[tup
     found: dict[type, tuple[bytes, Aggregate, list[tuple[Want, bytes]]]] = {}
     for number, aggregate in enumerate(context.aggregates):
         prefix = f"{aggregate.name}\0".encode() if number else b""
-        functions = ((aggregate.pending, b"\0pending"), (aggregate.due, b"\0due"))
+        functions = ((aggregate.pending, PENDING), (aggregate.due, DUE))
         wants = [(want, suffix) for want, suffix in functions if want is not None]
         for message in (*aggregate.commands, *aggregate.events):
             found[message] = (prefix, aggregate, wants)
     return found
-
-
-def _must(value: bytes | None) -> bytes:
-    if value is None:
-        raise ValueError("a header has no value")
-    return value

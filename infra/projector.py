@@ -11,8 +11,7 @@ from typing import Any
 
 import asyncpg
 import structlog
-from confluent_kafka import Consumer, TopicCollection
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer
 
 from infra import mesh, postgres, reading
 from infra.avro import Codec
@@ -155,7 +154,7 @@ async def _session(projection: Projection, settings: Settings) -> None:
         async with postgres.connection(as_role(address(settings, "postgres"), projection.role)) as db:
             store, fold = Store(db, projection), Fold(projection, mesh.codec())
             cursor = await store.load()
-            topic_ids = await asyncio.to_thread(_topic_ids, servers, topics)
+            topic_ids = await asyncio.to_thread(reading.topic_ids, servers, topics)
             for (topic, partition), (topic_id, _) in cursor.items():
                 if topic_ids.get(topic, topic_id) != topic_id:
                     raise LogDamaged(
@@ -177,12 +176,6 @@ async def _follow(client: Consumer, store: Store, fold: Fold, topic_ids: Mapping
         if records:
             positions = {(record.topic, record.partition): record.offset + 1 for record in records}
             await store.commit(fold, fold.relevant(records), positions, topic_ids)
-
-
-def _topic_ids(servers: str, topics: list[str]) -> dict[str, str]:
-    admin = AdminClient({"bootstrap.servers": servers, "log_level": 0})  # its futures fail once it is gone
-    described = admin.describe_topics(TopicCollection(topics), request_timeout=reading.TIMEOUT)
-    return {topic: str(reading.asking(future.result).topic_id) for topic, future in described.items()}
 
 
 def storable(value: Any) -> Any:

@@ -10,8 +10,10 @@ from confluent_kafka import (
     KafkaError,
     KafkaException,
     Message,
+    TopicCollection,
     TopicPartition,
 )
+from confluent_kafka.admin import AdminClient
 
 from infra.errors import LogDamaged, Unknown
 from infra.record import (
@@ -61,6 +63,13 @@ def partitions_of(client: Consumer, topics: Sequence[str]) -> list[Place]:
     """Every partition of these topics."""
     known = asking(lambda: client.list_topics(timeout=TIMEOUT)).topics
     return [(topic, p) for topic in topics for p in sorted(known[topic].partitions if topic in known else [])]
+
+
+def topic_ids(servers: str, topics: list[str]) -> dict[str, str]:
+    """Kafka's own id of each topic: another one under the same name is another topic (KIP-516)."""
+    admin = AdminClient({"bootstrap.servers": servers, "log_level": 0})  # its futures fail once it is gone
+    described = admin.describe_topics(TopicCollection(topics), request_timeout=TIMEOUT)
+    return {topic: str(asking(future.result).topic_id) for topic, future in described.items()}
 
 
 def bounds(client: Consumer, place: Place) -> tuple[int, int]:

@@ -22,6 +22,8 @@ COMMAND_OFFSET = "weft-command-offset"
 COMMAND_TYPE = "weft-command-type"
 CAUSE_TIME = "weft-cause-time"
 
+COMMAND_AT = {CORRELATION: 4, CAUSATION: 5, COMMAND_OFFSET: 6}  # where our writers put these headers
+
 MAX_COMMAND_BYTES = 256 * 1024
 MAX_BATCH_BYTES = 1_000_000  # events of one command, and of one append
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -84,6 +86,31 @@ def record_size(key: bytes | None, value: bytes | None, headers: Iterable[tuple[
 def accepted(headers: dict[str, bytes | None], offset: int) -> bool:
     """The rule everything rests on: a record in an events topic counts iff it landed at the offset its writer expected."""
     return headers.get(EXPECTED_OFFSET) == b"%d" % offset
+
+
+def is_accepted(record: Record) -> bool:
+    """The same of a record; our writers put the expected offset last, so that it need not be searched."""
+    headers = record.headers
+    if headers and headers[-1][0] == EXPECTED_OFFSET:
+        return headers[-1][1] == b"%d" % record.offset
+    return accepted(dict(headers), record.offset)
+
+
+def command_of(headers: Sequence[tuple[str, bytes | None]]) -> tuple[bytes, int, bytes]:
+    """Of an accepted event's command: id, offset, correlation. ValueError or KeyError if the headers are not an event's."""
+    if (
+        len(headers) > COMMAND_AT[COMMAND_OFFSET]
+        and headers[COMMAND_AT[CORRELATION]][0] == CORRELATION
+        and headers[COMMAND_AT[CAUSATION]][0] == CAUSATION
+        and headers[COMMAND_AT[COMMAND_OFFSET]][0] == COMMAND_OFFSET
+    ):
+        correlation, identity, offset = headers[4][1], headers[5][1], headers[6][1]
+    else:
+        found = dict(headers)
+        correlation, identity, offset = found[CORRELATION], found[CAUSATION], found[COMMAND_OFFSET]
+    if correlation is None or identity is None or offset is None:
+        raise ValueError("a header has no value")
+    return identity, int(offset), correlation
 
 
 def partition_of(key: bytes, partitions: int) -> int:

@@ -15,7 +15,7 @@ import structlog
 from faust.types import TP
 
 from commands import Due
-from infra import mesh
+from infra import mesh, reading
 from infra.avro import Codec
 from infra.batches import BatchConsumer, BatchTransport
 from infra.circuits import CIRCUITS_TOPIC, Circuit, Circuits, circuit_record
@@ -27,12 +27,14 @@ from infra.log import KafkaEventLog, Producer, addressed, connected, until_known
 from infra.partition import Intent, Partition
 from infra.reactions import commands_from
 from infra.settings import Settings, address
+from infra.snapshots import Snapshot, save
 from infra.timers import Timers
 from infra.writer import Writer
 
 _log = structlog.get_logger()
 
 TAIL_SECONDS = 1.0  # how long a foreign accepted record, a late zombie's, may go unseen by an idle owner
+SNAPSHOT_SECONDS = 30.0
 DAY_MS = 86_400_000
 
 
@@ -40,10 +42,18 @@ class Worker:
     """The runtime of one context in this process."""
 
     def __init__(
-        self, context: Context, codec: Codec, settings: Settings, producer: Producer, log: KafkaEventLog
+        self,
+        context: Context,
+        codec: Codec,
+        settings: Settings,
+        producer: Producer,
+        log: KafkaEventLog,
+        topic_id: str,
     ) -> None:
         self.context = context
+        self._topic_id = topic_id
         self.writers: dict[int, Writer] = {}
+        self._snapshots: dict[int, Snapshot] = {}
         self._codec = codec
         self._settings = settings
         self._producer = producer
@@ -129,16 +139,25 @@ class Worker:
         if self._effects:
             await self._effects.stop(list(gone))
         for number in gone:
-            del self.writers[number]
+            del self.writers[number], self._snapshots[number]
         for number in owned - self.writers.keys():
             partition = Partition(
                 self.context, self._codec, number, self._settings.partitions, self._settings.dedupe_days * DAY_MS
             )
+            self._snapshots[number] = Snapshot(
+                self._settings.home / "snapshots" / self.context.name,
+                self.context,
+                number,
+                self._settings.partitions,
+                self._topic_id,
+            )
+            await asyncio.to_thread(self._snapshots[number].load, partition)
             self.writers[number] = Writer(partition, self._event_log, self._producer, self._opened)
+        resumed = {p: writer.partition.next_offset for p, writer in sorted(self.writers.items())}
         await asyncio.gather(*(writer.catch_up() for writer in self.writers.values()))
         self._lanes.open()
         folded = {p: writer.partition.next_offset for p, writer in sorted(self.writers.items())}
-        _log.info("ready", context=self.context.name, partitions=folded)
+        _log.info("ready", context=self.context.name, partitions=folded, resumed=resumed)
 
     def _opened(self, intents: Sequence[Intent]) -> None:
         self.timers.set([intent for intent in intents if isinstance(intent.wanted, Due)])
@@ -169,6 +188,17 @@ class Worker:
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
 
+    async def take_snapshots(self) -> None:
+        """Every now and then, so that a restart folds only what came since."""
+        while True:
+            await asyncio.sleep(SNAPSHOT_SECONDS)
+            await self._save()
+
+    async def _save(self) -> None:
+        for number, snapshot in list(self._snapshots.items()):
+            if writer := self.writers.get(number):
+                await save(writer.partition, snapshot)
+
     def crash(self, error: BaseException) -> None:
         self._crashing = asyncio.ensure_future(self.app.crash(error))
 
@@ -176,6 +206,7 @@ class Worker:
         await self._lanes.close()
         if self._effects:
             await self._effects.stop()
+        await self._save()
         async with asyncio.timeout(20):
             await self.app.stop()
 
@@ -185,7 +216,9 @@ async def run(context: Context, settings: Settings, started: Callable[[Worker], 
     async with AsyncExitStack() as stack:
         codec = mesh.codec()
         producer, reader = await stack.enter_async_context(connected(address(settings, "kafka"), context.name))
-        worker = Worker(context, codec, settings, producer, KafkaEventLog(context.events_topic, producer, reader))
+        log = KafkaEventLog(context.events_topic, producer, reader)
+        ids = await asyncio.to_thread(reading.topic_ids, address(settings, "kafka"), [context.events_topic])
+        worker = Worker(context, codec, settings, producer, log, ids[context.events_topic])
         if context.connect:
             perform = await stack.enter_async_context(context.connect(settings))
             circuits = Circuits(worker.tell)
@@ -195,6 +228,7 @@ async def run(context: Context, settings: Settings, started: Callable[[Worker], 
         async with asyncio.TaskGroup() as group:
             group.create_task(worker.tail())
             group.create_task(worker.timers.run())
+            group.create_task(worker.take_snapshots())
             group.create_task(_watch(worker))
 
 

@@ -32,7 +32,7 @@ from infra.runfile import SECRETS, running
 from infra.settings import Settings, cache_dir, default_home
 
 NEEDED_BYTES = 300 << 20
-OWN = ("kafka", "postgres", "sandbox", "logs", "faust", "lock", "ports.json", "children.json", "run.json")
+OWN = ("kafka", "postgres", "sandbox", "logs", "faust", "snapshots", "lock", "ports.json", "children.json", "run.json")
 PREFERRED = {"kafka": 9092}
 SERVICES = ("kafka", "postgres", "gateway", "smtp", "mailbox", "sms", "push")
 

@@ -1,0 +1,200 @@
+"""Snapshots: a start nearer to the end of the log, and never anything else."""
+
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from commands.orders import CancelOrder, RecordPayment, RecordStock
+from infra import mesh, snapshots
+from infra.partition import Partition
+from infra.record import Read
+from infra.snapshots import Snapshot, freeze, save
+from tests.infra.test_partition import CODEC, DAY, NOW, commands, junk, landed, order
+
+CONTEXT = mesh.context("orders")
+
+
+def fresh() -> Partition:
+    return Partition(CONTEXT, CODEC, 0, 1, 30 * DAY)
+
+
+def snapshot(directory: Path, topic_id: str = "t1", partitions: int = 1) -> Snapshot:
+    return Snapshot(directory, CONTEXT, 0, partitions, topic_id)
+
+
+def log(orders: int) -> list[Read]:
+    """Orders in every state, and a key that is blocked."""
+    partition, found, offset = fresh(), [], 0
+    for number in range(orders):
+        asked: list[Any] = [(order(number), "a")]
+        if number % 4:
+            asked += [
+                (RecordStock(order_id=f"order-{number}", sku=s, reserved=True, reason=""), s) for s in ("tea", "mug")
+            ]
+        if number % 4 > 1:
+            asked.append((RecordPayment(order_id=f"order-{number}", outcome="authorised", reason=""), "p"))
+        if number % 4 > 2:
+            asked.append((CancelOrder(order_id=f"order-{number}", reason="x"), "c"))
+        records = commands(*asked, start=offset)
+        if number == 5:
+            records.append(junk(b"order-5", b"bad", offset + len(records)))
+        decision = partition.decide(records)
+        found += landed(decision.records, len(found))
+        partition.merge(decision)
+        offset += len(records)
+    return found
+
+
+def whole(partition: Partition) -> tuple[Any, ...]:
+    """Everything a partition knows, with nothing left frozen."""
+    for key in list(partition.cold):
+        partition._thaw(key)
+    return (
+        partition.next_offset,
+        partition.cursor,
+        partition.timestamp,
+        partition.states,
+        partition.decided,
+        partition.queues,
+        partition.intents,
+    )
+
+
+async def saved(directory: Path, records: list[Read], at: list[int]) -> None:
+    """Fold the log in pieces, and take a snapshot after each."""
+    partition, file = fresh(), snapshot(directory)
+    file.load(partition)
+    for start, end in zip([0, *at], [*at, len(records)], strict=True):
+        partition.fold(records[start:end])
+        await save(partition, file)
+
+
+@pytest.mark.parametrize("seed", range(10))
+async def test_a_snapshot_and_the_rest_of_the_log_are_the_whole_log(seed: int, tmp_path: Path) -> None:
+    records, dice = log(40), random.Random(seed)
+    at = sorted(dice.sample(range(1, len(records)), 3))
+    await saved(tmp_path, records[: at[-1]], at[:-1])
+    resumed, folded = fresh(), fresh()
+    assert snapshot(tmp_path).load(resumed)
+    assert resumed.next_offset == at[-1]
+    resumed.fold(records)
+    folded.fold(records)
+    assert {i.key for i in resumed.opened()} == {i.key for i in folded.opened()}
+    assert whole(resumed) == whole(folded)
+
+
+async def test_what_was_decided_before_the_snapshot_is_not_decided_again(tmp_path: Path) -> None:
+    records = log(8)
+    await saved(tmp_path, records, [])
+    resumed = fresh()
+    snapshot(tmp_path).load(resumed)
+    again = commands((order(3), "a"), (CancelOrder(order_id="order-3", reason="x"), "c"), start=10_000)
+    assert resumed.decide(again).records == []
+
+
+async def test_an_aggregate_that_is_kept_frozen_wakes_when_it_is_asked(tmp_path: Path) -> None:
+    partition, file = fresh(), snapshot(tmp_path)
+    partition.fold(log(8))
+    await save(partition, file)
+    assert b"order-3" in partition.cold and b"order-3" not in partition.states
+    assert b"order-0" in partition.states  # its deadline is still open
+    late = commands((CancelOrder(order_id="order-2", reason="x"), "late"), start=10_000)
+    partition.merge(partition.decide(late))
+    assert b"order-2" not in partition.cold
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda path, monkeypatch: snapshot(path, topic_id="t2"),
+        lambda path, monkeypatch: snapshot(path, partitions=2),
+        lambda path, monkeypatch: (monkeypatch.setattr(snapshots, "fingerprint", lambda c: b"other"), snapshot(path))[
+            1
+        ],
+    ],
+    ids=["another topic", "another count of partitions", "other code"],
+)
+async def test_a_snapshot_of_something_else_is_ignored_and_begun_anew(
+    other: Callable[..., Snapshot], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = log(8)
+    await saved(tmp_path, records, [])
+    partition, file = fresh(), other(tmp_path, monkeypatch)
+    assert not file.load(partition)
+    assert partition.next_offset == 0
+    partition.fold(records)
+    await save(partition, file)
+    resumed = fresh()
+    assert other(tmp_path, monkeypatch).load(resumed)
+    assert resumed.next_offset == len(records)
+
+
+@pytest.mark.parametrize("cut", [1, 10, 50])
+async def test_a_frame_torn_by_a_crash_is_left_out_and_written_over(cut: int, tmp_path: Path) -> None:
+    records = log(20)
+    await saved(tmp_path, records, [30])
+    file = tmp_path / "0.snapshot"
+    file.write_bytes(file.read_bytes()[:-cut])
+    resumed = fresh()
+    again = snapshot(tmp_path)
+    assert again.load(resumed)
+    assert resumed.next_offset == 30
+    resumed.fold(records)
+    await save(resumed, again)
+    third = fresh()
+    assert snapshot(tmp_path).load(third)
+    assert whole(third) == whole(resumed)
+
+
+async def test_a_file_that_is_mostly_out_of_date_is_written_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshots, "SPARE_BYTES", 0)
+    records = log(30)
+    await saved(tmp_path, records, list(range(1, len(records))))
+    size = (tmp_path / "0.snapshot").stat().st_size
+    resumed, folded = fresh(), fresh()
+    snapshot(tmp_path).load(resumed)
+    folded.fold(records)
+    assert whole(resumed) == whole(folded)
+    assert size < 3 * len(freeze(folded.capture()).blobs) * 600
+
+
+async def test_a_snapshot_that_cannot_be_written_is_no_trouble(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    partition = fresh()
+    partition.fold(log(4))
+    assert await save(partition, snapshot(tmp_path / "file")) == 0
+    assert await save(partition, snapshot(tmp_path / "dir")) == 4
+
+
+def test_nobody_else_can_read_it(tmp_path: Path) -> None:
+    partition = fresh()
+    partition.fold(log(4))
+    snapshot(tmp_path / "dir").append(freeze(partition.capture()))
+    assert ((tmp_path / "dir").stat().st_mode & 0o777, (tmp_path / "dir" / "0.snapshot").stat().st_mode & 0o777) == (
+        0o700,
+        0o600,
+    )
+
+
+def test_a_million_events_are_recovered_in_under_a_second(tmp_path: Path) -> None:
+    """A quarter of a million orders of four events each, from their snapshot."""
+    partition = fresh()
+    partition.fold(log(4)[:-1])
+    captured = partition.capture()
+    (states, ids, _) = next(content for content in captured.content.values() if len(content[1]) == 4)
+    (state,) = states.values()
+    content = {b"order-%07d" % i: ({b"order-%07d" % i: state}, ids, {}) for i in range(250_000)}
+    made = type(captured)(1_000_000, 1_000_000, NOW, 0, {}, content)  # type: ignore[arg-type]
+    snapshot(tmp_path).append(freeze(made))
+    resumed = fresh()
+    begun = time.process_time()
+    assert snapshot(tmp_path).load(resumed)
+    took = time.process_time() - begun
+    assert (resumed.next_offset, len(resumed.cold)) == (1_000_000, 250_000)
+    assert took < 1, f"{took:.2f} s"
