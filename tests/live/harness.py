@@ -90,9 +90,12 @@ class LiveMesh:
                 worker.kill()
                 worker.wait()
 
+    def log_of(self, worker: subprocess.Popen[bytes]) -> Path:
+        return self._logs / f"worker-{self._workers.index(worker)}.log"
+
     def ready(self, worker: subprocess.Popen[bytes]) -> None:
         """Wait until every context of a worker has passed its barrier."""
-        log = self._logs / f"worker-{self._workers.index(worker)}.log"
+        log = self.log_of(worker)
 
         def seen() -> bool:
             assert worker.poll() is None, log.read_text()[-3000:]

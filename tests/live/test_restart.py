@@ -1,0 +1,42 @@
+"""A worker that starts again goes on from its snapshots, and a snapshot is never believed over the log."""
+
+import json
+import signal
+import subprocess
+
+import pytest
+
+from infra import demo
+from tests.live.harness import LiveMesh
+
+
+def ready(live: LiveMesh, worker: subprocess.Popen[bytes]) -> dict[str, dict[str, dict[str, int]]]:
+    """What each context said when it was ready: where it resumed and where it is, by partition."""
+    live.ready(worker)
+    lines = live.log_of(worker).read_text().splitlines()
+    return {said["context"]: said for said in map(json.loads, lines) if said.get("event") == "ready"}
+
+
+@pytest.mark.timeout(180)
+def test_a_worker_resumes_from_its_snapshots_and_everything_adds_up(own_mesh: LiveMesh) -> None:
+    live = own_mesh
+    worker = live.worker()
+    live.ready(worker)
+    live.until_set_up()
+    live.post(list(demo.commands(60, seed=11)))
+    live.until_at_rest(60)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(30) == 0
+    # when it starts again, nothing is folded anew
+    again = live.worker()
+    said = ready(live, again)["orders"]
+    assert said["resumed"] == said["partitions"]
+    assert sum(said["resumed"].values()) > 300
+    # and when it is killed in the middle of its work, with snapshots that are behind the log, nothing is lost
+    live.post(list(demo.commands(200, seed=12)))
+    again.kill()
+    again.wait()
+    live.ready(live.worker())
+    live.until_at_rest(260)
+    _, wrong = live.audit()
+    assert wrong == []
