@@ -9,13 +9,18 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import structlog
+
 from infra.avro import Codec
 from infra.circuits import Circuits
 from infra.context import Context, Perform
+from infra.errors import Unknown
 from infra.log import CommandSink, addressed, until_known
 from infra.partition import Intent
 from infra.reactions import outgoing_command
 from infra.record import Outgoing
+
+_log = structlog.get_logger()
 
 
 class Outbox:
@@ -94,7 +99,11 @@ class EffectRunner:
         target = self._target(intent.wanted)
 
         async def attempt() -> None:
-            outcome = await self._circuits.through(target, lambda: self._perform(intent.wanted, intent.key))
+            try:
+                outcome = await self._circuits.through(target, lambda: self._perform(intent.wanted, intent.key))
+            except Unknown as error:
+                _log.warning("outcome unknown", target=target, key=intent.key, error=str(error))
+                raise
             command_id = f"{intent.key}/outcome"
             record = outgoing_command(
                 self._codec,

@@ -3,11 +3,14 @@
 import json
 import signal
 import subprocess
+import time
 
 import pytest
 
 from infra import demo
+from infra.client import Wish
 from tests.live.harness import LiveMesh
+from tests.live.test_features import row
 
 
 def ready(live: LiveMesh, worker: subprocess.Popen[bytes]) -> dict[str, dict[str, dict[str, int]]]:
@@ -40,3 +43,23 @@ def test_a_worker_resumes_from_its_snapshots_and_everything_adds_up(own_mesh: Li
     live.until_at_rest(260)
     _, wrong = live.audit()
     assert wrong == []
+
+
+@pytest.mark.timeout(120)
+def test_a_deadline_outlives_the_worker_that_set_it(own_mesh: LiveMesh) -> None:
+    live = own_mesh
+    worker = live.worker()
+    live.ready(worker)
+    live.until_set_up()
+    # given an order whose payment nobody answers, and whose patience is over while nobody runs
+    body = {"customer_id": "customer-000", "card": "card_stuck", "currency": "EUR"}
+    lines = [{"sku": "tea", "quantity": 1, "unit_price_minor": 690}]
+    live.send(Wish("orders.PlaceOrder", "patient-1", body | {"lines": lines, "patience_s": 3}))
+    row(live, "SELECT 1 FROM orders WHERE order_id = 'patient-1'")
+    worker.kill()
+    worker.wait()
+    time.sleep(4)
+    # when a worker starts, it fires at once
+    live.ready(live.worker())
+    found = row(live, "SELECT * FROM sagas WHERE order_id = 'patient-1'", where=lambda r: r["step"] == "done")
+    assert (found["outcome"], found["code"]) == ("cancelled", "expired")
