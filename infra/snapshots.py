@@ -4,10 +4,14 @@ A snapshot is a file of frames. Each frame holds what changed since the one befo
 is left out. A file of other code, of another topic or of another count of partitions is ignored and begun anew. What a
 frame says of a key stays frozen until a command or an event of that key comes, so a million aggregates load at once.
 
+Only one process writes a file, the one that holds its lock: another that owns the partition too, or believes so, reads it
+and writes nothing.
+
 Frames are pickled: the directory is as trusted as the code, and readable by its user only.
 """
 
 import asyncio
+import fcntl
 import marshal
 import os
 import pickle
@@ -75,6 +79,31 @@ class Snapshot:
         self._file = directory / f"{number}.snapshot"
         self._head = MAGIC + b"%s %s %d %d\n" % (fingerprint(context), topic_id.encode(), partitions, number)
         self._written = 0
+        self._lock: BinaryIO | None = None
+
+    def open(self) -> None:
+        """Become the one who writes this file, if nobody is."""
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = os.fdopen(os.open(self._file.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600), "r+b")
+        except OSError:
+            return
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+        else:
+            self._lock = lock
+
+    def close(self) -> None:
+        """Let others write it."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    @property
+    def is_ours(self) -> bool:
+        return self._lock is not None
 
     def load(self, partition: Partition) -> bool:
         """Put the partition where the last whole frame was; False if there is none that fits."""
@@ -93,7 +122,7 @@ class Snapshot:
     def _frames(self) -> Iterator[Frame]:
         """Every whole frame, oldest first; what is behind them is cut off."""
         try:
-            file = self._file.open("r+b")
+            file = self._file.open("r+b" if self.is_ours else "rb")
         except OSError:
             return
         with file:
@@ -103,12 +132,12 @@ class Snapshot:
             while (payload := _read_frame(file)) is not None:
                 self._written = file.tell()
                 yield Frame(*marshal.loads(payload))  # noqa: S302 (our own file, see above)
-            file.truncate(self._written)
+            if self.is_ours:
+                file.truncate(self._written)
 
     def append(self, frame: Frame) -> None:
         """Write a frame behind the others; the file is begun anew when it does not fit or is mostly out of date."""
         payload = marshal.dumps(tuple(vars(frame).values()))
-        self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         fresh = not self._written
         with os.fdopen(os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
             if fresh:
@@ -148,7 +177,9 @@ def _read_frame(file: BinaryIO) -> bytes | None:
 
 
 async def save(partition: Partition, snapshot: Snapshot) -> int:
-    """Write what changed since the last frame; returns how many aggregates that were."""
+    """Write what changed since the last frame, if the file is ours; returns how many aggregates that were."""
+    if not snapshot.is_ours:
+        return 0
     captured = partition.capture()
     if not captured.content:
         return 0

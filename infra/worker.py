@@ -139,19 +139,21 @@ class Worker:
         if self._effects:
             await self._effects.stop(list(gone))
         for number in gone:
-            del self.writers[number], self._snapshots[number]
+            self._snapshots.pop(number).close()
+            del self.writers[number]
         for number in owned - self.writers.keys():
             partition = Partition(
                 self.context, self._codec, number, self._settings.partitions, self._settings.dedupe_days * DAY_MS
             )
-            self._snapshots[number] = Snapshot(
+            snapshot = self._snapshots[number] = Snapshot(
                 self._settings.home / "snapshots" / self.context.name,
                 self.context,
                 number,
                 self._settings.partitions,
                 self._topic_id,
             )
-            await asyncio.to_thread(self._snapshots[number].load, partition)
+            snapshot.open()
+            await asyncio.to_thread(snapshot.load, partition)
             self.writers[number] = Writer(partition, self._event_log, self._producer, self._opened)
         resumed = {p: writer.partition.next_offset for p, writer in sorted(self.writers.items())}
         await asyncio.gather(*(writer.catch_up() for writer in self.writers.values()))
@@ -207,6 +209,8 @@ class Worker:
         if self._effects:
             await self._effects.stop()
         await self._save()
+        for snapshot in self._snapshots.values():
+            snapshot.close()
         async with asyncio.timeout(20):
             await self.app.stop()
 

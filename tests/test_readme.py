@@ -28,7 +28,8 @@ def test_every_command_it_names_is_there() -> None:
     _register()
     named = set(
         re.findall(
-            r"`?weft (up|down|status|demo|send|receipt|watch|log|sql|mail|map|setup|run|schemas|bench)\b", README
+            r"`?weft (up|down|status|demo|send|receipt|watch|log|sql|mail|map|setup|run|schemas|bench|dead|key|webhooks)\b",
+            README,
         )
     )
     assert named <= {name for name in app if not name.startswith("-")}

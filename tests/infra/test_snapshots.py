@@ -22,8 +22,17 @@ def fresh() -> Partition:
     return Partition(CONTEXT, CODEC, 0, 1, 30 * DAY)
 
 
-def snapshot(directory: Path, topic_id: str = "t1", partitions: int = 1) -> Snapshot:
-    return Snapshot(directory, CONTEXT, 0, partitions, topic_id)
+OPEN: list[Snapshot] = []
+
+
+def snapshot(directory: Path, topic_id: str = "t1", partitions: int = 1, alone: bool = True) -> Snapshot:
+    """The file as the process sees it that starts last: whoever wrote it before has let go."""
+    while OPEN and alone:
+        OPEN.pop().close()
+    made = Snapshot(directory, CONTEXT, 0, partitions, topic_id)
+    made.open()
+    OPEN.append(made)
+    return made
 
 
 def log(orders: int) -> list[Read]:
@@ -198,3 +207,18 @@ def test_a_million_events_are_recovered_in_under_a_second(tmp_path: Path) -> Non
     took = time.process_time() - begun
     assert (resumed.next_offset, len(resumed.cold)) == (1_000_000, 250_000)
     assert took < 1, f"{took:.2f} s"
+
+
+async def test_only_one_writes_a_file_and_another_may_read_it(tmp_path: Path) -> None:
+    records = log(20)
+    await saved(tmp_path, records[:30], [])
+    owner, zombie = snapshot(tmp_path), snapshot(tmp_path, alone=False)
+    partition, late = fresh(), fresh()
+    assert owner.load(partition) and zombie.load(late)
+    late.fold(records[:40])
+    assert await save(late, zombie) == 0
+    partition.fold(records)
+    assert await save(partition, owner) > 0
+    resumed = fresh()
+    assert snapshot(tmp_path).load(resumed)
+    assert whole(resumed) == whole(partition)

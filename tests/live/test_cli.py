@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from infra.embedded.instance import environment
 from tests.live.harness import ROOT, LiveMesh, directory, until
 from tests.live.test_shop import BODY, saga
+from tests.test_readme import block
 
 WEFT = [sys.executable, "-m", "infra.cli"]
 
@@ -264,6 +266,17 @@ def test_wipe_removes_nothing_that_is_not_an_instances(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("ten years of work")
     assert weft("down", "--wipe", home=tmp_path).returncode == 0
     assert (tmp_path / "thesis.txt").exists()
+
+
+def test_the_readmes_shop_is_set_up(shop: LiveMesh) -> None:
+    for line in block("setup").splitlines():
+        done = weft(*shlex.split(line)[1:], live=shop)
+        assert done.returncode == 0, line + done.stdout + done.stderr
+
+
+def test_a_key_is_made_for_every_secret() -> None:
+    for kind in ("vault", "token", "push"):
+        assert len(weft("key", kind).stdout.strip()) >= 43
 
 
 @pytest.mark.timeout(200)
