@@ -12,6 +12,7 @@ import stamina
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from infra import lean
 from infra.errors import LogDamaged, Unknown
 from infra.record import MAX_BATCH_BYTES, Outgoing, Record, partition_of
 
@@ -158,6 +159,9 @@ class Producer:
             if self._producer is broken:
                 self._producer = None
         await _stop_quietly(broken)
+
+
+lean.install()
 
 
 @asynccontextmanager

@@ -55,3 +55,15 @@ def test_acks_are_compiled() -> None:
 
 def test_an_event_is_made_the_way_we_make_it() -> None:
     assert list(inspect.signature(Event.__init__).parameters)[1:6] == ["app", "key", "value", "headers", "message"]
+
+
+def test_aiokafka_makes_its_records_where_we_make_plain_ones() -> None:
+    from aiokafka.consumer import fetcher
+
+    from infra import lean
+
+    assert version("aiokafka") == "0.14.0"
+    known = lean.LeanRecords.__mro__[1]
+    assert list(inspect.signature(known._consumer_record).parameters) == ["self", "tp", "record"]
+    assert "PartitionRecords(" in inspect.getsource(fetcher.Fetcher)
+    assert "self._consumer_record(tp, record)" in inspect.getsource(known._unpack_records)

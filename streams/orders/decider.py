@@ -181,23 +181,23 @@ def _cancel(order_id: str, order: Placed | Confirmed, code: str, reason: str) ->
 
 
 def evolve(order: Order, event: OrderEvent) -> Order:
-    match event, order:
-        case OrderPlaced(), _:
+    match event:
+        case OrderPlaced():
             missing = frozenset([line.sku for line in event.lines])
             return Placed(event.customer_id, event.currency, event.total_minor, event.patience_s, event.lines, missing)
-        case LineReserved(), Placed():
+        case LineReserved() if isinstance(order, Placed):
             return replace(order, missing=order.missing - {event.sku})
-        case OrderAuthorised(), Placed():
+        case OrderAuthorised() if isinstance(order, Placed):
             return replace(order, authorised=True)
-        case OrderConfirmed(), Placed():
+        case OrderConfirmed() if isinstance(order, Placed):
             return Confirmed(order.customer_id, order.currency, order.total_minor, order.lines)
-        case OrderPaid(), Confirmed():
+        case OrderPaid() if isinstance(order, Confirmed):
             return replace(order, paid=True)
-        case OrderShipped(), _:
+        case OrderShipped():
             return Shipped(event.customer_id)
-        case OrderDelivered(), _:
+        case OrderDelivered():
             return Delivered()
-        case OrderCancelled(), _:
+        case OrderCancelled():
             return Cancelled()
     return order
 
