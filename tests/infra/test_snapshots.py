@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,13 @@ def fresh() -> Partition:
 
 
 OPEN: list[Snapshot] = []
+
+
+@pytest.fixture(autouse=True)
+def let_go() -> Iterator[None]:
+    yield
+    while OPEN:
+        OPEN.pop().close()
 
 
 def snapshot(directory: Path, topic_id: str = "t1", partitions: int = 1, alone: bool = True) -> Snapshot:

@@ -271,7 +271,7 @@ def test_wipe_removes_nothing_that_is_not_an_instances(tmp_path: Path) -> None:
 def test_the_readmes_shop_is_set_up(shop: LiveMesh) -> None:
     for line in block("setup").splitlines():
         done = weft(*shlex.split(line)[1:], live=shop)
-        assert done.returncode == 0, line + done.stdout + done.stderr
+        assert done.returncode == 0 or "already_registered" in done.stdout, line + done.stdout + done.stderr
 
 
 def test_a_key_is_made_for_every_secret() -> None:
