@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
@@ -16,6 +17,7 @@ _log = structlog.get_logger()
 
 # A batch makes some hundred thousand objects, which live as long as the batch or for ever; looking at them every 700 is wasted.
 GC_OBJECTS = 100_000
+SPARE_THREADS = 16
 
 
 def tune() -> None:
@@ -32,6 +34,8 @@ async def run(names: Sequence[str], settings: Settings, *, leave_with_parent: bo
     tune()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    # a projector's poll holds a thread for as long as nothing comes; the default pool has cores + 4
+    loop.set_default_executor(ThreadPoolExecutor(4 * len(projections) + SPARE_THREADS, "weft"))
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
     if leave_with_parent:
