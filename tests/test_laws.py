@@ -23,7 +23,7 @@ from commands.users import EraseUser, RegisterUser
 from infra import mesh
 from infra.context import Context
 from schemas.orders import OrderLine
-from tests.mesh import World
+from tests.mesh import Worker, World
 
 SKUS = {"mug": 1250, "tea": 690}
 SEEDS = range(60)
@@ -131,6 +131,23 @@ def test_sending_everything_again_changes_nothing() -> None:
     world.settle()
     after = {topic: [len(log) for log in logs] for topic, logs in world.topics.items() if topic.endswith(".events")}
     assert after == before
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_log_folded_in_any_pieces_is_what_its_owner_decided(seed: int) -> None:
+    world = run(seed)
+    for (context, number), (owner, *_) in world.workers.items():
+        log = world.topics[f"{context}.events"][number]
+        folded = Worker(context, number).partition
+        start = 0
+        while start < len(log):
+            end = start + world.dice.randint(1, 40)
+            folded.fold(log[start:end])
+            start = end
+        for part in ("states", "queues", "cursor", "next_offset", "timestamp"):
+            assert getattr(folded, part) == getattr(owner.partition, part), (context, number, part)
+        opened = [{i.place: (i.key, i.at) for i in p.intents.values()} for p in (folded, owner.partition)]
+        assert opened[0] == opened[1]
 
 
 def caught(**options: Any) -> bool:
