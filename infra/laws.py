@@ -46,6 +46,7 @@ from schemas.products import (
     StockWithdrawn,
 )
 from schemas.users import (
+    ContactChannelsChanged,
     EmailConfirmed,
     EmailReleased,
     EmailReserved,
@@ -94,6 +95,7 @@ def broken(e: Evidence) -> list[str]:
         *_customers_told_once(e),
         *_an_address_has_one_owner(e),
         *_every_registration_ends(e),
+        *_contacts_follow_the_users(e),
         *_what_is_listed_is_offered(e),
         *_the_erased_are_forgotten(e),
     ]
@@ -285,10 +287,20 @@ def _every_registration_ends(e: Evidence) -> Iterable[str]:
     for event in e.of(RegistrationRequested):
         if event.user_id not in ended:
             yield f"user {event.user_id} is neither registered nor refused"
-    known = {event.customer_id for event in e.of(ContactRecorded, ContactForgotten)}
-    for event in e.of(UserRegistered):
-        if event.user_id not in known:
-            yield f"user {event.user_id} is registered, and nobody knows how to tell them"
+
+
+def _contacts_follow_the_users(e: Evidence) -> Iterable[str]:
+    """Customers are told the way they said last."""
+    said = {event.user_id: _ways(event) for event in e.of(UserRegistered, ContactChannelsChanged)}
+    known = {event.customer_id: _ways(event) for event in e.of(ContactRecorded)}
+    forgotten = {event.customer_id for event in e.of(ContactForgotten)}
+    for user, ways in said.items():
+        if user not in forgotten and known.get(user) != ways:
+            yield f"user {user} is to be told by {ways}, and known by {known.get(user)}"
+
+
+def _ways(event: UserRegistered | ContactChannelsChanged | ContactRecorded) -> list[tuple[str, str, bool]]:
+    return [(channel.kind, channel.address, channel.enabled) for channel in event.channels]
 
 
 def _what_is_listed_is_offered(e: Evidence) -> Iterable[str]:
