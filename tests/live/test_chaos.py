@@ -16,7 +16,7 @@ from infra.cli.running import groups
 from infra.client import Poster
 from tests.live.harness import LiveMesh, asked, live_mesh, until
 
-ORDERS = 1500
+ORDERS = 500  # about thirty events each
 FLOOD = 10_000
 FROZEN = 8.0  # seconds; the session times out after 6
 
@@ -128,10 +128,10 @@ def supervised() -> Iterator[LiveMesh]:
 def survives(live: LiveMesh, service: str, seed: int) -> None:
     """Kill a service in the middle of the work; afterwards everything has to add up."""
     before = len(live.query("SELECT 1 FROM orders"))
-    with Load(live, seconds=6, orders=500, seed=seed):
+    with Load(live, seconds=6, orders=200, seed=seed):
         until(lambda: len(live.query("SELECT 1 FROM orders")) > before + 50, 40, "work has begun")
         live.kill(service)
-    live.until_at_rest(before + 500, patience=120)
+    live.until_at_rest(before + 200, patience=120)
     _, wrong = live.audit()
     assert wrong == []
 
