@@ -130,6 +130,10 @@ class Codec:
                     _maker(self.types[entry.name]),
                 )
 
+    def prefix_of(self, t: type) -> bytes:
+        """The five bytes that every value of this type begins with, as its schema is now."""
+        return self._encoders[t][0]
+
     def encode(self, message: Any) -> bytes:
         """Framed Avro; ValueError, TypeError or OverflowError if a field does not fit its schema."""
         prefix, schema, unmake = self._encoders[type(message)]

@@ -7,6 +7,7 @@ the speculation the state once the log has accepted it, and otherwise it is drop
 import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from infra.avro import Codec
@@ -100,6 +101,7 @@ class Partition:
         self.timestamp = 0
         self.states: dict[bytes, Any] = {}
         self.decided: dict[bytes, dict[bytes, int]] = {}  # key: command id: time
+        self.unread: dict[bytes, list[Record]] = {}  # accepted events by key that are not folded yet
         self.cold: dict[bytes, bytes] = {}  # aggregates as a snapshot has them, by key, until they are needed
         self.intents: dict[bytes, Intent] = {}
         self.queues: dict[bytes, Queue] = {}
@@ -117,6 +119,7 @@ class Partition:
             ("ce_specversion", b"1.0"),
             ("ce_source", f"/{context.name}".encode()),
         ]
+        self._kept = {codec.prefix_of(t) for t in (Rejected, Parked, Discarded)}
         self._event_names = {t: codec.names[t].encode() for t in (*context.events, *RUNTIME)}
         named = (SUBJECT, CORRELATION, CAUSATION, COMMAND_OFFSET, COMMAND_TYPE, TRACE, ID, TYPE, EXPECTED_OFFSET)
         longest = (
@@ -138,6 +141,43 @@ class Partition:
         self.next_offset = found[-1].offset + 1
         counted = [record for record in found if is_accepted(record)]
         self.voids += len(found) - len(counted)
+        self._fold_all(counted)
+
+    def take(self, records: Iterable[Record]) -> None:
+        """Take in the next records as `fold` does, and leave each aggregate's until it is needed, or `settle` comes to it.
+
+        A partition is ready to decide once it has taken its log in; the intents of what is not folded yet are not open yet.
+        """
+        found = [record for record in records if record.offset >= self.next_offset]
+        if not found:
+            return
+        self.next_offset = found[-1].offset + 1
+        unread, queues, kept = self.unread, self.queues, self._kept
+        last: Record | None = None
+        for record in found:
+            if not is_accepted(record):
+                self.voids += 1
+                continue
+            last, key = record, record.key or b""
+            if (record.value or b"")[:5] in kept or key in queues:
+                self._thaw(key)
+                self._fold_all([record])
+            elif key in unread:
+                unread[key].append(record)
+            else:
+                unread[key] = [record]
+        if last is not None:
+            self.timestamp = max(self.timestamp, last.timestamp)
+            self.cursor = max(self.cursor, command_of(last.headers)[1] + 1)
+
+    def settle(self, keys: int) -> bool:
+        """Fold what was taken of so many keys; whether there are more."""
+        chosen = list(islice(self.unread, keys))
+        self._fold_all([record for key in chosen for record in self.unread.pop(key)])
+        return bool(self.unread)
+
+    def _fold_all(self, counted: Sequence[Record]) -> None:
+        """Fold accepted records: in order within each key, whichever keys they are of."""
         steps: dict[bytes, list[Step]] = {}
         for record, ready in zip(counted, self._codec.decode_many([r.value for r in counted]), strict=True):
             try:
@@ -152,7 +192,7 @@ class Partition:
     def _fold_accepted(self, record: Record, ready: Any, steps: dict[bytes, list[Step]]) -> None:
         """Take in one record; what its state wants is looked at once a slot and batch, from `steps`."""
         key = record.key or b""
-        if key in self.cold:
+        if key in self.cold or key in self.unread:
             self._thaw(key)
         event = self._codec.decode(record.value or b"") if ready is None else ready
         command_id, command_offset, correlation = command_of(record.headers)
@@ -267,11 +307,15 @@ class Partition:
             self._thaw(key)
 
     def _thaw(self, key: bytes) -> None:
-        states, ids, intents = pickle.loads(self.cold.pop(key))  # noqa: S301 (our own snapshot)
-        self.states |= states
-        self.decided[key] = ids
-        self.intents |= intents
-        self._opened |= intents
+        """Have an aggregate as it is now: from its snapshot, then from what was taken of the log since."""
+        if key in self.cold:
+            states, ids, intents = pickle.loads(self.cold.pop(key))  # noqa: S301 (our own snapshot)
+            self.states |= states
+            self.decided[key] = ids
+            self.intents |= intents
+            self._opened |= intents
+        if key in self.unread:
+            self._fold_all(self.unread.pop(key))
 
     # -- the next
 
@@ -319,7 +363,7 @@ class Partition:
         headers = dict(record.headers)
         key = blocking_key(record.key)
         if key is not None:
-            if key in self.cold:
+            if key in self.cold or key in self.unread:
                 self._thaw(key)
             target = partition_of(key, self.partitions)
             if target != self.number:

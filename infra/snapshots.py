@@ -178,7 +178,7 @@ def _read_frame(file: BinaryIO) -> bytes | None:
 
 async def save(partition: Partition, snapshot: Snapshot) -> int:
     """Write what changed since the last frame, if the file is ours; returns how many aggregates that were."""
-    if not snapshot.is_ours:
+    if not snapshot.is_ours or partition.unread:
         return 0
     captured = partition.capture()
     if not captured.content:

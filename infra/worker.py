@@ -5,7 +5,7 @@ command stands a barrier: the owned partitions are folded to the end of the log,
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, cast
 
@@ -59,7 +59,7 @@ class Worker:
         self._producer = producer
         self._event_log = log
         self._effects: EffectRunner | None = None
-        self._telling: set[asyncio.Task[None]] = set()
+        self._aside: set[asyncio.Task[None]] = set()
         self.timers = Timers(codec, producer, context.commands_topic, settings.partitions, self._still_open)
         self._lanes = Lanes(self._handler_of, self.crash)
         self.app = self._build()
@@ -158,6 +158,9 @@ class Worker:
         resumed = {p: writer.partition.next_offset for p, writer in sorted(self.writers.items())}
         await asyncio.gather(*(writer.catch_up() for writer in self.writers.values()))
         self._lanes.open()
+        for number, writer in self.writers.items():
+            if writer.partition.unread:
+                self._run_aside(writer.settle(), f"settle {number}")
         folded = {p: writer.partition.next_offset for p, writer in sorted(self.writers.items())}
         _log.info("ready", context=self.context.name, partitions=folded, resumed=resumed)
 
@@ -186,9 +189,17 @@ class Worker:
 
     def tell(self, circuit: Circuit) -> None:
         """Let whoever asks for the status know of a circuit that changed."""
-        task = asyncio.create_task(_publish(self._producer, self.context, circuit))
-        self._telling.add(task)
-        task.add_done_callback(self._telling.discard)
+        self._run_aside(_publish(self._producer, self.context, circuit), "circuit")
+
+    def _run_aside(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._aside.add(task)
+        task.add_done_callback(self._done_aside)
+
+    def _done_aside(self, task: asyncio.Task[None]) -> None:
+        self._aside.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            self.crash(error)
 
     async def take_snapshots(self) -> None:
         """Every now and then, so that a restart folds only what came since."""
@@ -208,6 +219,8 @@ class Worker:
         await self._lanes.close()
         if self._effects:
             await self._effects.stop()
+        for task in self._aside:
+            task.cancel()
         await self._save()
         for snapshot in self._snapshots.values():
             snapshot.close()

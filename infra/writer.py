@@ -17,6 +17,9 @@ from infra.record import Record
 
 _log = structlog.get_logger()
 
+FAR = 50_000  # offsets to the end of the log; from there on aggregates are folded when they are needed
+SETTLED_AT_ONCE = 300  # aggregates, some milliseconds
+
 
 class Writer:
     """Applies commands to one partition, strictly in order."""
@@ -66,6 +69,13 @@ class Writer:
                     continue
                 start = decision.next
 
+    async def settle(self) -> None:
+        """Fold what was only taken in, a little at a time, while commands are decided."""
+        while self.partition.unread:
+            self.partition.settle(SETTLED_AT_ONCE)
+            self._opened(self.partition.opened())
+            await asyncio.sleep(0)
+
     async def catch_up(self, end: int | None = None) -> None:
         """Fold what others have appended, up to the log's end."""
         async with self._turn:
@@ -96,6 +106,7 @@ class Writer:
             raise LogDamaged(
                 f"{partition.context.events_topic}/{partition.number} ends at {end}, but offset {partition.next_offset - 1} was read before: the log lost data"
             )
+        take = partition.take if end - partition.next_offset > FAR else partition.fold
         async for records in self._log.read(partition.number, partition.next_offset, end):
-            partition.fold(records)
+            take(records)
         self._opened(partition.opened())

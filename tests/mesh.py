@@ -80,6 +80,7 @@ class World:
         context, number = self.dice.choice(list(self.workers))
         worker = self.dice.choice(self.workers[context, number])
         what = self.dice.random()
+        worker.partition.settle(1)
         if what < 0.45:
             self._decide(worker, faulty=True)
         elif what < 0.75:
@@ -98,6 +99,8 @@ class World:
         for context, number in self.workers:
             self.workers[context, number] = [Worker(context, number)]
             self._recover(self.workers[context, number][0])
+            while self.workers[context, number][0].partition.settle(3):
+                pass
         self.gateway_up = self.dice.random() < 0.5
         self._until_quiet()
         if not self.gateway_up:
@@ -170,7 +173,8 @@ class World:
 
     def _recover(self, worker: Worker) -> None:
         p = worker.partition
-        p.fold(self.topics[p.context.events_topic][p.number][p.next_offset :])
+        rest = self.topics[p.context.events_topic][p.number][p.next_offset :]
+        (p.take if self.dice.random() < 0.5 else p.fold)(rest)
         worker.position = p.cursor
         if not self.remember_ids:
             p.decided.clear()

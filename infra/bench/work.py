@@ -19,10 +19,24 @@ def context(suffix: str) -> Context:
     return replace(mesh.context("orders"), name=f"bench-{suffix}", react=None, hears=())
 
 
-def create(servers: str, topics: list[str]) -> None:
+def create(servers: str, topics: list[str], partitions: int = PARTITIONS) -> None:
     admin = AdminClient({"bootstrap.servers": servers, "log_level": 0})
-    for future in admin.create_topics([NewTopic(topic, PARTITIONS, 1) for topic in topics]).values():
+    for future in admin.create_topics([NewTopic(topic, partitions, 1) for topic in topics]).values():
         future.result(30)
+
+
+def order(number: int) -> Any:
+    """The PlaceOrder command of that number."""
+    place: Any = mesh.message_types()["orders.PlaceOrder"]
+    line: Any = place.__dataclass_fields__["lines"].type.__args__[0]
+    lines = tuple(line(sku=f"SKU-{i:05d}", quantity=i + 1, unit_price_minor=995) for i in range(3))
+    return place(
+        order_id=f"00000000-0000-4000-8000-{number:012d}",
+        customer_id=f"customer-{number % 997}",
+        card="card_ok",
+        currency="EUR",
+        lines=lines,
+    )
 
 
 def load(servers: str, topic: str, count: int) -> None:
@@ -36,18 +50,9 @@ def load(servers: str, topic: str, count: int) -> None:
         }
     )
     codec = mesh.codec()
-    place: Any = mesh.message_types()["orders.PlaceOrder"]
-    line: Any = place.__dataclass_fields__["lines"].type.__args__[0]
-    lines = tuple(line(sku=f"SKU-{i:05d}", quantity=i + 1, unit_price_minor=995) for i in range(3))
     for number in range(count):
-        order_id = f"00000000-0000-4000-8000-{number:012d}"
-        command = place(
-            order_id=order_id,
-            customer_id=f"customer-{number % 997}",
-            card="card_ok",
-            currency="EUR",
-            lines=lines,
-        )
+        command = order(number)
+        order_id: str = command.order_id
         key = order_id.encode()
         headers = command_headers("orders.PlaceOrder", f"c-{number:012d}", correlation=f"r-{number:012d}")
         producer.produce(topic, codec.encode(command), key, partition_of(key, PARTITIONS), headers=list(headers))

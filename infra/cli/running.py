@@ -271,15 +271,28 @@ def demo(*, orders: int = 50, seed: int = 1) -> int:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def bench(*, commands: int = 100_000, rounds: int = 5, json_: Json = False) -> int:
+def bench(
+    what: Literal["commands", "recovery"] = "commands",
+    /,
+    *,
+    commands: int = 100_000,
+    rounds: int = 5,
+    events: int = 1_000_000,
+    json_: Json = False,
+) -> int:
     """PlaceOrder commands a second through the orders context, against a plain Faust agent with a Table, on one broker.
 
+    Or how long a partition of so many events needs until it decides again, from nothing and from its snapshot.
+
     Example: `weft bench --commands 50000 --rounds 3`
+
+    Example: `weft bench recovery --events 1000000`
     """
     from infra.bench import commands as measured
+    from infra.bench import recovery
 
-    if commands < 5000 or rounds < 1:
-        err.print("--commands has to be at least 5000 and --rounds at least 1", markup=False)
+    if commands < 5000 or rounds < 1 or events < 1000:
+        err.print("--commands has to be at least 5000, --rounds at least 1, --events at least 1000", markup=False)
         return 2
     home = Path(tempfile.mkdtemp(prefix="weft-bench-"))
     own = settings().model_copy(
@@ -296,6 +309,11 @@ def bench(*, commands: int = 100_000, rounds: int = 5, json_: Json = False) -> i
     say = (lambda text: None) if json_ else _say
     try:
         with stop_signals(), Instance(own, say, _progress()) as instance:
+            if what == "recovery":
+                recovered = recovery.measure(instance.start_services(), events, home / "recovery", say)
+                if json_:
+                    out.print(json.dumps(recovered), markup=False)
+                return DONE
             found = measured.compare(instance.start_services(), commands, rounds, say)
     finally:
         shutil.rmtree(home, ignore_errors=True)

@@ -363,3 +363,45 @@ def test_what_names_a_person_in_plain_is_kept_by_nobody() -> None:
     decision = partition.decide([Read("users.commands", 0, 0, NOW, b"ada", plain, headers)])
     assert b"ada@example.org" not in b"".join(r.value or b"" for r in (*decision.dead, *decision.records))
     assert events(decision)[0].code == "not_sealed"
+
+
+# -- taking a long log in
+
+
+def long_log() -> list[Read]:
+    """Orders placed, one cancelled, and one blocked with a command behind."""
+    asked = [*commands(*((order(i), f"p-{i}") for i in range(20))), junk(b"order-3", b"bad", 20), cancel(3, "c-3", 21)]
+    return landed(orders().decide([*asked, cancel(5, "c-5", 22)]).records, 0)
+
+
+def test_a_log_that_is_taken_in_is_settled_to_what_folding_makes_of_it() -> None:
+    taken, folded = orders(), orders()
+    taken.take(long_log())
+    folded.fold(long_log())
+    assert (taken.next_offset, taken.cursor, taken.timestamp) == (folded.next_offset, folded.cursor, folded.timestamp)
+    assert len(taken.unread) == 19
+    while taken.settle(4):
+        pass
+    for part in ("states", "decided", "queues", "intents"):
+        assert getattr(taken, part) == getattr(folded, part)
+    assert {intent.key for intent in taken.opened()} == {intent.key for intent in folded.opened()}
+
+
+def test_an_aggregate_that_was_only_taken_in_is_folded_before_its_next_command() -> None:
+    partition = orders()
+    partition.take(long_log())
+    again = [*commands((order(1), "p-1"), start=30), cancel(2, "c-2", 31), cancel(3, "d-3", 32)]
+    assert said(partition.decide(again)) == [("OrderCancelled", "c-2"), ("Parked", "d-3")]
+
+
+def test_void_records_are_not_taken_in() -> None:
+    partition, records = orders(), long_log()
+    partition.take([*records[:3], records[0]._replace(offset=3)])
+    assert (partition.voids, partition.next_offset, len(partition.unread)) == (1, 4, 3)
+
+
+def test_what_is_folded_after_the_taking_comes_after_it() -> None:
+    partition, records = orders(), long_log()
+    partition.take(records[:-1])
+    partition.fold(records[-1:])
+    assert type(partition.states[b"order-5"]).__name__ == "Cancelled"

@@ -229,3 +229,12 @@ async def test_only_one_writes_a_file_and_another_may_read_it(tmp_path: Path) ->
     resumed = fresh()
     assert snapshot(tmp_path).load(resumed)
     assert whole(resumed) == whole(partition)
+
+
+async def test_nothing_is_written_of_a_log_that_is_only_taken_in(tmp_path: Path) -> None:
+    partition, file = fresh(), snapshot(tmp_path)
+    partition.take(log(8))
+    assert await save(partition, file) == 0
+    while partition.settle(2):
+        pass
+    assert await save(partition, file) == 8
