@@ -81,7 +81,7 @@ async def _append(producer: Producer, partition: Partition, batch: list[Read]) -
 
 def _commands(orders: int) -> Iterator[Read]:
     codec, types = mesh.codec(), mesh.message_types()
-    offset = 0
+    offset, now = 0, int(time.time() * 1000)
     for number in range(orders):
         place: Any = work.order(number)
         steps = [place] + [
@@ -92,7 +92,7 @@ def _commands(orders: int) -> Iterator[Read]:
             record = outgoing_command(
                 codec, step, f"products.events/0/{offset}/orders/0", correlation=f"c-{number:012d}"
             )
-            yield Read("", 0, offset, 1_700_000_000_000 + offset, record.key, record.value, record.headers)
+            yield Read("", 0, offset, now, record.key, record.value, record.headers)
             offset += 1
 
 

@@ -9,15 +9,20 @@ import pytest
 
 from infra import demo
 from infra.client import Wish
-from tests.live.harness import LiveMesh
+from tests.live.harness import LiveMesh, until
 from tests.live.test_features import row
 
 
 def ready(live: LiveMesh, worker: subprocess.Popen[bytes]) -> dict[str, dict[str, dict[str, int]]]:
     """What each context said when it was ready: where it resumed and where it is, by partition."""
     live.ready(worker)
-    lines = live.log_of(worker).read_text().splitlines()
-    return {said["context"]: said for said in map(json.loads, lines) if said.get("event") == "ready"}
+
+    def said() -> dict[str, dict[str, dict[str, int]]]:
+        lines = live.log_of(worker).read_text().splitlines()
+        return {line["context"]: line for line in map(json.loads, lines) if line.get("event") == "ready"}
+
+    until(lambda: len(said()) == 5, 40, "every context is ready")
+    return said()
 
 
 @pytest.mark.timeout(180)
