@@ -41,6 +41,8 @@ from schemas import RUNTIME, Discarded, Parked, Refused, Rejected
 PENDING, DUE = b"\0pending", b"\0due"  # after the place of a state: what it wants of the outside, and of the clock
 WINDOW = 800  # commands decided, coded and appended together
 Want = Callable[[str, Any], Any]
+# of an accepted event: key, value, offset, time; of its command: id, offset, correlation
+Taken = tuple[bytes, bytes, int, int, bytes, int, bytes]
 # what a state wants, its key, the state, and of the event that led to it: offset, time, correlation
 Step = tuple[list[tuple[Want, bytes]], bytes, Any, int, int, bytes]
 NOTHING_TO_DO = Refused(code="nothing_to_do", reason="the state already says so, or no longer allows it")
@@ -101,7 +103,7 @@ class Partition:
         self.timestamp = 0
         self.states: dict[bytes, Any] = {}
         self.decided: dict[bytes, dict[bytes, int]] = {}  # key: command id: time
-        self.unread: dict[bytes, list[Record]] = {}  # accepted events by key that are not folded yet
+        self.unread: dict[bytes, list[Taken]] = {}  # accepted events by key that are not folded yet
         self.cold: dict[bytes, bytes] = {}  # aggregates as a snapshot has them, by key, until they are needed
         self.intents: dict[bytes, Intent] = {}
         self.queues: dict[bytes, Queue] = {}
@@ -141,7 +143,7 @@ class Partition:
         self.next_offset = found[-1].offset + 1
         counted = [record for record in found if is_accepted(record)]
         self.voids += len(found) - len(counted)
-        self._fold_all(counted)
+        self._fold_all([taken(record) for record in counted])
 
     def take(self, records: Iterable[Record]) -> None:
         """Take in the next records as `fold` does, and leave each aggregate's until it is needed, or `settle` comes to it.
@@ -153,50 +155,47 @@ class Partition:
             return
         self.next_offset = found[-1].offset + 1
         unread, queues, kept = self.unread, self.queues, self._kept
-        last: Record | None = None
+        timestamp, cursor = self.timestamp, self.cursor
         for record in found:
             if not is_accepted(record):
                 self.voids += 1
                 continue
-            last, key = record, record.key or b""
-            if (record.value or b"")[:5] in kept or key in queues:
+            one = taken(record)
+            key, value, timestamp, cursor = one[0], one[1], one[3], one[5] + 1
+            if value[:5] in kept or key in queues:
                 self._thaw(key)
-                self._fold_all([record])
+                self._fold_all([one])
             elif key in unread:
-                unread[key].append(record)
+                unread[key].append(one)
             else:
-                unread[key] = [record]
-        if last is not None:
-            self.timestamp = max(self.timestamp, last.timestamp)
-            self.cursor = max(self.cursor, command_of(last.headers)[1] + 1)
+                unread[key] = [one]
+        self.timestamp, self.cursor = max(self.timestamp, timestamp), max(self.cursor, cursor)
 
     def settle(self, keys: int) -> bool:
         """Fold what was taken of so many keys; whether there are more."""
         chosen = list(islice(self.unread, keys))
-        self._fold_all([record for key in chosen for record in self.unread.pop(key)])
+        self._fold_all([one for key in chosen for one in self.unread.pop(key)])
         return bool(self.unread)
 
-    def _fold_all(self, counted: Sequence[Record]) -> None:
-        """Fold accepted records: in order within each key, whichever keys they are of."""
+    def _fold_all(self, accepted: Sequence[Taken]) -> None:
+        """Fold accepted events: in order within each key, whichever keys they are of."""
         steps: dict[bytes, list[Step]] = {}
-        for record, ready in zip(counted, self._codec.decode_many([r.value for r in counted]), strict=True):
+        for one, ready in zip(accepted, self._codec.decode_many([one[1] for one in accepted]), strict=True):
             try:
-                self._fold_accepted(record, ready, steps)
+                self._fold_one(one, ready, steps)
             except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise LogDamaged(
-                    f"{record.topic}/{record.partition}/{record.offset} was accepted but cannot be read: {error!r}"
-                ) from error
-        for slot, taken in steps.items():
-            self._fold_wants(slot, taken)
+                raise LogDamaged(f"{self._event_id(one[2])} was accepted but cannot be read: {error!r}") from error
+        for slot, found in steps.items():
+            self._fold_wants(slot, found)
 
-    def _fold_accepted(self, record: Record, ready: Any, steps: dict[bytes, list[Step]]) -> None:
-        """Take in one record; what its state wants is looked at once a slot and batch, from `steps`."""
-        key = record.key or b""
+    def _fold_one(self, one: Taken, ready: Any, steps: dict[bytes, list[Step]]) -> None:
+        """Fold one event; what its state wants is looked at once a slot and batch, from `steps`."""
+        key, value, offset, at, command_id, command_offset, correlation = one
         if key in self.cold or key in self.unread:
             self._thaw(key)
-        event = self._codec.decode(record.value or b"") if ready is None else ready
-        command_id, command_offset, correlation = command_of(record.headers)
-        self.timestamp = max(self.timestamp, record.timestamp)
+        event = self._codec.decode(value) if ready is None else ready
+        if at > self.timestamp:
+            self.timestamp = at
         if command_offset >= self.cursor:
             self.cursor = command_offset + 1
         kind = type(event)
@@ -206,16 +205,16 @@ class Partition:
             return
         self._changed.add(key)
         if key in self.decided:
-            self.decided[key][command_id] = record.timestamp
+            self.decided[key][command_id] = at
         else:
-            self.decided[key] = {command_id: record.timestamp}
+            self.decided[key] = {command_id: at}
         if kind in RUNTIME:
             return
         prefix, aggregate, wants = self._aggregates[kind]
         slot = prefix + key
         state = self.states[slot] = aggregate.evolve(self.states.get(slot, aggregate.initial), event)
         if wants:
-            step = (wants, key, state, record.offset, record.timestamp, correlation)
+            step = (wants, key, state, offset, at, correlation)
             if slot in steps:
                 steps[slot].append(step)
             else:
@@ -507,6 +506,16 @@ class Partition:
                 self._opened.pop(place, None)
             else:
                 self.intents[place] = self._opened[place] = intent
+
+
+def taken(record: Record) -> Taken:
+    """What folding needs of an accepted record; LogDamaged if it is not an event's."""
+    try:
+        return (record.key or b"", record.value or b"", record.offset, record.timestamp, *command_of(record.headers))
+    except (ValueError, KeyError) as error:
+        raise LogDamaged(
+            f"{record.topic}/{record.partition}/{record.offset} was accepted but cannot be read: {error!r}"
+        ) from error
 
 
 def _aggregates(context: Context) -> dict[type, tuple[bytes, Aggregate, list[tuple[Want, bytes]]]]:

@@ -1,6 +1,6 @@
 """How long one partition needs until it decides again: from nothing, and from its snapshot.
 
-The log is the orders context's own: a quarter of the events are orders placed, the others what follows. Each start is a
+The log is the orders context's own: orders are placed, reserved and cancelled, and one in a hundred stays open. Each start is a
 process of its own: python -m infra.bench.recovery EVENTS DIRECTORY, with a fresh directory or one with a snapshot in it.
 """
 
@@ -84,10 +84,12 @@ def _commands(orders: int) -> Iterator[Read]:
     offset, now = 0, int(time.time() * 1000)
     for number in range(orders):
         place: Any = work.order(number)
-        steps = [place] + [
+        reserved = [
             types["orders.RecordStock"](order_id=place.order_id, sku=line.sku, reserved=True, reason="")
-            for line in place.lines
+            for line in place.lines[:2]
         ]
+        last = types["orders.CancelOrder"](order_id=place.order_id, reason="changed my mind")
+        steps = [place, *reserved, last] if number % 100 else [place]
         for step in steps:
             record = outgoing_command(
                 codec, step, f"products.events/0/{offset}/orders/0", correlation=f"c-{number:012d}"
