@@ -18,6 +18,7 @@ from infra.record import MAX_BATCH_BYTES, Outgoing, Record, partition_of
 
 APPEND_TIMEOUT = 15.0
 READ_TIMEOUT = 15.0
+TURNS = 3  # of the event loop, that aiokafka's fetcher needs to ask for more
 
 
 class EventLog(Protocol):
@@ -77,6 +78,8 @@ class KafkaEventLog:
                 with _unknown_if_unreachable(f"{self._topic}/{partition} at {position}"):
                     async with asyncio.timeout(READ_TIMEOUT):
                         found = await self._reader.getmany(tp, timeout_ms=1000)
+                for _ in range(TURNS):  # the next fetch is sent, and the broker at work, while these are folded
+                    await asyncio.sleep(0)
                 for records in found.values():
                     position = records[-1].offset + 1
                     yield records

@@ -155,21 +155,22 @@ class Partition:
             return
         self.next_offset = found[-1].offset + 1
         unread, queues, kept = self.unread, self.queues, self._kept
-        timestamp, cursor = self.timestamp, self.cursor
+        one: Taken | None = None
         for record in found:
             if not is_accepted(record):
                 self.voids += 1
                 continue
             one = taken(record)
-            key, value, timestamp, cursor = one[0], one[1], one[3], one[5] + 1
-            if value[:5] in kept or key in queues:
+            key = one[0]
+            if key in unread and key not in queues and one[1][:5] not in kept:
+                unread[key].append(one)
+            elif key in queues or one[1][:5] in kept:
                 self._thaw(key)
                 self._fold_all([one])
-            elif key in unread:
-                unread[key].append(one)
             else:
                 unread[key] = [one]
-        self.timestamp, self.cursor = max(self.timestamp, timestamp), max(self.cursor, cursor)
+        if one is not None:
+            self.timestamp, self.cursor = max(self.timestamp, one[3]), max(self.cursor, one[5] + 1)
 
     def settle(self, keys: int) -> bool:
         """Fold what was taken of so many keys; whether there are more."""
