@@ -175,7 +175,7 @@ async def connected(servers: str, context: str) -> AsyncIterator[tuple[Producer,
         client_id=f"weft-{context}",
         enable_auto_commit=False,
         auto_offset_reset="none",
-        max_partition_fetch_bytes=8 << 20,
+        max_partition_fetch_bytes=2 << 20,
     )
     producer = Producer(servers, f"weft-{context}")
     try:
