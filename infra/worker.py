@@ -140,7 +140,7 @@ class Worker:
             await self._effects.stop(list(gone))
         for number in gone:
             self._snapshots.pop(number).close()
-            del self.writers[number]
+            self.writers.pop(number).partition.unread.clear()  # whoever settles it has nothing left to do
         for number in owned - self.writers.keys():
             partition = Partition(
                 self.context, self._codec, number, self._settings.partitions, self._settings.dedupe_days * DAY_MS
