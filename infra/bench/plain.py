@@ -6,6 +6,7 @@ No headers, no command ids, no rule: less than Weft does.
 
 import asyncio
 import json
+import pickle
 import sys
 from typing import Any
 
@@ -35,7 +36,7 @@ def build(suffix: str, settings: Settings, done: list[int]) -> faust.App:
     raw: dict[str, Any] = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
     commands, events = app.topic(f"plain-{suffix}.commands", **raw), app.topic(f"plain-{suffix}.events", **raw)
     table = app.Table(
-        "orders", default=None, partitions=PARTITIONS, use_partitioner=True, key_type=bytes, value_serializer="pickle"
+        "orders", default=None, partitions=PARTITIONS, use_partitioner=True, key_type=bytes, value_type=bytes
     )
     (orders,), codec = mesh.context("orders").aggregates, mesh.codec()
 
@@ -43,11 +44,12 @@ def build(suffix: str, settings: Settings, done: list[int]) -> faust.App:
     async def decide(stream: Any) -> None:
         async for record in stream.events():
             key = record.message.key
-            state = table.get(key) or orders.initial
+            stored = table.get(key)
+            state = pickle.loads(stored) if stored else orders.initial  # noqa: S301 (our own changelog)
             for event in orders.decide(codec.decode(record.value), state):
                 state = orders.evolve(state, event)
                 await events.send(key=key, value=codec.encode(event), partition=record.message.partition)
-            table[key] = state
+            table[key] = pickle.dumps(state)
             done[0] += 1
 
     return app
