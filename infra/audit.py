@@ -14,13 +14,10 @@ from infra.settings import Settings, address, as_role
 
 def read_log(settings: Settings) -> Evidence:
     """Every event of every context, from the first offset to the end."""
-    client = reading.consumer(address(settings, "kafka"))
-    try:
+    with reading.opened(settings) as client:
         places = reading.partitions_of(client, [c.events_topic for c in mesh.contexts().values()])
         ends = reading.ends(client, places)
         return laws.evidence(mesh.codec(), (record for batch in reading.read_all(client, {}, ends) for record in batch))
-    finally:
-        client.close()
 
 
 async def gather(settings: Settings) -> Evidence:

@@ -171,6 +171,16 @@ def asked(codec: Codec, wish: Wish) -> Asked:
         raise Unreadable(error.code, wish.where + error.reason) from error
 
 
+def post_all(settings: Settings, asked: Iterable[Asked]) -> list[Posted]:
+    """Post all of them; returns once they are in their topics, and Unusable names those that are not."""
+    posted: list[Posted] = []
+    poster = Poster(settings)
+    for one in asked:
+        poster.post(one, posted.append)
+    poster.flush()
+    return posted
+
+
 def read_lines(lines: Iterable[str]) -> Iterator[Wish]:
     """Commands from JSON lines `{"type", "key", "payload", "id"}`; key and id may be left out. Unreadable names the line."""
     for number, line in enumerate(lines, 1):

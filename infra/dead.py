@@ -7,21 +7,18 @@ is processed. Sending all letters of a key in their order lets them pass one aft
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import Consumer
-
 from infra import mesh, reading
 from infra.avro import Codec
-from infra.client import Asked, Posted, Poster
+from infra.client import Asked, Posted, post_all
 from infra.context import Context
 from infra.errors import Unusable
 from infra.parking import DISCARD, Queue, queue_after
 from infra.reading import Place
 from infra.record import CAUSATION, ID, TYPE, Header, Read, accepted, text, when
-from infra.settings import Settings, address
+from infra.settings import Settings
 from schemas import Discarded, Parked, Rejected
 
 PREFIX = "dlq-"
@@ -94,8 +91,8 @@ class Office:
 
     def letters(self) -> list[Letter]:
         """All of them, oldest first, each once; the events topic is read to tell where they stand."""
-        with _reader(self._settings) as client:
-            found = [r for batch in _whole(client, self.context.dead_topic) for r in batch]
+        with reading.opened(self._settings) as client:
+            found = [r for batch in reading.read_whole(client, [self.context.dead_topic]) for r in batch]
             places = reading.partitions_of(client, [self.context.events_topic])
             if not places:
                 raise Unusable(
@@ -130,7 +127,7 @@ class Office:
     def redrive(self, letters: Sequence[Letter], patience: float) -> dict[str, str]:
         """Send these again, in the order of their keys' queues; what became of each by id, `waiting` if that takes too long."""
         asked = [_again(self.context, letter) for letter in self._in_order(letters)]
-        posted = self._post(asked)
+        posted = post_all(self._settings, asked)
         return self._outcomes(posted, {one.id for one in asked}, patience)
 
     def discard(self, letter: Letter, reason: str, patience: float) -> str:
@@ -139,19 +136,11 @@ class Office:
         asked = Asked(
             self.context.commands_topic, letter.key, json.dumps({"reason": reason}).encode(), headers, letter.id
         )
-        return self._outcomes(self._post([asked]), {letter.id}, patience)[letter.id]
+        return self._outcomes(post_all(self._settings, [asked]), {letter.id}, patience)[letter.id]
 
     def _in_order(self, letters: Sequence[Letter]) -> list[Letter]:
         by_id = {(letter.key.encode(), letter.id.encode()): letter for letter in letters}
         return [by_id[key, one] for key, queue in self.queues.waiting.items() for one in queue if (key, one) in by_id]
-
-    def _post(self, asked: Sequence[Asked]) -> list[Posted]:
-        posted: list[Posted] = []
-        poster = Poster(self._settings)
-        for one in asked:
-            poster.post(one, posted.append)
-        poster.flush()
-        return posted
 
     def _outcomes(self, posted: Sequence[Posted], ids: set[str], patience: float) -> dict[str, str]:
         """Follow the events until every id has an answer, or its key's head was rejected again."""
@@ -159,7 +148,7 @@ class Office:
         keys = {p.key.encode() for p in posted}
         open_ = {p.key.encode(): {q.id for q in posted if q.key == p.key} for p in posted}
         deadline = time.monotonic() + patience
-        with _reader(self._settings) as client:
+        with reading.opened(self._settings) as client:
             reading.assign(client, self._ends)
             while open_ and time.monotonic() < deadline:
                 for key, command, event in self.queues.fold(reading.poll(client, 1000, 0.2)):
@@ -197,21 +186,3 @@ def _id(record: Read) -> bytes:
         return own
     place = (headers.get(f"dlq-original-{part}") or b"" for part in ("topic", "partition", "offset"))
     return b"/".join(place)
-
-
-def _whole(client: Consumer, topic: str) -> Iterator[list[Read]]:
-    """A topic from its first record that is still there."""
-    places = reading.partitions_of(client, [topic])
-    starts, ends = {}, {}
-    for place in places:
-        starts[place], ends[place] = reading.bounds(client, place)
-    yield from reading.read_all(client, starts, ends)
-
-
-@contextmanager
-def _reader(settings: Settings) -> Iterator[Consumer]:
-    client = reading.consumer(address(settings, "kafka"))
-    try:
-        yield client
-    finally:
-        client.close()

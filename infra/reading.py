@@ -1,6 +1,7 @@
 """Reading events topics outside Faust, with confluent-kafka: positions are the reader's own, no group is joined."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -27,6 +28,7 @@ from infra.record import (
     Read,
     when,
 )
+from infra.settings import Settings, address
 from schemas import Meta
 
 Place = tuple[str, int]
@@ -49,6 +51,16 @@ def consumer(servers: str, **more: Any) -> Consumer:
             **more,
         }
     )
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Consumer]:
+    """A consumer on the broker of `settings`, closed afterwards."""
+    client = consumer(address(settings, "kafka"))
+    try:
+        yield client
+    finally:
+        client.close()
 
 
 def asking(call: Callable[[], _T]) -> _T:
@@ -119,6 +131,14 @@ def read_all(client: Consumer, start: Mapping[Place, int], end: Mapping[Place, i
         for record in found:
             if record.offset + 1 >= end[record.topic, record.partition]:
                 left.discard((record.topic, record.partition))
+
+
+def read_whole(client: Consumer, topics: Sequence[str]) -> Iterator[list[Read]]:
+    """What there is of topics that may have lost their beginning, as commands and dead letters may."""
+    found = {place: bounds(client, place) for place in partitions_of(client, topics)}
+    yield from read_all(
+        client, {place: low for place, (low, _) in found.items()}, {place: high for place, (_, high) in found.items()}
+    )
 
 
 def meta(record: Read, headers: Mapping[str, bytes | None]) -> Meta:

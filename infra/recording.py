@@ -12,26 +12,22 @@ from infra import mesh, reading
 from infra.partition import Partition
 from infra.projector import Fold
 from infra.record import Read
-from infra.settings import Settings, address
+from infra.settings import Settings
 
 FOR_EVER_MS = 10**15
 
 
 def record(settings: Settings, file: Path) -> int:
     """Write the log, partition by partition; returns how many records it has."""
-    client = reading.consumer(address(settings, "kafka"))
     count = 0
-    try:
-        with gzip.open(file, "wt") as out:
-            for place in reading.partitions_of(client, [c.events_topic for c in mesh.contexts().values()]):
-                for batch in reading.read_all(client, {}, reading.ends(client, [place])):
-                    for r in batch:
-                        headers = [(name, (value or b"").decode(errors="replace")) for name, value in r.headers]
-                        coded = [b64encode(part or b"").decode() for part in (r.key, r.value)]
-                        out.write(json.dumps([r.topic, r.partition, r.offset, r.timestamp, *coded, headers]) + "\n")
-                        count += 1
-    finally:
-        client.close()
+    with reading.opened(settings) as client, gzip.open(file, "wt") as out:
+        for place in reading.partitions_of(client, [c.events_topic for c in mesh.contexts().values()]):
+            for batch in reading.read_all(client, {}, reading.ends(client, [place])):
+                for r in batch:
+                    headers = [(name, (value or b"").decode(errors="replace")) for name, value in r.headers]
+                    coded = [b64encode(part or b"").decode() for part in (r.key, r.value)]
+                    out.write(json.dumps([r.topic, r.partition, r.offset, r.timestamp, *coded, headers]) + "\n")
+                    count += 1
     return count
 
 

@@ -19,11 +19,8 @@ TIMEOUT = 10.0
 def contexts(settings: Settings) -> dict[str, dict[str, Any]]:
     """For each context: members of its group, its state, commands not yet decided, dead letters."""
     admin = topics.admin(settings)
-    client = reading.consumer(address(settings, "kafka"))
-    try:
+    with reading.opened(settings) as client:
         return {c.name: _context(admin, client, c) for c in mesh.contexts().values()}
-    finally:
-        client.close()
 
 
 def _context(admin: AdminClient, client: Any, c: Any) -> dict[str, Any]:
@@ -56,13 +53,8 @@ def _context(admin: AdminClient, client: Any, c: Any) -> dict[str, Any]:
 
 def circuits(settings: Settings) -> list[dict[str, Any]]:
     """The circuits to the outside that are not closed: context, target, state, since when, and whose."""
-    client = reading.consumer(address(settings, "kafka"))
-    try:
-        bounds = {place: reading.bounds(client, place) for place in reading.partitions_of(client, [CIRCUITS_TOPIC])}
-        starts, ends = ({place: b[i] for place, b in bounds.items()} for i in (0, 1))
-        return current((r for batch in reading.read_all(client, starts, ends) for r in batch), time.time())
-    finally:
-        client.close()
+    with reading.opened(settings) as client:
+        return current((r for batch in reading.read_whole(client, [CIRCUITS_TOPIC]) for r in batch), time.time())
 
 
 async def projections(settings: Settings) -> dict[str, dict[str, Any]]:

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from infra import client, mesh, postgres, topics
 from infra.cli import DONE, FAILED, TIMED_OUT, err, out, settings, until_done
-from infra.client import Posted, Poster, Wish
+from infra.client import Posted, Wish
 from infra.errors import Unreadable, Unusable
 from infra.runfile import resolved
 from infra.settings import Settings, address
@@ -77,11 +77,7 @@ def send(
         # all or nothing: a bad line is found before the first is sent
         asked = [client.asked(codec, wish) for wish in asyncio.run(client.sealed(s, wishes))]
         topics.admin(s)
-        posted: list[Posted] = []
-        poster = Poster(s)
-        for one in asked:
-            poster.post(one, posted.append)
-        poster.flush()
+        posted = client.post_all(s, asked)
     if not wait:
         for p in posted if from_ is None or json_ else ():
             _say_posted(p, json_)

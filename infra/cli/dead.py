@@ -4,6 +4,7 @@ import json
 from typing import Annotated
 
 from cyclopts import App, Parameter
+from rich.markup import escape
 from rich.table import Table
 
 from infra import mesh, topics
@@ -50,7 +51,7 @@ def list_(
     out.width = out.width if out.is_terminal else 250
     for letter in shown:
         row = (letter.context, letter.key, letter.id, letter.type, letter.status, letter.code, letter.reason, letter.at)
-        table.add_row(*map(_plain, row))
+        table.add_row(*map(escape, row))
     out.print(table)
     waiting = sum(letter.status in OPEN for letter in shown)
     out.print(
@@ -131,7 +132,3 @@ def _find(office: Office, letters: list[Letter], identity: str) -> Letter:
     raise Unusable(
         f"there is no dead letter {identity!r} in {office.context.dead_topic}; `weft dead list {office.context.name} --all` names them"
     )
-
-
-def _plain(value: str) -> str:
-    return value.replace("[", r"\[")

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import quantiles
 
@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from infra import audit, client, mesh, postgres
-from infra.client import Asked, Posted, Poster, Wish
+from infra.client import Asked, Wish
 from infra.demo import wishes
 from infra.demo.wishes import commands, warehouse
 from infra.laws import Evidence
@@ -51,10 +51,10 @@ async def tell(s: Settings, orders: int, seed: int, stage: Stage) -> int:
     async with postgres.connection(postgres.analyst(address(s, "postgres"))) as db:
         await set_up(s, seed, orders)
         await _registered(db, stage)
-        await asyncio.to_thread(post, s, await _sealed(s, list(wishes.preferences())))
+        await asyncio.to_thread(client.post_all, s, await _sealed(s, list(wishes.preferences())))
         say(f"{len(wishes.PRODUCTS)} products are listed, {wishes.CUSTOMERS} customers registered")
         begun = time.monotonic()
-        posted = await asyncio.to_thread(post, s, commands(orders, seed))
+        posted = await asyncio.to_thread(client.post_all, s, commands(orders, seed))
         say(f"{len(posted)} commands posted for {orders} orders")
         if not await _until_at_rest(db, s, orders, stage):
             return 1
@@ -76,21 +76,11 @@ async def set_up(s: Settings, seed: int, orders: int) -> None:
     """List products and register customers; doing it again changes nothing but the stock of another seed."""
     async with asyncio.timeout(60):
         asked = await _sealed(s, [*wishes.catalogue(seed, orders), *wishes.customers()])
-    await asyncio.to_thread(post, s, asked)
+    await asyncio.to_thread(client.post_all, s, asked)
 
 
 async def _sealed(s: Settings, wanted: Sequence[Wish]) -> list[Asked]:
     return [client.asked(mesh.codec(), wish) for wish in await client.sealed(s, wanted)]
-
-
-def post(s: Settings, asked: Iterable[Asked]) -> list[Posted]:
-    """Post all of them and wait until they are in their topics."""
-    posted: list[Posted] = []
-    poster = Poster(s)
-    for one in asked:
-        poster.post(one, posted.append)
-    poster.flush()
-    return posted
 
 
 async def _registered(db: asyncpg.Connection, stage: Stage) -> None:
@@ -114,7 +104,7 @@ async def _until_at_rest(db: asyncpg.Connection, s: Settings, orders: int, stage
         now = (progress["seen"], progress["done"], progress["at_rest"], receipts)
         wanted = [ask for saga in await db.fetch(WORKING) for ask in warehouse(saga) if ask.id not in asked]
         if wanted:
-            await asyncio.to_thread(post, s, wanted)
+            await asyncio.to_thread(client.post_all, s, wanted)
             asked |= {ask.id for ask in wanted}
             moved = time.monotonic()
         if not away and orders >= OUTAGE_FROM and progress["at_rest"] > orders // 3:

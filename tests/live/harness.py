@@ -20,7 +20,7 @@ from confluent_kafka import Consumer
 
 from infra import audit, client, demo, mesh, postgres, reading
 from infra.cli.running import prepare
-from infra.client import Asked, Posted, Poster, Wish
+from infra.client import Asked, Posted, Wish
 from infra.demo.wishes import CUSTOMERS, PRODUCTS
 from infra.embedded.instance import Instance, environment
 from infra.laws import Evidence
@@ -106,12 +106,7 @@ class LiveMesh:
     # -- commands and rest
 
     def post(self, asked: Sequence[Asked]) -> list[Posted]:
-        posted: list[Posted] = []
-        poster = Poster(self.settings)
-        for one in asked:
-            poster.post(one, posted.append)
-        poster.flush()
-        return posted
+        return client.post_all(self.settings, asked)
 
     def set_up(self, seed: int = 1, orders: int = 2000) -> None:
         """Post what makes a shop: products, their stock, customers."""

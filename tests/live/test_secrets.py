@@ -66,19 +66,14 @@ async def registered(live: LiveMesh) -> list[bytes]:
 
 
 def topics(live: LiveMesh) -> bytes:
-    client = reading.consumer(address(live.settings, "kafka"))
-    try:
+    with reading.opened(live.settings) as client:
         names = [name for name in client.list_topics(timeout=10).topics if not name.startswith("__")]
-        bounds = {place: reading.bounds(client, place) for place in reading.partitions_of(client, names)}
-        starts, ends = ({place: b[i] for place, b in bounds.items()} for i in (0, 1))
         parts = [
             part
-            for batch in reading.read_all(client, starts, ends)
+            for batch in reading.read_whole(client, names)
             for r in batch
             for part in (r.key or b"", r.value or b"", json.dumps([(n, str(v)) for n, v in r.headers]).encode())
         ]
-    finally:
-        client.close()
     return b"\n".join(parts)
 
 

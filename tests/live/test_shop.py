@@ -208,17 +208,10 @@ def test_bad_input_gets_a_clear_receipt_and_is_kept(
 
 def dead_letters(live: LiveMesh) -> dict[str, bytes]:
     """Everything in orders.dead: command id → value."""
-    from confluent_kafka import TopicPartition
-
     from infra import reading
 
-    client = reading.consumer(str(live.settings.kafka), **{"auto.offset.reset": "earliest"})
-    try:
-        places = reading.partitions_of(client, ["orders.dead"])
-        ends = {place: client.get_watermark_offsets(TopicPartition(*place), timeout=10)[1] for place in places}
-        records = [record for batch in reading.read_all(client, {}, ends) for record in batch]
-    finally:
-        client.close()
+    with reading.opened(live.settings) as client:
+        records = [record for batch in reading.read_whole(client, ["orders.dead"]) for record in batch]
     return {(dict(r.headers).get("ce_id") or b"").decode(): r.value or b"" for r in records}
 
 
