@@ -252,6 +252,9 @@ class Partition:
         opened, self._opened = list(self._opened.values()), {}
         return opened
 
+    def _queue(self, key: bytes, d: Decision) -> Queue:
+        return d.queues[key] if key in d.queues else self.queues.get(key, ())
+
     def _is_decided(self, key: bytes, command_id: bytes, d: Decision) -> bool:
         """Whether a command of this id was decided within the window; the log's own time says what is too long ago."""
         at = self.decided.get(key, {}).get(command_id)
@@ -370,7 +373,7 @@ class Partition:
                 headers_out = with_header(record.headers, ID, command_id(record, headers))
                 d.forwards.append((target, Outgoing(record.key, record.value, headers_out)))
                 return
-            queue = d.queues[key] if key in d.queues else self.queues.get(key, ())
+            queue = self._queue(key, d)
             if (queue or headers.get(TYPE) == DISCARD) and self._waits(record, headers, key, queue, d):
                 return
         try:
@@ -434,7 +437,7 @@ class Partition:
             self._add(key, event, shared, timestamp, size, d)
             for wish, (_, suffix) in zip(wanted, wants, strict=False):
                 self._want(wish, slot + suffix, command, timestamp, d)
-        if queue := d.queues[key] if key in d.queues else self.queues.get(key):
+        if queue := self._queue(key, d):
             d.queues[key] = queue_after(queue, None, command.id)
         if state is not before:
             d.states[slot] = state
@@ -479,7 +482,7 @@ class Partition:
         d.cursor = record.offset + 1
         queue: Queue = ()
         if key is not None and key == blocking_key(key):
-            queue = d.queues[key] if key in d.queues else self.queues.get(key, ())
+            queue = self._queue(key, d)
             d.queues[key] = queue_after(queue, event, identity)
         if why is not None and identity not in queue:
             d.dead.append(dead_letter(record, self._without_names(record, why)))

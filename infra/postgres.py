@@ -1,13 +1,13 @@
 """The read models' database: a schema and a login for each projection, views and a read-only login for analysts."""
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import structlog
 
-from infra.errors import Unusable
+from infra.errors import Unknown, Unusable
 from infra.projection import Projection
 from infra.settings import as_role, role_password
 
@@ -84,6 +84,23 @@ async def role(db: asyncpg.Connection, url: str, name: str) -> None:
         await db.execute(f"CREATE ROLE {name} LOGIN")
     if password := role_password(url, name):
         await db.execute(f"ALTER ROLE {name} PASSWORD '{password}'")  # hexadecimal digits only
+
+
+async def prepare_schema(url: str, name: str, tables: str) -> None:
+    """Create a login and the tables it uses, as the owner of the database."""
+    async with connection(url) as db, db.transaction():
+        await db.execute("SELECT pg_advisory_xact_lock(hashtext('weft setup'))")
+        await role(db, url, name)
+        await db.execute(tables)
+
+
+@contextmanager
+def unknown_if_away(what: str) -> Iterator[None]:
+    """Whatever a database raises that is away becomes Unknown."""
+    try:
+        yield
+    except TROUBLE as error:
+        raise Unknown(f"{what} did not answer: {type(error).__name__}") from error
 
 
 def analyst(url: str) -> str:

@@ -19,7 +19,7 @@ import struct
 import sys
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -105,18 +105,19 @@ class Snapshot:
     def is_ours(self) -> bool:
         return self._lock is not None
 
+    @property
+    def is_long(self) -> bool:
+        """Whether it may be worth writing anew."""
+        return self._written >= SPARE_BYTES
+
     def load(self, partition: Partition) -> bool:
         """Put the partition where the last whole frame was; False if there is none that fits."""
-        last: Frame | None = None
-        cold: dict[bytes, bytes] = {}
-        open_: set[bytes] = set()
-        for frame in self._frames():
-            cold |= frame.blobs
-            open_ = (open_ - frame.blobs.keys()) | set(frame.open_)
-            last = frame
-        if last is None:
+        whole = merged(self._frames())
+        if whole is None:
             return False
-        partition.resume(last.next_offset, last.cursor, last.timestamp, last.voids, last.queues, cold, open_)
+        partition.resume(
+            whole.next_offset, whole.cursor, whole.timestamp, whole.voids, whole.queues, whole.blobs, whole.open_
+        )
         return True
 
     def _frames(self) -> Iterator[Frame]:
@@ -137,34 +138,43 @@ class Snapshot:
 
     def append(self, frame: Frame) -> None:
         """Write a frame behind the others; the file is begun anew when it does not fit or is mostly out of date."""
-        payload = marshal.dumps(tuple(vars(frame).values()))
         fresh = not self._written
         with os.fdopen(os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
             if fresh:
                 file.truncate(0)
                 file.write(self._head)
             file.seek(0, os.SEEK_END)
-            file.write(FRAME.pack(len(payload), zlib.crc32(payload)) + payload)
+            file.write(_framed(frame))
             self._written = file.tell()
 
     def compact(self, cold_bytes: int) -> None:
         """Write the file anew with one frame, if more than half of it is out of date."""
         if self._written < 2 * cold_bytes + SPARE_BYTES:
             return
-        frames = list(self._frames())
-        blobs: dict[bytes, bytes] = {}
-        open_: set[bytes] = set()
-        for frame in frames:
-            blobs |= frame.blobs
-            open_ = (open_ - frame.blobs.keys()) | set(frame.open_)
-        last = frames[-1]
-        whole = Frame(last.next_offset, last.cursor, last.timestamp, last.voids, last.queues, list(open_), blobs)
-        payload = marshal.dumps(tuple(vars(whole).values()))
+        whole = merged(self._frames())
+        assert whole is not None
         scratch = self._file.with_suffix(".new")
         with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(self._head + FRAME.pack(len(payload), zlib.crc32(payload)) + payload)
+            file.write(self._head + _framed(whole))
             self._written = file.tell()
         os.replace(scratch, self._file)
+
+
+def merged(frames: Iterator[Frame]) -> Frame | None:
+    """One frame that says what all of these say, one after the other; None if there are none."""
+    last: Frame | None = None
+    blobs: dict[bytes, bytes] = {}
+    open_: set[bytes] = set()
+    for frame in frames:
+        blobs |= frame.blobs
+        open_ = (open_ - frame.blobs.keys()) | set(frame.open_)
+        last = frame
+    return replace(last, open_=list(open_), blobs=blobs) if last else None
+
+
+def _framed(frame: Frame) -> bytes:
+    payload = marshal.dumps(tuple(vars(frame).values()))
+    return FRAME.pack(len(payload), zlib.crc32(payload)) + payload
 
 
 def _read_frame(file: BinaryIO) -> bytes | None:
@@ -193,5 +203,6 @@ async def save(partition: Partition, snapshot: Snapshot) -> int:
         partition.mark(captured)
         return 0
     partition.cool(frame.blobs)
-    await asyncio.to_thread(snapshot.compact, sum(map(len, list(partition.cold.values()))))
+    if snapshot.is_long:
+        await asyncio.to_thread(snapshot.compact, sum(map(len, list(partition.cold.values()))))
     return len(frame.blobs)

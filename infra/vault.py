@@ -15,12 +15,13 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from infra import postgres
-from infra.errors import Unknown, Unreadable, Unusable
+from infra.errors import Unreadable, Unusable
 from infra.sealing import KEY_BYTES, NONCE_BYTES, subject_of, unseal
 from infra.settings import Settings, address, as_role
 
 ROLE = "weft_vault"
 SCHEMA = "vault"
+WHAT = "the vault"
 CACHED_S = 30.0  # how long another process may still read what was erased
 TABLE = f"""
 CREATE SCHEMA IF NOT EXISTS {SCHEMA};
@@ -53,7 +54,7 @@ class Vault:
         """The key of each, made where there is none yet; Unreadable names who was erased."""
         wanted = sorted(set(subjects))
         fresh = [self._wrap(subject, os.urandom(KEY_BYTES)) for subject in wanted]
-        try:
+        with postgres.unknown_if_away(WHAT):
             async with self._pool.acquire() as db:
                 await db.execute(
                     f"INSERT INTO {SCHEMA}.keys (subject, wrapped) SELECT * FROM unnest($1::text[], $2::bytea[]) ON CONFLICT DO NOTHING",
@@ -63,8 +64,6 @@ class Vault:
                 rows = await db.fetch(
                     f"SELECT subject, wrapped FROM {SCHEMA}.keys WHERE subject = ANY($1::text[])", wanted
                 )
-        except postgres.TROUBLE as error:
-            raise Unknown(f"the vault did not answer: {error!r}") from error
         erased = [row["subject"] for row in rows if row["wrapped"] is None]
         if erased:
             raise Unreadable("erased", f"{', '.join(erased[:5])}: erased, and never to be named again")
@@ -79,10 +78,8 @@ class Vault:
         return unseal(known[1], sealed)
 
     async def _key(self, subject: str) -> bytes:
-        try:
+        with postgres.unknown_if_away(WHAT):
             wrapped = await self._pool.fetchval(f"SELECT wrapped FROM {SCHEMA}.keys WHERE subject = $1", subject)
-        except postgres.TROUBLE as error:
-            raise Unknown(f"the vault did not answer: {error!r}") from error
         if wrapped is None:
             self._cache.pop(subject, None)
             raise Erased(subject)
@@ -91,14 +88,12 @@ class Vault:
     async def destroy(self, subject: str) -> None:
         """Nobody can read what was sealed for this person any more, ever."""
         self._cache.pop(subject, None)
-        try:
+        with postgres.unknown_if_away(WHAT):
             await self._pool.execute(
                 f"INSERT INTO {SCHEMA}.keys (subject, wrapped, destroyed_at) VALUES ($1, NULL, now()) "
                 "ON CONFLICT (subject) DO UPDATE SET wrapped = NULL, destroyed_at = coalesce(keys.destroyed_at, now())",
                 subject,
             )
-        except postgres.TROUBLE as error:
-            raise Unknown(f"the vault did not answer: {error!r}") from error
 
     def _wrap(self, subject: str, key: bytes) -> bytes:
         nonce = os.urandom(NONCE_BYTES)
@@ -124,10 +119,8 @@ async def opened(settings: Settings) -> AsyncIterator[Vault]:
         timeout=10,
         command_timeout=postgres.TIMEOUT,
     )
-    try:
+    with postgres.unknown_if_away(WHAT):
         await pool
-    except postgres.TROUBLE as error:
-        raise Unknown(f"the vault did not answer: {error!r}") from error
     try:
         yield Vault(pool, master)
     finally:
@@ -136,11 +129,7 @@ async def opened(settings: Settings) -> AsyncIterator[Vault]:
 
 async def prepare(settings: Settings) -> None:
     """Create the vault's table and role, as the owner of its database."""
-    url = settings.vault or address(settings, "postgres")
-    async with postgres.connection(url) as db, db.transaction():
-        await db.execute("SELECT pg_advisory_xact_lock(hashtext('weft setup'))")
-        await postgres.role(db, url, ROLE)
-        await db.execute(TABLE)
+    await postgres.prepare_schema(settings.vault or address(settings, "postgres"), ROLE, TABLE)
 
 
 def master_key(settings: Settings) -> bytes:

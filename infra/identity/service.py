@@ -15,7 +15,7 @@ import structlog
 
 from infra import client, mesh, postgres, vault
 from infra.client import Asked, Wish
-from infra.errors import Unknown, Unreadable
+from infra.errors import Unreadable
 from infra.identity.passwords import Passwords
 from infra.identity.tokens import LIFE_S, BadToken, Claims, Signer, fingerprint, new_refresh_token, seeds
 from infra.sealing import digest
@@ -24,6 +24,7 @@ from infra.settings import Settings, address, as_role
 _log = structlog.get_logger()
 ROLE = "weft_identity"
 SCHEMA = "identity"
+WHAT = "the identity's database"
 REGISTRATION = "users.RegisterUser"
 SESSION_LIFE = timedelta(days=30)
 TABLES = f"""
@@ -81,7 +82,7 @@ class Identity:
         """
         user_id = user_id or str(uuid4())
         email_key, kept = digest(self._keys.digest_secret, email), await self._passwords.hashed(password)
-        async with self._unknown():
+        with postgres.unknown_if_away(WHAT):
             added = await self._pool.execute(
                 f"INSERT INTO {SCHEMA}.credentials (user_id, email_key, hash) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
                 user_id,
@@ -103,7 +104,7 @@ class Identity:
 
     async def login(self, email: str, password: str) -> Session:
         """A new session; BadCredentials, after the same time whoever it is."""
-        async with self._unknown():
+        with postgres.unknown_if_away(WHAT):
             row = await self._pool.fetchrow(
                 f"SELECT user_id, hash FROM {SCHEMA}.credentials WHERE email_key = $1",
                 digest(self._keys.digest_secret, email),
@@ -113,34 +114,36 @@ class Identity:
         if self._passwords.outdated(row["hash"]):
             await self._rehash(row["user_id"], row["hash"], password)
         session, token = str(uuid4()), new_refresh_token()
-        async with self._unknown(), self._pool.acquire() as db, db.transaction():
-            await db.execute(
-                f"INSERT INTO {SCHEMA}.sessions (session, user_id, expires_at) VALUES ($1, $2, now() + $3)",
-                session,
-                row["user_id"],
-                SESSION_LIFE,
-            )
-            await _keep(db, token, session)
+        with postgres.unknown_if_away(WHAT):
+            async with self._pool.acquire() as db, db.transaction():
+                await db.execute(
+                    f"INSERT INTO {SCHEMA}.sessions (session, user_id, expires_at) VALUES ($1, $2, now() + $3)",
+                    session,
+                    row["user_id"],
+                    SESSION_LIFE,
+                )
+                await _keep(db, token, session)
         return Session(self._signer.issue(Claims(row["user_id"], session)), token)
 
     async def refresh(self, refresh_token: str) -> Session:
         """A new pair for a refresh token that was not used; BadToken otherwise, and a reused one ends its session."""
         known, fresh = fingerprint(refresh_token), new_refresh_token()
-        async with self._unknown(), self._pool.acquire() as db, db.transaction():
-            row = await db.fetchrow(
-                f"UPDATE {SCHEMA}.refresh_tokens t SET used_at = now() FROM {SCHEMA}.sessions s "
-                "WHERE t.fingerprint = $1 AND t.used_at IS NULL AND s.session = t.session AND s.ended_at IS NULL AND s.expires_at > now() "
-                "RETURNING s.session, s.user_id",
-                known,
-            )
-            if row is not None:
-                await _keep(db, fresh, row["session"])
-            else:
-                reused = await db.fetchval(
-                    f"UPDATE {SCHEMA}.sessions s SET ended_at = now() FROM {SCHEMA}.refresh_tokens t "
-                    "WHERE t.fingerprint = $1 AND t.used_at IS NOT NULL AND s.session = t.session AND s.ended_at IS NULL RETURNING s.session",
+        with postgres.unknown_if_away(WHAT):
+            async with self._pool.acquire() as db, db.transaction():
+                row = await db.fetchrow(
+                    f"UPDATE {SCHEMA}.refresh_tokens t SET used_at = now() FROM {SCHEMA}.sessions s "
+                    "WHERE t.fingerprint = $1 AND t.used_at IS NULL AND s.session = t.session AND s.ended_at IS NULL AND s.expires_at > now() "
+                    "RETURNING s.session, s.user_id",
                     known,
                 )
+                if row is not None:
+                    await _keep(db, fresh, row["session"])
+                else:
+                    reused = await db.fetchval(
+                        f"UPDATE {SCHEMA}.sessions s SET ended_at = now() FROM {SCHEMA}.refresh_tokens t "
+                        "WHERE t.fingerprint = $1 AND t.used_at IS NOT NULL AND s.session = t.session AND s.ended_at IS NULL RETURNING s.session",
+                        known,
+                    )
         if row is None:
             if reused:
                 _log.warning("refresh token reused, session ended", session=reused)
@@ -156,31 +159,24 @@ class Identity:
 
     async def logout(self, session: str) -> None:
         """End a session: its refresh tokens are worth nothing."""
-        async with self._unknown():
+        with postgres.unknown_if_away(WHAT):
             await self._pool.execute(
                 f"UPDATE {SCHEMA}.sessions SET ended_at = now() WHERE session = $1 AND ended_at IS NULL", session
             )
 
     async def forget(self, user_id: str) -> None:
         """Remove a user's password and sessions."""
-        async with self._unknown():
+        with postgres.unknown_if_away(WHAT):
             await self._pool.execute(f"DELETE FROM {SCHEMA}.credentials WHERE user_id = $1", user_id)
 
     async def _rehash(self, user_id: str, old: str, password: str) -> None:
-        async with self._unknown():
+        with postgres.unknown_if_away(WHAT):
             await self._pool.execute(
                 f"UPDATE {SCHEMA}.credentials SET hash = $3, changed_at = now() WHERE user_id = $1 AND hash = $2",
                 user_id,
                 old,
                 await self._passwords.hashed(password),
             )
-
-    @asynccontextmanager
-    async def _unknown(self) -> AsyncIterator[None]:
-        try:
-            yield
-        except postgres.TROUBLE as error:
-            raise Unknown(f"the identity's database did not answer: {type(error).__name__}") from error
 
 
 async def _keep(db: asyncpg.Connection, token: str, session: str) -> None:
@@ -208,8 +204,4 @@ async def opened(settings: Settings) -> AsyncIterator[Identity]:
 
 async def prepare(settings: Settings) -> None:
     """Create the tables and their role, as the owner of the database."""
-    url = settings.identity or address(settings, "postgres")
-    async with postgres.connection(url) as db, db.transaction():
-        await db.execute("SELECT pg_advisory_xact_lock(hashtext('weft setup'))")
-        await postgres.role(db, url, ROLE)
-        await db.execute(TABLES)
+    await postgres.prepare_schema(settings.identity or address(settings, "postgres"), ROLE, TABLES)
