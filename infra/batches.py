@@ -23,7 +23,8 @@ class BatchConsumer(driver.Consumer):
         """Seek to the log's own cursor where there is one, else to what the group committed, else to the beginning.
 
         Group offsets are a hint: they expire, can be moved by hand, and Faust commits past failures. Faust leaves a
-        partition without a committed offset where the last fetch ended, also when that fetch was dropped.
+        partition without a committed offset where the last fetch ended, also when that fetch was dropped; and it keeps
+        what was acknowledged while a partition was revoked, with which it would commit what nobody has handled yet.
         """
         self._seeks += 1
         if not self.assignment():
@@ -34,6 +35,8 @@ class BatchConsumer(driver.Consumer):
             position = (committed.get(tp) or 0) if cursor is None else cursor
             await self.seek(tp, position)
             self._committed_offset[tp] = position or None
+            for book in (self._acked, self._acked_index, self._gap):
+                book.pop(tp, None)
 
     async def _drain_messages(self, fetcher: Any) -> None:
         def stopped() -> bool:

@@ -495,6 +495,9 @@ class Partition:
 
     def merge(self, d: Decision) -> None:
         """Make a decision the state, after the log accepted all of it."""
+        for key, _ in d.decided:
+            if key in self.cold:  # a snapshot froze it while the append was on its way
+                self._thaw(key)
         self.next_offset = d.expected + len(d.records)
         self.timestamp = d.timestamp
         self.cursor = d.cursor

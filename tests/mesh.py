@@ -1,8 +1,9 @@
 """The whole mesh in memory, on the real deciders, policies, codec and partitions, scheduled by a seed.
 
 Topics are lists; what runs next is drawn at random. Owners crash, zombies append on old state, acknowledgements and
-replies are lost, records come twice, policies read again, deadlines fire at any moment, the gateway falls silent.
-`settle` then lets one clean owner finish everything: first while the gateway is away, then with it, then the warehouse.
+replies are lost, records come twice, policies read again, deadlines fire at any moment, snapshots freeze aggregates,
+the gateway falls silent. `settle` then lets one clean owner finish everything: first while the gateway is away, then
+with it, then the warehouse.
 """
 
 import random
@@ -18,6 +19,7 @@ from infra import laws, mesh
 from infra.partition import Intent, Partition
 from infra.reactions import commands_from, outgoing_command
 from infra.record import Outgoing, Read, partition_of
+from infra.snapshots import freeze
 from infra.timers import due_command
 from schemas.orders import OrderCancelled, OrderConfirmed, OrderShipped
 from streams.notifications.decider.message import Deliver
@@ -81,6 +83,8 @@ class World:
         worker = self.dice.choice(self.workers[context, number])
         what = self.dice.random()
         worker.partition.settle(1)
+        if self.dice.random() < 0.05:
+            self._freeze(worker)
         if what < 0.45:
             self._decide(worker, faulty=True)
         elif what < 0.75:
@@ -167,9 +171,16 @@ class World:
             if base != decision.expected or (faulty and self.dice.random() < 0.05):  # void, or the answer was lost
                 self._recover(worker)
                 return True
+            if faulty and self.dice.random() < 0.2:
+                self._freeze(worker)  # a snapshot is taken while the append is on its way
             p.merge(decision)
         worker.position = taken[decision.next - 1].offset + 1
         return True
+
+    def _freeze(self, worker: Worker) -> None:
+        """What a snapshot does to its partition; nothing is taken of a log that is only taken in."""
+        if self.remember_ids and not worker.partition.unread:
+            worker.partition.cool(freeze(worker.partition.capture()).blobs)
 
     def _recover(self, worker: Worker) -> None:
         p = worker.partition

@@ -100,3 +100,19 @@ async def test_what_was_fetched_while_positions_were_set_is_not_delivered(bench:
     # then positions are set once more, for the fetch moved them, and only what comes after is delivered
     assert bench.seeks == [(EVENTS, 100), (EVENTS, 100)]
     assert bench.delivered == [(EVENTS, [100])]
+
+
+async def test_nothing_of_an_earlier_assignment_is_committed_with_what_comes_after(bench: Bench) -> None:
+    # given a batch that was acknowledged, and one that was delivered and dropped, while the partition was being revoked
+    consumer: Any = bench.consumer
+    consumer._acked[EVENTS], consumer._acked_index[EVENTS] = [150], {150}
+    consumer._gap[EVENTS].addi(151, 200)
+    # when the partition is assigned again, and the first batch from its position is done, but the second is not
+    bench.committed = {EVENTS: 100}
+    await bench.consumer.perform_seek()
+    consumer._gap[EVENTS].addi(100, 119)
+    consumer._gap[EVENTS].addi(120, 149)
+    consumer._acked[EVENTS].append(119)
+    # then only the first is committed
+    assert consumer._new_offset(EVENTS) == 120
+    assert consumer._new_offset(EVENTS) is None

@@ -123,6 +123,23 @@ async def test_an_aggregate_that_is_kept_frozen_wakes_when_it_is_asked(tmp_path:
     assert b"order-2" not in partition.cold
 
 
+async def test_an_aggregate_that_is_frozen_while_an_append_is_on_its_way_keeps_what_that_brings(tmp_path: Path) -> None:
+    # given a decision about a closed order, appended and not yet acknowledged
+    records = log(8)
+    partition, folded = fresh(), fresh()
+    partition.fold(records)
+    late = (CancelOrder(order_id="order-3", reason="x"), "late")
+    decision = partition.decide(commands(late, start=10_000))
+    # when a snapshot freezes that order before the acknowledgement comes
+    await save(partition, snapshot(tmp_path))
+    assert b"order-3" in partition.cold
+    partition.merge(decision)
+    # then it is what the log says, and the command is known
+    folded.fold([*records, *landed(decision.records, len(records))])
+    assert partition.decide(commands(late, start=10_001)).records == []
+    assert whole(partition) == whole(folded)
+
+
 @pytest.mark.parametrize(
     "other",
     [

@@ -30,11 +30,11 @@ T = TypeVar("T")
 ROOT = Path(__file__).parent.parent.parent
 
 
-def until(condition: Callable[[], T], patience: float, what: str) -> T:
-    """The first true value of a condition; an assertion error when it does not come in time."""
+def until(condition: Callable[[], T], patience: float, what: str | Callable[[], str]) -> T:
+    """The first true value of a condition; an assertion error, saying what is then, when it does not come in time."""
     deadline = time.monotonic() + patience
     while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {patience} s: {what}"
+        assert time.monotonic() < deadline, f"not within {patience} s: {what if isinstance(what, str) else what()}"
         time.sleep(0.05)
     return value
 
@@ -155,12 +155,15 @@ class LiveMesh:
             except Exception:  # Postgres may be down for a while
                 return False
 
-        until(still, patience, f"{orders} orders at rest; {self._where()}")
+        until(still, patience, lambda: f"{orders} orders at rest; {self._where()}")
 
     def _where(self) -> str:
+        """Where the sagas are, and what the processes said last: all that is left of a mesh whose test failed."""
+        steps = "no answer from Postgres"
         with contextlib.suppress(Exception):
-            return str([tuple(r) for r in self.query("SELECT step, count(*) FROM sagas GROUP BY 1")])
-        return "no answer from Postgres"
+            steps = str([tuple(r) for r in self.query("SELECT step, count(*) FROM sagas GROUP BY 1")])
+        said = {log.name: log.read_text(errors="replace").splitlines()[-15:] for log in self._logs.glob("*.log")}
+        return "\n".join([steps, *(f"{name}: {line[:400]}" for name, lines in said.items() for line in lines)])
 
     def audit(self) -> tuple[Evidence, Sequence[str]]:
         return asyncio.run(audit.audit(self.settings))
