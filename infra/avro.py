@@ -134,6 +134,11 @@ class Codec:
         """The five bytes that every value of this type begins with, as its schema is now."""
         return self._encoders[t][0]
 
+    def prefixes(self, names: Iterable[str]) -> frozenset[bytes]:
+        """What the values of these types begin with, in every schema they were ever written in."""
+        wanted = set(names)
+        return frozenset(prefix for prefix, (name, *_) in self._decoders.items() if name in wanted)
+
     def encode(self, message: Any) -> bytes:
         """Framed Avro; ValueError, TypeError or OverflowError if a field does not fit its schema."""
         prefix, schema, unmake = self._encoders[type(message)]

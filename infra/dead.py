@@ -151,7 +151,7 @@ class Office:
         with reading.opened(self._settings) as client:
             reading.assign(client, self._ends)
             while open_ and time.monotonic() < deadline:
-                for key, command, event in self.queues.fold(reading.poll(client, 1000, 0.2)):
+                for key, command, event in self.queues.fold(reading.poll(client, 1000, 0.2)[0]):
                     identity = command.decode(errors="replace")
                     if key not in keys or identity not in found:
                         continue

@@ -12,8 +12,8 @@ from typing import Any
 
 from infra import mesh
 from infra.avro import Codec
+from infra.fold import Fold, storable
 from infra.projection import Projection
-from infra.projector import Fold, storable
 from infra.reading import meta
 from infra.record import Read, accepted
 from schemas import Meta, Parked, Rejected

@@ -1,133 +1,28 @@
 """Keeps one projection up with the log: a batch is folded in memory and written in one transaction with its cursor.
 
-The transaction starts by moving the projection's version from the value this projector knows: if no row moves, another
-projector took over, and this one lets go.
+While Postgres writes one batch, the next is fetched and decoded.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Mapping
 from random import uniform
-from typing import Any
 
-import asyncpg
 import structlog
 from confluent_kafka import Consumer
 
 from infra import mesh, postgres, reading
-from infra.avro import Codec
 from infra.errors import LogDamaged, Unknown, Unusable
+from infra.fold import Batch, Fold
 from infra.projection import Projection
 from infra.reading import Place
-from infra.record import TYPE, Read, accepted
 from infra.settings import Settings, address, as_role
+from infra.tables import Fenced, Store
 
 _log = structlog.get_logger()
-BATCH = 5000
-NUL = "\x00"
-
-
-class Fenced(Exception):
-    """Another projector moved this projection on."""
-
-
-class Fold:
-    """Rows in memory: what a batch of events makes of the rows it touches. Pure."""
-
-    def __init__(self, projection: Projection, codec: Codec) -> None:
-        self._projection = projection
-        self._codec = codec
-        self._wanted = {codec.names[event].encode() for event in projection.events}
-
-    def relevant(self, records: Sequence[Read]) -> list[tuple[str, Any, Any]]:
-        """(row id, event, meta) of every accepted event this projection reads."""
-        found = []
-        for record in records:
-            headers = dict(record.headers)
-            if not accepted(headers, record.offset) or (self._wanted and headers.get(TYPE) not in self._wanted):
-                continue
-            try:
-                event, meta = self._codec.decode(record.value or b""), reading.meta(record, headers)
-            except (ValueError, KeyError) as error:
-                raise LogDamaged(
-                    f"{record.topic}/{record.partition}/{record.offset} was accepted but cannot be read: {error}"
-                ) from error
-            found.append((storable(self._projection.row_id(event, meta)), event, meta))
-        return found
-
-    def apply(self, rows: dict[str, Any], facts: Sequence[tuple[str, Any, Any]]) -> None:
-        """Fold the facts into `rows`, in place; None marks a row that is gone."""
-        project = self._projection.project
-        for row_id, event, meta in facts:
-            rows[row_id] = project(rows.get(row_id), event, meta)
-
-
-class Store:
-    """The rows and the cursor of one projection in Postgres."""
-
-    def __init__(self, db: asyncpg.Connection, projection: Projection) -> None:
-        self._db = db
-        self._projection = projection
-        self.version = 0
-        p, key = projection, projection.columns[0]
-        table = f"{p.schema}.{p.name}"
-        names, arrays = ", ".join(p.columns), ", ".join(f"${i + 1}::{t}[]" for i, t in enumerate(p.column_types))
-        updates = ", ".join(f"{c} = EXCLUDED.{c}" for c in p.columns[1:])
-        self._select = f"SELECT {names} FROM {table} WHERE {key} = ANY($1::text[])"
-        self._upsert = (
-            f"INSERT INTO {table} ({names}) SELECT * FROM unnest({arrays}) ON CONFLICT ({key}) DO UPDATE SET {updates}"
-        )
-        self._delete = f"DELETE FROM {table} WHERE {key} = ANY($1::text[])"
-        self._move_head = f"UPDATE {p.schema}.head SET version = version + 1 WHERE version = $1 AND definition = $2"
-        self._move_cursor = (
-            f"INSERT INTO {p.schema}.cursor (topic, partition, topic_id, next_offset) SELECT * FROM unnest($1::text[], $2::int[], $3::text[], $4::bigint[]) "
-            "ON CONFLICT (topic, partition) DO UPDATE SET next_offset = EXCLUDED.next_offset"
-        )
-
-    async def load(self) -> dict[Place, tuple[str, int]]:
-        """Take note of the version; returns (topic id, next offset) by partition."""
-        schema = self._projection.schema
-        head = await self._db.fetchrow(f"SELECT version, definition FROM {schema}.head")
-        if head is None or head["definition"] != self._projection.definition:
-            raise Unusable(
-                f"the tables of {self._projection.name} are of another version of the code; run `weft setup`"
-            )
-        self.version = head["version"]
-        rows = await self._db.fetch(f"SELECT topic, partition, topic_id, next_offset FROM {schema}.cursor")
-        return {(r["topic"], r["partition"]): (r["topic_id"], r["next_offset"]) for r in rows}
-
-    async def commit(
-        self,
-        fold: Fold,
-        facts: Sequence[tuple[str, Any, Any]],
-        positions: Mapping[Place, int],
-        topic_ids: Mapping[str, str],
-    ) -> None:
-        """Rows and cursor in one transaction; raises Fenced if the version is not ours any more."""
-        async with self._db.transaction():
-            if await self._db.execute(self._move_head, self.version, self._projection.definition) != "UPDATE 1":
-                raise Fenced
-            places = list(positions)
-            await self._db.execute(
-                self._move_cursor,
-                [t for t, _ in places],
-                [p for _, p in places],
-                [topic_ids[t] for t, _ in places],
-                list(positions.values()),
-            )
-            if facts:
-                await self._write(fold, facts)
-        self.version += 1
-
-    async def _write(self, fold: Fold, facts: Sequence[tuple[str, Any, Any]]) -> None:
-        columns, make = self._projection.columns, self._projection.row
-        found = await self._db.fetch(self._select, list({row_id for row_id, _, _ in facts}))
-        rows: dict[str, Any] = {r[columns[0]]: make(**dict(r)) for r in found}
-        fold.apply(rows, facts)
-        kept = [row for row in rows.values() if row is not None]
-        if kept:
-            await self._db.execute(self._upsert, *([storable(getattr(row, c)) for row in kept] for c in columns))
-        if gone := [row_id for row_id, row in rows.items() if row is None]:
-            await self._db.execute(self._delete, gone)
+BATCH = 10_000
+WAIT_S = 0.5  # for the first record of a batch
+CHECKED_EVERY_S = 5.0  # what an idle projector says of itself
 
 
 async def run(projection: Projection, settings: Settings) -> None:
@@ -148,36 +43,56 @@ async def run(projection: Projection, settings: Settings) -> None:
 
 async def _session(projection: Projection, settings: Settings) -> None:
     servers = address(settings, "kafka")
-    topics = mesh.projection_topics(projection)
     client = reading.consumer(servers)
     try:
         async with postgres.connection(as_role(address(settings, "postgres"), projection.role)) as db:
             store, fold = Store(db, projection), Fold(projection, mesh.codec())
-            cursor = await store.load()
-            topic_ids = await asyncio.to_thread(reading.topic_ids, servers, topics)
-            for (topic, partition), (topic_id, _) in cursor.items():
-                if topic_ids.get(topic, topic_id) != topic_id:
-                    raise LogDamaged(
-                        f"{topic} is another topic than the one {projection.name} has read (partition {partition}): rebuild the projection from it"
-                    )
-            places = await asyncio.to_thread(reading.partitions_of, client, topics)
-            positions = {place: cursor.get(place, ("", 0))[1] for place in places}
-            await asyncio.to_thread(reading.ends, client, places, positions)
+            positions, topic_ids = await asyncio.to_thread(start, client, servers, projection, await store.load())
             reading.assign(client, positions)
             _log.info("projecting", projection=projection.name, partitions=len(positions))
-            await _follow(client, store, fold, topic_ids)
+            await follow(client, store, fold, topic_ids)
     finally:
         await asyncio.to_thread(client.close)
 
 
-async def _follow(client: Consumer, store: Store, fold: Fold, topic_ids: Mapping[str, str]) -> None:
-    while True:
-        records = await asyncio.to_thread(reading.poll, client, BATCH, 0.5)
-        if records:
-            positions = {(record.topic, record.partition): record.offset + 1 for record in records}
-            await store.commit(fold, fold.relevant(records), positions, topic_ids)
+def start(
+    client: Consumer, servers: str, projection: Projection, cursor: Mapping[Place, tuple[str, int]]
+) -> tuple[dict[Place, int], dict[str, str]]:
+    """Where each partition is to be read on from, and the ids of the topics; LogDamaged if the log is not what was read."""
+    topics = mesh.projection_topics(projection)
+    topic_ids = reading.topic_ids(servers, topics)
+    for (topic, partition), (topic_id, _) in cursor.items():
+        if topic_ids.get(topic, topic_id) != topic_id:
+            raise LogDamaged(
+                f"{topic} is another topic than the one {projection.name} has read (partition {partition}): rebuild the projection from it"
+            )
+    positions = {place: cursor.get(place, ("", 0))[1] for place in reading.partitions_of(client, topics)}
+    reading.ends(client, list(positions), positions)
+    return positions, topic_ids
 
 
-def storable(value: Any) -> Any:
-    """Postgres has no NUL in text; an event may."""
-    return value.replace(NUL, "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) and NUL in value else value
+async def follow(client: Consumer, store: Store, fold: Fold, topic_ids: Mapping[str, str]) -> None:
+    """Project what comes, from where the client was assigned to, until cancelled."""
+
+    def ahead() -> asyncio.Task[tuple[Batch, dict[Place, int]]]:
+        return asyncio.create_task(asyncio.to_thread(read_batch, client, fold))
+
+    reading_ahead, checked = ahead(), time.monotonic()
+    try:
+        while True:
+            batch, ends = await asyncio.shield(reading_ahead)
+            reading_ahead = ahead()
+            if batch.positions:
+                await store.commit(fold, batch, topic_ids, ends)
+                checked = time.monotonic()
+            elif time.monotonic() - checked > CHECKED_EVERY_S:
+                await store.still_there()
+                checked = time.monotonic()
+    finally:
+        await asyncio.wait([reading_ahead])  # the thread has to be out of the client before that is closed
+
+
+def read_batch(client: Consumer, fold: Fold) -> tuple[Batch, dict[Place, int]]:
+    """What comes next, decoded, and where the log ends; nothing if nothing comes in time."""
+    records, positions = reading.poll(client, BATCH, WAIT_S, fold.wanted)
+    return fold.batch(records, positions), reading.known_ends(client, positions)

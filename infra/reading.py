@@ -1,16 +1,15 @@
 """Reading events topics outside Faust, with confluent-kafka: positions are the reader's own, no group is joined."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, NoReturn, TypeVar
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
     KafkaError,
     KafkaException,
-    Message,
     TopicCollection,
     TopicPartition,
 )
@@ -32,6 +31,7 @@ from infra.settings import Settings, address
 from schemas import Meta
 
 Place = tuple[str, int]
+Wanted = frozenset[bytes] | None
 TIMEOUT = 10.0
 _T = TypeVar("_T")
 
@@ -108,29 +108,55 @@ def ends(client: Consumer, places: Sequence[Place], positions: Mapping[Place, in
     return found
 
 
+def known_ends(client: Consumer, places: Iterable[Place]) -> dict[Place, int]:
+    """The next offset of each partition as the last fetch said it; asks nobody."""
+    return {place: client.get_watermark_offsets(TopicPartition(*place), cached=True)[1] for place in places}
+
+
 def assign(client: Consumer, positions: Mapping[Place, int]) -> None:
+    """Read from these positions on."""
+    asking(lambda: client.list_topics(timeout=TIMEOUT))  # librdkafka looks up a topic it has not met half a second late
     client.assign([TopicPartition(topic, p, offset or OFFSET_BEGINNING) for (topic, p), offset in positions.items()])
 
 
-def poll(client: Consumer, most: int, timeout: float) -> list[Read]:
-    """What is there, as soon as anything is; waits up to `timeout` seconds for the first record."""
+def poll(client: Consumer, most: int, timeout: float, wanted: Wanted = None) -> tuple[list[Read], dict[Place, int]]:
+    """What is there, as soon as anything is, and the position behind it; waits up to `timeout` seconds for the first record.
+
+    If only some are `wanted`, by the first five bytes of their values, the others are passed over.
+    """
     first = client.consume(1, timeout)
-    found = first + client.consume(most - 1, 0) if first else first
-    return [_read(message) for message in found]
+    found: list[Any] = first + client.consume(most - 1, 0) if first else first
+    for error in filter(None, [message.error() for message in found]):
+        _raise(error)
+    positions = {(message.topic(), message.partition()): message.offset() + 1 for message in found}
+    if wanted is not None:
+        found = [message for message in found if (message.value() or b"")[:5] in wanted]
+    records = [
+        Read(m.topic(), m.partition(), m.offset(), m.timestamp()[1], m.key(), m.value(), m.headers() or ())
+        for m in found
+    ]
+    return records, positions
+
+
+def read_to(
+    client: Consumer, start: Mapping[Place, int], end: Mapping[Place, int], wanted: Wanted = None
+) -> Iterator[tuple[list[Read], dict[Place, int]]]:
+    """The (wanted) records from `start` up to `end`, in batches, each with the position behind it; Unknown if the broker falls silent."""
+    left = {place for place in end if start.get(place, 0) < end[place]}
+    assign(client, {place: start.get(place, 0) for place in left})
+    while left:
+        found, positions = poll(client, 10_000, TIMEOUT, wanted)
+        if not positions:
+            raise Unknown(f"Kafka is silent; still to be read: {sorted(left)}")
+        reached = {place: end[place] for place, position in positions.items() if position >= end[place]}
+        yield [r for r in found if r.offset < end[r.topic, r.partition]] if reached else found, positions | reached
+        left -= reached.keys()
 
 
 def read_all(client: Consumer, start: Mapping[Place, int], end: Mapping[Place, int]) -> Iterator[list[Read]]:
     """Every record from `start` up to `end`, in batches; Unknown if the broker falls silent."""
-    left = {place for place in end if start.get(place, 0) < end[place]}
-    assign(client, {place: start.get(place, 0) for place in left})
-    while left:
-        found = poll(client, 10_000, TIMEOUT)
-        if not found:
-            raise Unknown(f"Kafka is silent; still to be read: {sorted(left)}")
-        yield [record for record in found if record.offset < end[record.topic, record.partition]]
-        for record in found:
-            if record.offset + 1 >= end[record.topic, record.partition]:
-                left.discard((record.topic, record.partition))
+    for records, _ in read_to(client, start, end):
+        yield records
 
 
 def read_whole(client: Consumer, topics: Sequence[str]) -> Iterator[list[Read]]:
@@ -163,20 +189,7 @@ def meta(record: Read, headers: Mapping[str, bytes | None]) -> Meta:
     )
 
 
-def _read(message: Message) -> Read:
-    error = message.error()
-    if error is not None:
-        if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
-            raise LogDamaged(f"a position is not in the log any more: {error.str()}")
-        raise Unknown(f"Kafka did not answer: {error.str()}")
-    topic, partition, offset = message.topic(), message.partition(), message.offset()
-    assert topic is not None and partition is not None and offset is not None
-    return Read(
-        topic,
-        partition,
-        offset,
-        message.timestamp()[1],
-        message.key(),
-        message.value(),
-        cast(Any, message.headers() or ()),
-    )
+def _raise(error: KafkaError) -> NoReturn:
+    if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+        raise LogDamaged(f"a position is not in the log any more: {error.str()}")
+    raise Unknown(f"Kafka did not answer: {error.str()}")

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from infra import mesh, reading
+from infra.fold import Fold
 from infra.partition import Partition
-from infra.projector import Fold
 from infra.record import Read
 from infra.settings import Settings
 
@@ -59,6 +59,6 @@ def check(file: Path) -> list[str]:
         topics = set(mesh.projection_topics(projection))
         fold = Fold(projection, codec)
         rows: dict[str, Any] = {}
-        fold.apply(rows, fold.relevant([r for r in records if r.topic in topics]))
+        fold.apply(rows, fold.facts([r for r in records if r.topic in topics]))
         said.append(f"{projection.name}: {sum(row is not None for row in rows.values())} rows")
     return said

@@ -1,8 +1,9 @@
 """What can be asked about messages to customers."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
+from projections import changed
 from schemas import Meta
 from schemas.notifications import NotificationFailed, NotificationRequested, NotificationSent, TellingSkipped
 
@@ -59,7 +60,7 @@ def project(row: NotificationRow | None, event: Heard, meta: Meta) -> Notificati
                 closed_at=meta.at,
             )
         case NotificationSent(), NotificationRow():
-            return replace(row, status="sent", message_id=event.message_id, closed_at=meta.at)
+            return changed(row, status="sent", message_id=event.message_id, closed_at=meta.at)
         case NotificationFailed(), NotificationRow():
-            return replace(row, status="failed", reason=event.reason, closed_at=meta.at)
+            return changed(row, status="failed", reason=event.reason, closed_at=meta.at)
     return row

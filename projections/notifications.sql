@@ -13,7 +13,7 @@ CREATE TABLE notifications (
 );
 CREATE INDEX ON notifications (order_id);
 
-CREATE VIEW analytics.notifications AS
+CREATE OR REPLACE VIEW analytics.notifications AS
 SELECT notification_id, order_id, customer_id, occasion, channel, status, reason, subject, message_id, requested_at, closed_at FROM notifications;
 COMMENT ON VIEW analytics.notifications IS 'One row a message to a customer, as of its latest event.';
 COMMENT ON COLUMN analytics.notifications.occasion IS 'confirmed, cancelled, shipped, delivered or refunded';

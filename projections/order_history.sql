@@ -8,7 +8,7 @@ CREATE TABLE order_history (
 );
 CREATE INDEX ON order_history (order_id, at);
 
-CREATE VIEW analytics.order_history AS
+CREATE OR REPLACE VIEW analytics.order_history AS
 SELECT order_id, at, event, detail, event_id, command_id FROM order_history;
 COMMENT ON VIEW analytics.order_history IS 'One row an event of an order: what happened to it, when, and because of which command.';
 COMMENT ON COLUMN analytics.order_history.event_id IS 'topic/partition/offset of the event.';

@@ -1,8 +1,9 @@
 """What can be asked about orders."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
+from projections import changed
 from schemas import Meta
 from schemas.orders import OrderCancelled, OrderConfirmed, OrderDelivered, OrderPaid, OrderPlaced, OrderShipped
 
@@ -45,13 +46,13 @@ def project(row: OrderRow | None, event: Heard, meta: Meta) -> OrderRow | None:
                 changed_at=meta.at,
             )
         case OrderConfirmed(), OrderRow():
-            return replace(row, status="confirmed", changed_at=meta.at)
+            return changed(row, status="confirmed", changed_at=meta.at)
         case OrderPaid(), OrderRow():
-            return replace(row, status="paid", changed_at=meta.at)
+            return changed(row, status="paid", changed_at=meta.at)
         case OrderCancelled(), OrderRow():
-            return replace(row, status="cancelled", code=event.code, reason=event.reason, changed_at=meta.at)
+            return changed(row, status="cancelled", code=event.code, reason=event.reason, changed_at=meta.at)
         case OrderShipped(), OrderRow():
-            return replace(row, status="shipped", tracking=event.tracking, changed_at=meta.at)
+            return changed(row, status="shipped", tracking=event.tracking, changed_at=meta.at)
         case OrderDelivered(), OrderRow():
-            return replace(row, status="delivered", changed_at=meta.at)
+            return changed(row, status="delivered", changed_at=meta.at)
     return row

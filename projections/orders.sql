@@ -13,7 +13,7 @@ CREATE TABLE orders (
 );
 CREATE INDEX ON orders (customer_id, placed_at);
 
-CREATE VIEW analytics.orders AS
+CREATE OR REPLACE VIEW analytics.orders AS
 SELECT order_id, customer_id, status, code, reason, currency, total_minor, line_count, tracking, placed_at, changed_at FROM orders;
 COMMENT ON VIEW analytics.orders IS 'One row an order, as of its latest event; a customer''s history is where customer_id = ...';
 COMMENT ON COLUMN analytics.orders.status IS 'placed, confirmed (reserved and held), paid, cancelled, shipped or delivered';

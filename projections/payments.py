@@ -1,8 +1,9 @@
 """What can be asked about payments."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
+from projections import changed
 from schemas import Meta
 from schemas.payments import (
     CaptureFailed,
@@ -56,28 +57,28 @@ def project(row: PaymentRow | None, event: PaymentEvent, meta: Meta) -> PaymentR
                 changed_at=meta.at,
             )
         case PaymentAuthorised(), PaymentRow():
-            return replace(row, status="authorised", authorisation_id=event.authorisation, changed_at=meta.at)
+            return changed(row, status="authorised", authorisation_id=event.authorisation, changed_at=meta.at)
         case PaymentDeclined(), PaymentRow():
-            return replace(row, status="declined", reason=event.reason, changed_at=meta.at)
+            return changed(row, status="declined", reason=event.reason, changed_at=meta.at)
         case CaptureRequested(), PaymentRow():
-            return replace(row, status="capturing", changed_at=meta.at)
+            return changed(row, status="capturing", changed_at=meta.at)
         case PaymentCaptured(), PaymentRow():
-            return replace(row, status="captured", captured_minor=event.amount_minor, changed_at=meta.at)
+            return changed(row, status="captured", captured_minor=event.amount_minor, changed_at=meta.at)
         case CaptureFailed(), PaymentRow():
-            return replace(row, status="not captured", reason=event.reason, changed_at=meta.at)
+            return changed(row, status="not captured", reason=event.reason, changed_at=meta.at)
         case VoidRequested(), PaymentRow():
-            return replace(row, status="voiding", changed_at=meta.at)
+            return changed(row, status="voiding", changed_at=meta.at)
         case PaymentVoided(), PaymentRow():
-            return replace(row, status="voided", changed_at=meta.at)
+            return changed(row, status="voided", changed_at=meta.at)
         case RefundRequested(), PaymentRow():
-            return replace(row, status="refunding", changed_at=meta.at)
+            return changed(row, status="refunding", changed_at=meta.at)
         case RefundFailed(), PaymentRow():
-            return replace(
+            return changed(
                 row, status=_status(row.captured_minor, row.refunded_minor), reason=event.reason, changed_at=meta.at
             )
         case PaymentRefunded(), PaymentRow():
             refunded = row.refunded_minor + event.amount_minor
-            return replace(
+            return changed(
                 row, status=_status(row.captured_minor, refunded), refunded_minor=refunded, changed_at=meta.at
             )
     return row

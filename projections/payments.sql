@@ -12,7 +12,7 @@ CREATE TABLE payments (
     changed_at     timestamptz NOT NULL
 );
 
-CREATE VIEW analytics.payments AS
+CREATE OR REPLACE VIEW analytics.payments AS
 SELECT order_id, customer_id, status, reason, currency, amount_minor, captured_minor, refunded_minor, authorisation_id, requested_at, changed_at FROM payments;
 COMMENT ON VIEW analytics.payments IS 'One row a payment, as of its latest event; it has the id of its order.';
 COMMENT ON COLUMN analytics.payments.status IS 'requested, authorised, declined, capturing, captured, not captured, voiding, voided, refunding, partly refunded or refunded';

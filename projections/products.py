@@ -1,9 +1,10 @@
 """What can be asked about products: searched by words and by attributes."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
+from projections import changed
 from schemas import Meta
 from schemas.products import PriceChanged, ProductDelisted, ProductEvent, ProductListed
 
@@ -40,9 +41,9 @@ def project(row: ProductRow | None, event: ProductEvent, meta: Meta) -> ProductR
                 changed_at=meta.at,
             )
         case PriceChanged(), ProductRow():
-            return replace(row, unit_price_minor=event.unit_price_minor, currency=event.currency, changed_at=meta.at)
+            return changed(row, unit_price_minor=event.unit_price_minor, currency=event.currency, changed_at=meta.at)
         case ProductDelisted(), ProductRow():
-            return replace(row, listed=False, changed_at=meta.at)
+            return changed(row, listed=False, changed_at=meta.at)
     return row
 
 

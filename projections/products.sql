@@ -11,7 +11,7 @@ CREATE TABLE products (
 CREATE INDEX ON products USING gin (to_tsvector('english', name || ' ' || description || ' ' || attributes));
 CREATE INDEX ON products USING gin ((attributes::jsonb));
 
-CREATE VIEW analytics.products AS
+CREATE OR REPLACE VIEW analytics.products AS
 SELECT sku, name, description, attributes::jsonb AS attributes, unit_price_minor, currency, listed, changed_at,
        to_tsvector('english', name || ' ' || description || ' ' || attributes) AS words
 FROM products;
@@ -20,7 +20,7 @@ COMMENT ON COLUMN analytics.products.attributes IS 'What it was listed with, as 
 COMMENT ON COLUMN analytics.products.listed IS 'Whether it is for sale.';
 COMMENT ON COLUMN analytics.products.words IS 'Its name, description and attributes for full text search.';
 
-CREATE FUNCTION analytics.search_products(query text, wanted jsonb DEFAULT '{}') RETURNS SETOF analytics.products
+CREATE OR REPLACE FUNCTION analytics.search_products(query text, wanted jsonb DEFAULT '{}') RETURNS SETOF analytics.products
 LANGUAGE sql STABLE AS $$
     SELECT * FROM analytics.products p
     WHERE p.listed AND p.words @@ websearch_to_tsquery('english', query) AND p.attributes @> wanted

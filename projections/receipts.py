@@ -1,8 +1,9 @@
 """What became of every command: accepted (which events), refused or rejected (why), parked or discarded."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
+from projections import changed
 from schemas import Discarded, Meta, Parked, Refused, Rejected
 
 KEPT = ("rejected", "parked")
@@ -34,7 +35,7 @@ def project(row: Receipt | None, event: object, meta: Meta) -> Receipt | None:
     """A command that was kept may be sent again under its id: then its later answer counts."""
     if row is not None and row.status not in KEPT:
         same = (row.command_partition, row.command_offset) == (meta.partition, meta.command_offset)
-        return replace(row, events=f"{row.events}, {meta.type}", last_event_id=meta.id) if same else row
+        return changed(row, events=f"{row.events}, {meta.type}", last_event_id=meta.id) if same else row
     status, code, reason = "accepted", "", ""
     match event:
         case Refused() | Rejected():

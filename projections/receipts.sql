@@ -16,7 +16,7 @@ CREATE TABLE receipts (
 );
 CREATE INDEX ON receipts (command_id);
 
-CREATE VIEW analytics.receipts AS
+CREATE OR REPLACE VIEW analytics.receipts AS
 SELECT command_id, command_type, context, subject, status, code, reason, events, last_event_id,
        command_partition, command_offset, correlation_id, decided_at
 FROM receipts;

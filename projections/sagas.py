@@ -4,9 +4,10 @@ Events of different topics come in any order, so what an event changes does not 
 columns of its own, or counts.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
+from projections import changed
 from schemas import Meta
 from schemas.notifications import NotificationFailed, NotificationSent, TellingSkipped
 from schemas.orders import OrderCancelled, OrderConfirmed, OrderDelivered, OrderPaid, OrderPlaced, OrderShipped
@@ -93,7 +94,7 @@ def project(row: Saga | None, event: Heard, meta: Meta) -> Saga:
     saga = row or Saga(order_id=event.order_id)
     match event:
         case OrderPlaced():
-            return replace(
+            return changed(
                 saga,
                 customer_id=event.customer_id,
                 placed_at=meta.at,
@@ -102,44 +103,44 @@ def project(row: Saga | None, event: Heard, meta: Meta) -> Saga:
                 line_count=len(event.lines),
             )
         case OrderConfirmed():
-            return replace(saga, confirmed_at=meta.at)
+            return changed(saga, confirmed_at=meta.at)
         case OrderPaid():
-            return replace(saga, paid_at=meta.at)
+            return changed(saga, paid_at=meta.at)
         case OrderCancelled():
-            return replace(saga, cancelled_at=meta.at, code=event.code, reason=event.reason)
+            return changed(saga, cancelled_at=meta.at, code=event.code, reason=event.reason)
         case OrderShipped():
-            return replace(saga, shipped_at=meta.at)
+            return changed(saga, shipped_at=meta.at)
         case OrderDelivered():
-            return replace(saga, delivered_at=meta.at)
+            return changed(saga, delivered_at=meta.at)
         case StockReserved():
-            return replace(saga, reserved=saga.reserved + 1, stock_at=_latest(saga.stock_at, meta.at))
+            return changed(saga, reserved=saga.reserved + 1, stock_at=_latest(saga.stock_at, meta.at))
         case StockRefused():
-            return replace(saga, refused=saga.refused + 1, stock_at=_latest(saga.stock_at, meta.at))
+            return changed(saga, refused=saga.refused + 1, stock_at=_latest(saga.stock_at, meta.at))
         case StockReleased():
-            return replace(saga, released=saga.released + 1)
+            return changed(saga, released=saga.released + 1)
         case StockShipped():
-            return replace(saga, sent_out=saga.sent_out + 1)
+            return changed(saga, sent_out=saga.sent_out + 1)
         case PaymentRequested():
-            return replace(saga, payment_requested_at=meta.at)
+            return changed(saga, payment_requested_at=meta.at)
         case PaymentAuthorised():
-            return replace(saga, authorised_at=meta.at)
+            return changed(saga, authorised_at=meta.at)
         case PaymentDeclined():
-            return replace(saga, declined_at=meta.at)
+            return changed(saga, declined_at=meta.at)
         case PaymentCaptured():
-            return replace(saga, captured_at=meta.at, captured_minor=event.amount_minor)
+            return changed(saga, captured_at=meta.at, captured_minor=event.amount_minor)
         case CaptureFailed():
-            return replace(saga, capture_failed_at=meta.at)
+            return changed(saga, capture_failed_at=meta.at)
         case PaymentVoided():
-            return replace(saga, voided_at=meta.at)
+            return changed(saga, voided_at=meta.at)
         case RefundRequested():
-            return replace(saga, refunds_asked=saga.refunds_asked + 1)
+            return changed(saga, refunds_asked=saga.refunds_asked + 1)
         case PaymentRefunded():
             refunded = saga.refunded_minor + event.amount_minor
-            return replace(saga, refunds_done=saga.refunds_done + 1, refunded_minor=refunded, refunded_at=meta.at)
+            return changed(saga, refunds_done=saga.refunds_done + 1, refunded_minor=refunded, refunded_at=meta.at)
         case RefundFailed():
-            return replace(saga, refunds_failed=saga.refunds_failed + 1)
+            return changed(saga, refunds_failed=saga.refunds_failed + 1)
         case NotificationSent() | NotificationFailed() | TellingSkipped():
-            return replace(saga, told=saga.told + 1, told_at=_latest(saga.told_at, meta.at))
+            return changed(saga, told=saga.told + 1, told_at=_latest(saga.told_at, meta.at))
 
 
 def _latest(known: datetime | None, at: datetime) -> datetime:

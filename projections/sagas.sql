@@ -35,7 +35,7 @@ CREATE TABLE sagas (
 CREATE INDEX ON sagas (placed_at);
 CREATE INDEX ON sagas (customer_id, placed_at);
 
-CREATE VIEW analytics.sagas AS
+CREATE OR REPLACE VIEW analytics.sagas AS
 WITH stepped AS (
     SELECT *,
            CASE WHEN cancelled_at IS NOT NULL THEN 'cancelled' WHEN delivered_at IS NOT NULL THEN 'delivered'

@@ -1,8 +1,9 @@
 """What can be asked about stock: what is there, what is promised, what has left."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
+from projections import changed
 from schemas import Meta
 from schemas.products import (
     StockAdjusted,
@@ -33,19 +34,19 @@ def row_id(event: StockEvent, meta: Meta) -> str:
 
 
 def project(row: StockRow | None, event: StockEvent, meta: Meta) -> StockRow:
-    row = replace(row, changed_at=meta.at) if row else StockRow(sku=event.sku, changed_at=meta.at)
+    row = changed(row, changed_at=meta.at) if row else StockRow(sku=event.sku, changed_at=meta.at)
     match event:
         case StockAdjusted():
-            return replace(row, on_hand=row.on_hand + event.delta, adjusted=row.adjusted + event.delta)
+            return changed(row, on_hand=row.on_hand + event.delta, adjusted=row.adjusted + event.delta)
         case StockReserved():
-            return replace(row, on_hand=row.on_hand - event.quantity, reserved=row.reserved + event.quantity)
+            return changed(row, on_hand=row.on_hand - event.quantity, reserved=row.reserved + event.quantity)
         case StockReleased():
-            return replace(row, on_hand=row.on_hand + event.quantity, reserved=row.reserved - event.quantity)
+            return changed(row, on_hand=row.on_hand + event.quantity, reserved=row.reserved - event.quantity)
         case StockShipped():
-            return replace(row, reserved=row.reserved - event.quantity, shipped=row.shipped + event.quantity)
+            return changed(row, reserved=row.reserved - event.quantity, shipped=row.shipped + event.quantity)
         case StockOffered():
-            return replace(row, price_minor=event.unit_price_minor)
+            return changed(row, price_minor=event.unit_price_minor)
         case StockWithdrawn():
-            return replace(row, price_minor=None)
+            return changed(row, price_minor=None)
         case StockRefused():
-            return replace(row, refused_orders=row.refused_orders + 1)
+            return changed(row, refused_orders=row.refused_orders + 1)

@@ -9,7 +9,7 @@ CREATE TABLE stock (
     changed_at     timestamptz NOT NULL
 );
 
-CREATE VIEW analytics.stock AS
+CREATE OR REPLACE VIEW analytics.stock AS
 SELECT sku, price_minor, on_hand, reserved, shipped, adjusted, refused_orders, changed_at FROM stock;
 COMMENT ON VIEW analytics.stock IS 'One row a SKU; always adjusted = on_hand + reserved + shipped, and none is below 0.';
 COMMENT ON COLUMN analytics.stock.price_minor IS 'What one costs, in minor units; NULL while it is not for sale.';

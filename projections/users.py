@@ -1,8 +1,9 @@
 """What can be asked about users: nothing that names them. Who is erased is forgotten."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
+from projections import changed
 from schemas import Meta
 from schemas.users import (
     Channel,
@@ -42,11 +43,11 @@ def project(row: UserRow | None, event: Heard, meta: Meta) -> UserRow | None:
                 changed_at=meta.at,
             )
         case RegistrationRefused(), UserRow():
-            return replace(row, status="refused", reason=event.reason, changed_at=meta.at)
+            return changed(row, status="refused", reason=event.reason, changed_at=meta.at)
         case UserRegistered(), UserRow():
-            return replace(row, status="active", channels=_kinds(event.channels), changed_at=meta.at)
+            return changed(row, status="active", channels=_kinds(event.channels), changed_at=meta.at)
         case ContactChannelsChanged(), UserRow():
-            return replace(row, channels=_kinds(event.channels), changed_at=meta.at)
+            return changed(row, channels=_kinds(event.channels), changed_at=meta.at)
         case UserErased(), _:
             return None
     return row

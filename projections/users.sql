@@ -7,7 +7,7 @@ CREATE TABLE users (
     changed_at   timestamptz NOT NULL
 );
 
-CREATE VIEW analytics.users AS
+CREATE OR REPLACE VIEW analytics.users AS
 SELECT user_id, status, reason, channels, requested_at, changed_at FROM users;
 COMMENT ON VIEW analytics.users IS 'One row a user, by id only: what names a person is nowhere in the read models. Who is erased is gone.';
 COMMENT ON COLUMN analytics.users.status IS 'pending (the e-mail address is not theirs yet), refused (it is taken) or active';

@@ -25,13 +25,17 @@ def create(servers: str, topics: list[str], partitions: int = PARTITIONS) -> Non
         future.result(30)
 
 
+def order_id(number: int) -> str:
+    return f"00000000-0000-4000-8000-{number:012d}"
+
+
 def order(number: int) -> Any:
     """The PlaceOrder command of that number."""
     place: Any = mesh.message_types()["orders.PlaceOrder"]
     line: Any = place.__dataclass_fields__["lines"].type.__args__[0]
     lines = tuple(line(sku=f"SKU-{i:05d}", quantity=i + 1, unit_price_minor=995) for i in range(3))
     return place(
-        order_id=f"00000000-0000-4000-8000-{number:012d}",
+        order_id=order_id(number),
         customer_id=f"customer-{number % 997}",
         card="card_ok",
         currency="EUR",

@@ -64,7 +64,7 @@ def guarded(command: Callable[[], Any]) -> int:
 
 
 def _register() -> None:
-    from infra.cli import asking, dead, looking, running
+    from infra.cli import asking, dead, looking, rebuilding, running
 
     commands: list[Callable[..., Any]] = [
         *(
@@ -78,6 +78,7 @@ def _register() -> None:
             running.key,
             running.webhooks,
         ),
+        rebuilding.rebuild,
         *(asking.send, asking.receipt, looking.watch, looking.log, looking.sql, looking.mail),
     ]
     for command in commands:

@@ -71,7 +71,7 @@ def watch(order: str | None = None, /, *, json_: Json = False) -> int:
                     _say_event(record, order, json_)
             reading.assign(client, ends)
             while not stopping():
-                for record in reading.poll(client, 1000, 0.2):
+                for record in reading.poll(client, 1000, 0.2)[0]:
                     _say_event(record, order, json_)
     finally:
         client.close()

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 from rich.table import Table
 
-from infra import logs, mesh, postgres, topics, vault
+from infra import analytics, logs, mesh, postgres, topics, vault
 from infra import status as mesh_status
 from infra.cli import DONE, FAILED, TIMED_OUT, err, out, settings, until_done
 from infra.embedded import secrets
@@ -85,7 +85,12 @@ def prepare(s: Settings) -> None:
     if registry := mesh.schema_registry():
         registry.prepare(mesh.subjects(), mesh.current_schemas())
     topics.prepare(s, mesh.contexts().values())
-    asyncio.run(postgres.prepare(address(s, "postgres"), mesh.projections().values()))
+    for name in asyncio.run(analytics.prepare(address(s, "postgres"), mesh.projections().values())):
+        err.print(
+            f"the code of {name} is not the one that made its tables: they stay as they are until `weft rebuild {name}`",
+            style="yellow",
+            markup=False,
+        )
     asyncio.run(vault.prepare(s))
     asyncio.run(identity.prepare(s))
 

@@ -1,7 +1,7 @@
 """A worker without the expected-offset check, to prove that the chaos test can fail: python -m tests.live.unchecked run"""
 
+import infra.fold
 import infra.partition
-import infra.projector
 import infra.reactions
 from infra.cli import main
 from infra.log import KafkaEventLog
@@ -18,9 +18,9 @@ def counts(headers: object, offset: int) -> bool:
 
 
 KafkaEventLog.append = append  # type: ignore[method-assign, assignment]
-infra.partition.is_accepted = lambda record: True  # type: ignore[attr-defined]
-for module in (infra.projector, infra.reactions):
-    module.accepted = counts  # type: ignore[assignment]
+for module in (infra.partition, infra.fold):
+    module.is_accepted = lambda record: True  # type: ignore[attr-defined]
+infra.reactions.accepted = counts  # type: ignore[attr-defined]
 
 if __name__ == "__main__":
     main()

@@ -249,12 +249,11 @@ def test_what_was_accepted_stays_accepted_when_rubbish_comes_under_its_id() -> N
 @pytest.mark.parametrize("name", mesh.projections())
 def test_the_tables_have_a_column_for_every_field(name: str) -> None:
     projection = mesh.projections()[name]
-    table = projection.sql.split(");")[0]
+    table = projection.tables.split(");")[0]
     assert [line.split()[0] for line in table.splitlines()[1:] if line.startswith("    ")] == list(projection.columns)
 
 
 @pytest.mark.parametrize("name", mesh.projections())
 def test_analysts_never_see_an_address(name: str) -> None:
-    view = mesh.projections()[name].sql.partition("CREATE VIEW")[2]
-    columns = view.partition("FROM")[0].replace(",", " ").split()
+    columns = mesh.projections()[name].views.partition("FROM")[0].replace(",", " ").split()
     assert not {"email", "recipient", "card", "body", "address"} & set(columns)

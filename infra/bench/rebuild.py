@@ -1,0 +1,190 @@
+"""Events a second into the rows of `orders`: one by one, live in batches, and rebuilt; on one log, in one run.
+
+The log is the orders context's own: every order is placed, reserved, authorised, confirmed, paid, shipped and delivered, nine
+events of which the projection reads five. All figures are records of that log a second. What the others are compared with is
+the projector everybody writes first: for each event it reads the row, folds, writes row and position, and commits.
+"""
+
+import asyncio
+import itertools
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from infra import mesh, postgres, projector, reading, tables
+from infra.bench import work
+from infra.context import Context
+from infra.embedded.instance import environment
+from infra.errors import Unusable
+from infra.fold import Fold, one_by_one
+from infra.log import Producer
+from infra.partition import Partition
+from infra.projection import Projection
+from infra.reactions import outgoing_command
+from infra.reading import Place
+from infra.rebuild import Stage, rebuild
+from infra.rebuild.compare import compare
+from infra.record import Read, partition_of
+from infra.run import tune
+from infra.settings import Settings, address, as_role
+from infra.tables import Store
+
+CONTEXT = PROJECTION = "orders"
+EVENTS_PER_ORDER = 9
+CHUNK = 800
+FOR_EVER_MS = 10**15
+BEGUN_MS = 864_000_000  # before now
+STEP_MS = 20  # between two orders of a partition
+FIRST = 20_000  # records that are projected one by one; it would take an hour for a million
+
+
+def measure(settings: Settings, events: int, rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
+    """Make the log, then take the three rates in turns. Raises Unusable if any of them makes other rows than the others."""
+    made = asyncio.run(make_log(settings, events))
+    say(f"{made} events of {made // EVENTS_PER_ORDER} orders are in the log")
+    found: list[dict[str, float]] = []
+    for number in range(rounds):
+        slow = _apart(settings, "one", min(FIRST, made))
+        live = _apart(settings, "live", made)
+        begun = time.perf_counter()
+        done = asyncio.run(rebuild(settings, mesh.projections()[PROJECTION], _stage()))
+        took = time.perf_counter() - begun
+        if done.differences is None or done.differences or not done.swapped:
+            raise Unusable(f"what was rebuilt is not what was projected live: {done.differences}")
+        one = {"one_by_one": slow, "live": live, "rebuilt": made / took}
+        found.append(one)
+        say(
+            f"round {number + 1}: one by one {slow:,.0f}/s; live {live:,.0f}/s, {live / slow:.0f} times; "
+            f"rebuilt, compared and swapped {made / took:,.0f}/s, {made / took / slow:.0f} times"
+        )
+    asyncio.run(_check(settings))
+    return {"events": made, "rounds": found}
+
+
+async def make_log(settings: Settings, events: int) -> int:
+    """A log that the orders context decided, appended as it appends; returns its length."""
+    context = mesh.context(CONTEXT)
+    producer = Producer(address(settings, "kafka"), "bench")
+    try:
+        lengths = [
+            await _partition(producer, context, number, settings.partitions, events)
+            for number in range(settings.partitions)
+        ]
+    finally:
+        await producer.stop()
+    return sum(lengths)
+
+
+async def _partition(producer: Producer, context: Context, number: int, partitions: int, events: int) -> int:
+    partition = Partition(context, mesh.codec(), number, partitions, FOR_EVER_MS)
+    commands = _commands(number, partitions, events // EVENTS_PER_ORDER // partitions)
+    while batch := list(itertools.islice(commands, CHUNK)):
+        start = 0
+        while start < len(batch):
+            decision = partition.decide(batch, start)
+            await producer.append(context.events_topic, number, decision.records)
+            partition.merge(decision)
+            start = decision.next
+    return partition.next_offset
+
+
+def _commands(number: int, partitions: int, orders: int) -> Iterator[Read]:
+    codec, types = mesh.codec(), mesh.message_types()
+    begun = int(time.time() * 1000) - BEGUN_MS
+    mine = (i for i in itertools.count() if partition_of(work.order_id(i).encode(), partitions) == number)
+    offset = 0
+    for made, i in enumerate(itertools.islice(mine, orders)):
+        place: Any = work.order(i)
+        stock, payment = types["orders.RecordStock"], types["orders.RecordPayment"]
+        order_id = place.order_id
+        steps = [
+            place,
+            *(stock(order_id=order_id, sku=line.sku, reserved=True, reason="") for line in place.lines),
+            payment(order_id=order_id, outcome="authorised", reason=""),
+            payment(order_id=order_id, outcome="captured", reason=""),
+            types["orders.ShipOrder"](order_id=order_id, tracking=f"T{i}"),
+            types["orders.DeliverOrder"](order_id=order_id),
+        ]
+        for step in steps:
+            record = outgoing_command(codec, step, f"c/{number}/{offset}", correlation=f"r/{i}")
+            at = begun + made * STEP_MS
+            yield Read("", number, offset, at, record.key, record.value, record.headers)
+            offset += 1
+
+
+def _apart(settings: Settings, how: str, records: int) -> float:
+    """Records a second, measured in a process of its own."""
+    command = [sys.executable, "-m", "infra.bench.rebuild", how, str(records)]
+    env = {**os.environ, **environment(settings)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1200, env=env)
+    if done.returncode:
+        raise Unusable(f"{how} did not finish: {done.stderr[-2000:]}")
+    return float(json.loads(done.stdout.splitlines()[-1]))
+
+
+async def project(settings: Settings, how: str, records: int) -> float:
+    """Empty the tables and fill them again, one by one or as live projectors do; returns records a second."""
+    projection = mesh.projections()[PROJECTION]
+    servers, url = address(settings, "kafka"), address(settings, "postgres")
+    async with postgres.connection(url) as owner, owner.transaction():
+        await owner.execute(f"TRUNCATE {projection.schema}.{projection.name}, {projection.schema}.cursor")
+    with reading.opened(settings) as client:
+        async with postgres.connection(as_role(url, projection.role)) as db:
+            store, fold = Store(db, projection), Fold(projection, mesh.codec())
+            positions, topic_ids = projector.start(client, servers, projection, await store.load())
+            reading.assign(client, positions)
+            begun = time.perf_counter()
+            if how == "live":
+                following = asyncio.create_task(projector.follow(client, store, fold, topic_ids))
+                await _until_read(settings, projection, records)
+                took = time.perf_counter() - begun
+                following.cancel()
+                await asyncio.wait([following])
+                return records / took
+            await db.execute("SET synchronous_commit = on")  # as it is by default
+            done = await _one_by_one(client, store, fold, topic_ids, records)
+            return done / (time.perf_counter() - begun)
+
+
+async def _one_by_one(client: Any, store: Store, fold: Fold, topic_ids: dict[str, str], records: int) -> int:
+    done = 0
+    while done < records:
+        for record in reading.poll(client, 500, 5.0)[0]:
+            place: Place = (record.topic, record.partition)
+            if (batch := fold.batch([record], {place: record.offset + 1})).facts:
+                await store.commit(fold, batch, topic_ids)
+            done += 1
+    return done
+
+
+async def _until_read(settings: Settings, projection: Projection, records: int) -> None:
+    async with postgres.connection(address(settings, "postgres")) as db:
+        while sum(offset for _, offset in (await tables.position(db, projection.schema)).values()) < records:
+            await asyncio.sleep(0.02)
+
+
+async def _check(settings: Settings) -> None:
+    """The rows are what the log gives one record at a time."""
+    projection = mesh.projections()[PROJECTION]
+    with reading.opened(settings) as client:
+        ends = reading.ends(client, reading.partitions_of(client, mesh.projection_topics(projection)))
+        records = (r for batch in reading.read_all(client, {}, ends) for r in batch)
+        rows = one_by_one(projection, mesh.codec(), records)
+    async with postgres.connection(address(settings, "postgres")) as db, db.transaction():
+        await tables.create(db, projection, "checked")
+        await tables.copy(db, projection, "checked", [row for row in rows.values() if row is not None])
+        if differences := await compare(db, projection, projection.schema, "checked"):
+            raise Unusable(f"the rows are not what the log says: {list(differences.lines())}")
+
+
+def _stage() -> Stage:
+    return Stage(lambda text: None, lambda what, done, total: None, lambda: False, lambda p, d: False)
+
+
+if __name__ == "__main__":
+    tune()
+    print(json.dumps(asyncio.run(project(Settings(), sys.argv[1], int(sys.argv[2])))))

@@ -1,0 +1,193 @@
+"""`weft rebuild` and `weft verify`: rows made anew from the log, and held against it."""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from infra import mesh, topics
+from infra.cli import DONE, FAILED, USAGE, err, out, settings
+from infra.errors import Unusable
+from infra.interrupts import stop_signals
+from infra.projection import Projection
+from infra.rebuild import Rebuilt, Stage, drop_former, roll_back
+from infra.rebuild import rebuild as rebuild_one
+from infra.rebuild.bulk import Stopped
+from infra.rebuild.compare import Differences
+from infra.runfile import resolved
+from infra.settings import Settings
+
+Flag = Annotated[bool, Parameter(negative=())]
+Json = Annotated[bool, Parameter(name="--json", negative=())]
+SAY_EVERY_S = 2.0
+
+
+def rebuild(
+    *names: str,
+    all_: Annotated[bool, Parameter(name="--all", negative=())] = False,
+    yes: Flag = False,
+    rollback: Flag = False,
+    drop_old: Flag = False,
+    json_: Json = False,
+) -> int:
+    """Replay topics into a shadow of a read model, compare it with the live one row by row, and swap. Nobody has to stop.
+
+    The tables that were live stay as <name>_old: --rollback swaps back, --drop-old drops them. Ctrl-C stops at any moment,
+    and the next run goes on from there. Exit 1 if differences were found and not accepted.
+
+    Example: `weft rebuild orders`
+
+    Example: `weft rebuild --all --yes`
+
+    Parameters
+    ----------
+    names
+        Read models, as `weft status` lists them.
+    all_
+        Every one of them.
+    yes
+        Swap also when something differs, without asking.
+    rollback
+        Call back the tables that were live before the last rebuild.
+    drop_old
+        Drop the tables that were live before.
+    """
+    wanted = _wanted(names, all_)
+    if wanted is None or (rollback and drop_old):
+        err.print(
+            "name read models, or --all; and either --rollback or --drop-old, or neither. "
+            f"There are: {', '.join(mesh.projections())}",
+            markup=False,
+        )
+        return USAGE
+    s = resolved(settings())
+    if drop_old:
+        dropped = asyncio.run(drop_former(s, wanted))
+        out.print(f"dropped the former tables of {', '.join(dropped)}" if dropped else "there were none", markup=False)
+        return DONE
+    if rollback:
+        for projection in wanted.values():
+            asyncio.run(roll_back(s, projection))
+            out.print(f"{projection.name}: the former tables are live again", markup=False)
+        return DONE
+    topics.admin(s)
+    return _rebuild_all(s, list(wanted.values()), yes, json_)
+
+
+def _wanted(names: tuple[str, ...], all_: bool) -> dict[str, Projection] | None:
+    known = mesh.projections()
+    if bool(names) == all_:
+        return None
+    if unknown := [name for name in names if name not in known]:
+        raise Unusable(f"there is no {', '.join(map(repr, unknown))}; there are {', '.join(known)}")
+    return {name: known[name] for name in names or known}
+
+
+def _rebuild_all(s: Settings, projections: list[Projection], yes: bool, as_json: bool) -> int:
+    refused = False
+    with stop_signals() as stopping, _progress(as_json) as progress:
+        stage = Stage(
+            say=progress.say,
+            progress=progress.show,
+            stopping=stopping,
+            may_swap=lambda p, d: yes or progress.ask(p, d),
+        )
+        for projection in projections:
+            try:
+                done = asyncio.run(rebuild_one(s, projection, stage))
+            except Stopped as error:
+                progress.say(str(error))
+                return 130
+            refused |= not done.swapped
+            _say_rebuilt(done, as_json, progress.say)
+    return FAILED if refused else DONE
+
+
+def _say_rebuilt(done: Rebuilt, as_json: bool, say: Callable[[str], None]) -> None:
+    if as_json:
+        out.print(json.dumps(asdict(done), default=str), markup=False)
+        return
+    if done.differences:
+        for line in done.differences.lines():
+            say(f"{done.projection}: {line}")
+    compared = "there was nothing to compare with" if done.differences is None else "as the live rows were"
+    found = f"{done.rows} rows of {done.records} records in {done.seconds:.1f} s"
+    if not done.swapped:
+        say(f"{done.projection}: {found}, not swapped; `weft rebuild {done.projection} --yes` does, from where it is")
+    elif done.differences:
+        say(f"{done.projection}: {found}, swapped; `weft rebuild {done.projection} --rollback` swaps back")
+    else:
+        say(f"{done.projection}: {found}, {compared}, swapped")
+
+
+class Plain:
+    """Lines, for a pipe; nothing but results for --json."""
+
+    def __init__(self, silent: bool) -> None:
+        self._silent = silent
+        self._said = self._began = time.monotonic()
+        self._what = ""
+
+    def say(self, text: str) -> None:
+        if not self._silent:
+            out.print(text, markup=False)
+            sys.stdout.flush()
+
+    def show(self, what: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if what != self._what:
+            self._what, self._began = what, now
+        if now - self._said >= SAY_EVERY_S and done:
+            self._said = now
+            rate = done / max(now - self._began, 0.001)
+            self.say(f"{what}: {done} of {total} records, {rate:,.0f}/s, {(total - done) / rate:.0f} s left")
+
+    def ask(self, projection: Projection, differences: Differences) -> bool:
+        return False  # nobody is there to answer; what differs is said with the result
+
+
+class Bar(Plain):
+    """A bar a projection, on a terminal."""
+
+    def __init__(self, bars: Progress) -> None:
+        super().__init__(silent=False)
+        self._bars = bars
+        self._tasks: dict[str, Any] = {}
+
+    def say(self, text: str) -> None:
+        self._bars.console.print(text, markup=False, highlight=False)
+
+    def show(self, what: str, done: int, total: int) -> None:
+        if what not in self._tasks:
+            self._tasks[what] = self._bars.add_task(what, total=total)
+        task = self._tasks[what]
+        speed = self._bars.tasks[task].speed or 0
+        self._bars.update(task, completed=done, total=total, description=f"{what} {speed:,.0f}/s")
+
+    def ask(self, projection: Projection, differences: Differences) -> bool:
+        self._bars.stop()
+        for line in differences.lines():
+            self.say(f"{projection.name}: {line}")
+        try:
+            answer = self._bars.console.input(f"swap {projection.name} all the same? [y/N] ", markup=False)
+        except EOFError:
+            answer = ""
+        self._bars.start()
+        return answer.strip().lower() in ("y", "yes")
+
+
+@contextmanager
+def _progress(silent: bool) -> Iterator[Plain]:
+    if silent or not out.is_terminal:
+        yield Plain(silent)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=out, transient=True) as bars:
+        yield Bar(bars)

@@ -1,0 +1,140 @@
+"""A part of the log into rows, by COPY: what one process does at a time. No index, no upsert, one transaction a part.
+
+A part is made of partitions whose events may meet in a row. A projection of one topic is folded partition by partition, since
+a row is made of the events of one key; one that reads several topics is folded in one piece.
+"""
+
+import asyncio
+import gc
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from datetime import datetime
+from multiprocessing.sharedctypes import SynchronizedArray
+from multiprocessing.synchronize import Event
+from typing import Any
+
+from infra import mesh, postgres, reading, tables
+from infra.errors import WeftError
+from infra.fold import Batch, Fold
+from infra.projection import Projection
+from infra.reading import Place
+from infra.settings import Settings, address
+
+LOOK_EVERY_S = 0.2
+
+
+class Stopped(WeftError):
+    """Somebody asked to stop; what was finished is kept."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Read `places` from their beginning up to `ends`, or to `until_ms`, into the tables of `schema`."""
+
+    projection: str
+    schema: str
+    ends: tuple[tuple[Place, int], ...]
+    topic_ids: tuple[tuple[str, str], ...]
+    until_ms: int | None = None
+
+    @property
+    def records(self) -> int:
+        return sum(end for _, end in self.ends)
+
+
+def parts(
+    projection: Projection, schema: str, ends: dict[Place, int], topic_ids: dict[str, str], until_ms: int | None = None
+) -> list[Part]:
+    """The parts of a log that can be folded without each other."""
+    groups: Sequence[tuple[tuple[Place, int], ...]]
+    groups = [(one,) for one in ends.items()] if len({topic for topic, _ in ends}) == 1 else [tuple(ends.items())]
+    return [Part(projection.name, schema, group, tuple(topic_ids.items()), until_ms) for group in groups]
+
+
+class Progress:
+    """How many records of all parts were read so far, and the word to stop; shared by processes."""
+
+    def __init__(self, done: "SynchronizedArray[int]", stopping: Event) -> None:
+        self.done = done
+        self.stopping = stopping
+
+
+_progress: Progress
+
+
+def _begin(done: "SynchronizedArray[int]", stopping: Event) -> None:
+    global _progress
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; who started us tells us
+    _progress = Progress(done, stopping)
+    gc.disable()  # rows and events have no cycles, and are looked at in vain
+
+
+def load_all(
+    settings: Settings,
+    wanted: Sequence[Part],
+    processes: int,
+    say: Callable[[int, int], None],
+    stopping: Callable[[], bool],
+) -> int:
+    """Load every part, several at a time; returns how many rows there are. `say(done, total)` hears of records read.
+
+    Stopped if `stopping` came true: parts that were finished stay.
+    """
+    total = sum(part.records for part in wanted)
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(["infra.rebuild.warm"])
+    done: SynchronizedArray[int] = server.Array("q", max(1, len(wanted)))
+    stop = server.Event()
+    largest_first = sorted(range(len(wanted)), key=lambda i: -wanted[i].records)
+    with ProcessPoolExecutor(max(1, min(processes, len(wanted))), server, _begin, (done, stop)) as pool:
+        futures: list[Future[int]] = [pool.submit(_load, settings, wanted[i], i) for i in largest_first]
+        try:
+            left = set(futures)
+            while left:
+                _, left = wait(left, LOOK_EVERY_S)
+                say(sum(done[:]), total)
+                if stopping():
+                    raise Stopped("stopped; `weft rebuild` goes on where it was")
+                for future in futures:
+                    if future.done():
+                        future.result()
+        finally:
+            stop.set()
+            for future in futures:
+                future.cancel()
+    return sum(future.result() for future in futures)
+
+
+def _load(settings: Settings, part: Part, number: int) -> int:
+    return asyncio.run(_copy(settings, part, number))
+
+
+async def _copy(settings: Settings, part: Part, number: int) -> int:
+    projection = mesh.projections()[part.projection]
+    fold = Fold(projection, mesh.codec())
+    rows: dict[str, Any] = {}
+    recorded: dict[Place, datetime] = {}
+    for batch in _batches(settings, fold, part, number):
+        fold.apply(rows, batch.facts)
+        recorded |= batch.recorded
+    kept = [row for row in rows.values() if row is not None]
+    async with postgres.connection(address(settings, "postgres")) as db, db.transaction():
+        await tables.copy(db, projection, part.schema, kept)
+        await tables.move(db, part.schema, dict(part.ends), dict(part.topic_ids), dict(part.ends), recorded)
+    return len(kept)
+
+
+def _batches(settings: Settings, fold: Fold, part: Part, number: int) -> Iterator[Batch]:
+    reached: dict[Place, int] = {}
+    with reading.opened(settings) as client:
+        for records, positions in reading.read_to(client, {}, dict(part.ends), fold.wanted):
+            if _progress.stopping.is_set():
+                raise Stopped("stopped")
+            if part.until_ms is not None:
+                records = [r for r in records if r.timestamp <= part.until_ms]
+            yield fold.batch(records, positions)
+            reached |= positions
+            _progress.done[number] = sum(reached.values())
