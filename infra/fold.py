@@ -92,7 +92,7 @@ _assign = object.__setattr__
 
 
 def one_by_one(projection: Projection, codec: Codec, records: Iterable[Read]) -> dict[str, Any]:
-    """The rows of a log, one record at a time and by nothing that the fast way uses: what it has to agree with."""
+    """The rows of a log by id, one record at a time and by nothing that the fast way uses: what that has to agree with."""
     wanted = {codec.names[event] for event in projection.events}
     rows: dict[str, Any] = {}
     for record in records:
@@ -104,7 +104,12 @@ def one_by_one(projection: Projection, codec: Codec, records: Iterable[Read]) ->
             event = codec.decode(record.value or b"")
             row_id = storable(projection.row_id(event, m))
             rows[row_id] = projection.project(rows.get(row_id), event, m)
-    return rows
+    return {row_id: stored(projection, row) for row_id, row in rows.items() if row is not None}
+
+
+def stored(projection: Projection, row: Any) -> Any:
+    """The row as it comes back from Postgres."""
+    return projection.row(**{column: storable(getattr(row, column)) for column in projection.columns})
 
 
 def storable(value: Any) -> Any:

@@ -5,15 +5,12 @@ each law and see it caught.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from infra import mesh
 from infra.avro import Codec
-from infra.fold import Fold, storable
-from infra.projection import Projection
 from infra.reading import meta
 from infra.record import Read, accepted
 from schemas import Meta, Parked, Rejected
@@ -330,30 +327,3 @@ def _the_erased_are_forgotten(e: Evidence) -> Iterable[str]:
             yield f"user {event.user_id} is erased, and what names them can still be read"
         if keeps.get(event.email_key) == event.user_id:
             yield f"user {event.user_id} is erased and keeps an e-mail address"
-
-
-def row_differences(projection: Projection, e: Evidence, rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Where a projection's table is not the fold of the log."""
-    codec = mesh.codec()
-    wanted = set(projection.events)
-    fold = Fold(projection, codec)
-    expected: dict[str, Any] = {}
-    fold.apply(
-        expected,
-        [(projection.row_id(event, m), event, m) for event, m in e.facts if not wanted or type(event) in wanted],
-    )
-    key = projection.columns[0]
-    stored = {
-        k: projection.row(**{c: storable(getattr(row, c)) for c in projection.columns})
-        for k, row in expected.items()
-        if row is not None
-    }
-    actual = {row[key]: projection.row(**{c: row[c] for c in projection.columns}) for row in rows}
-    found = [f"{projection.name}: row {k} is missing" for k in stored.keys() - actual.keys()]
-    found += [f"{projection.name}: row {k} should not be there" for k in actual.keys() - stored.keys()]
-    found += [
-        f"{projection.name}: row {k} is {actual[k]}, the log says {stored[k]}"
-        for k in actual.keys() & stored.keys()
-        if actual[k] != stored[k]
-    ]
-    return found

@@ -13,6 +13,7 @@ ANALYST = "weft_analyst"
 TIMEOUT = 30.0
 # whatever asyncpg raises when a server goes away; it is InternalClientError when that happens in between two messages
 TROUBLE = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+NO_SUCH_COLUMN = asyncpg.UndefinedColumnError
 
 
 @asynccontextmanager

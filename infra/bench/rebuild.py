@@ -176,7 +176,7 @@ async def _check(settings: Settings) -> None:
         rows = one_by_one(projection, mesh.codec(), records)
     async with postgres.connection(address(settings, "postgres")) as db, db.transaction():
         await tables.create(db, projection, "checked")
-        await tables.copy(db, projection, "checked", [row for row in rows.values() if row is not None])
+        await tables.copy(db, projection, "checked", rows.values())
         if differences := await compare(db, projection, projection.schema, "checked"):
             raise Unusable(f"the rows are not what the log says: {list(differences.lines())}")
 

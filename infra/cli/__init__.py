@@ -79,6 +79,7 @@ def _register() -> None:
             running.webhooks,
         ),
         rebuilding.rebuild,
+        rebuilding.verify,
         *(asking.send, asking.receipt, looking.watch, looking.log, looking.sql, looking.mail),
     ]
     for command in commands:

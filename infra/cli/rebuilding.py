@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from cyclopts import Parameter
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from infra import mesh, topics
+from infra import verify as verification
 from infra.cli import DONE, FAILED, USAGE, err, out, settings
 from infra.errors import Unusable
 from infra.interrupts import stop_signals
@@ -23,6 +25,7 @@ from infra.rebuild.bulk import Stopped
 from infra.rebuild.compare import Differences
 from infra.runfile import resolved
 from infra.settings import Settings
+from infra.verify import Verdict
 
 Flag = Annotated[bool, Parameter(negative=())]
 Json = Annotated[bool, Parameter(name="--json", negative=())]
@@ -79,6 +82,49 @@ def rebuild(
         return DONE
     topics.admin(s)
     return _rebuild_all(s, list(wanted.values()), yes, json_)
+
+
+def verify(*names: str, json_: Json = False) -> int:
+    """Fold the log anew, one record at a time, and compare it with every row of the read models; check the log's own chain.
+
+    Exit 1 if anything is wrong; each line says where.
+
+    Example: `weft verify`
+
+    Example: `weft verify orders sagas`
+    """
+    wanted = _wanted(names, not names) or {}
+    s = resolved(settings())
+    topics.admin(s)
+    heard = {t for p in wanted.values() for t in mesh.projection_topics(p)}
+    contexts = [c.name for c in mesh.contexts().values() if c.events_topic in heard]
+    total, done, wrong = len(wanted) + len(contexts), 0, False
+    with stop_signals() as stopping:
+        for verdict in verification.verify(s, list(wanted), contexts, os.cpu_count() or 1):
+            done += 1
+            wrong |= bool(verdict.wrong)
+            if json_:
+                out.print(json.dumps(asdict(verdict)), markup=False)
+            else:
+                _say_verdict(verdict, f"{done}/{total}")
+            if stopping():
+                return 130
+    if not json_:
+        out.print("something is wrong, see above" if wrong else "everything is what the log says", markup=False)
+    return FAILED if wrong else DONE
+
+
+def _say_verdict(verdict: Verdict, count: str) -> None:
+    if verdict.rows is None:
+        found = f"{verdict.records} records, {verdict.void} void"
+    else:
+        found = f"{verdict.rows} rows of {verdict.records} records" + (
+            f", {verdict.behind} not read yet" if verdict.behind else ""
+        )
+    out.print(f"{count:>6}  {verdict.name}: {'WRONG, ' if verdict.wrong else ''}{found}", markup=False)
+    for line in verdict.wrong:
+        out.print(f"        {line}", style="red", markup=False)
+    sys.stdout.flush()
 
 
 def _wanted(names: tuple[str, ...], all_: bool) -> dict[str, Projection] | None:

@@ -5,11 +5,8 @@ a row is made of the events of one key; one that reads several topics is folded 
 """
 
 import asyncio
-import gc
-import multiprocessing
-import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from datetime import datetime
 from multiprocessing.sharedctypes import SynchronizedArray
@@ -21,6 +18,7 @@ from infra.errors import WeftError
 from infra.fold import Batch, Fold
 from infra.projection import Projection
 from infra.reading import Place
+from infra.rebuild import warm
 from infra.settings import Settings, address
 
 LOOK_EVERY_S = 0.2
@@ -67,9 +65,7 @@ _progress: Progress
 
 def _begin(done: "SynchronizedArray[int]", stopping: Event) -> None:
     global _progress
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; who started us tells us
     _progress = Progress(done, stopping)
-    gc.disable()  # rows and events have no cycles, and are looked at in vain
 
 
 def load_all(
@@ -84,12 +80,10 @@ def load_all(
     Stopped if `stopping` came true: parts that were finished stay.
     """
     total = sum(part.records for part in wanted)
-    server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["infra.rebuild.warm"])
-    done: SynchronizedArray[int] = server.Array("q", max(1, len(wanted)))
-    stop = server.Event()
+    done: SynchronizedArray[int] = warm.CONTEXT.Array("q", max(1, len(wanted)))
+    stop = warm.CONTEXT.Event()
     largest_first = sorted(range(len(wanted)), key=lambda i: -wanted[i].records)
-    with ProcessPoolExecutor(max(1, min(processes, len(wanted))), server, _begin, (done, stop)) as pool:
+    with warm.pool(max(1, min(processes, len(wanted))), _begin, done, stop) as pool:
         futures: list[Future[int]] = [pool.submit(_load, settings, wanted[i], i) for i in largest_first]
         try:
             left = set(futures)

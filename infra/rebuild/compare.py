@@ -1,5 +1,6 @@
 """Where two tables of one projection differ, row by row, and which events made the rows that do."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -108,6 +109,33 @@ async def compare(db: asyncpg.Connection, projection: Projection, live: str, reb
         [c for c in there if c not in here],
         samples,
     )
+
+
+def compare_rows(projection: Projection, live: Mapping[str, Any], rebuilt: Mapping[str, Any]) -> Differences:
+    """The same of rows in memory, by id."""
+    both = live.keys() & rebuilt.keys()
+    changed = {row: _pairs(projection, live[row], rebuilt[row]) for row in both if live[row] != rebuilt[row]}
+    missing, extra = rebuilt.keys() - live.keys(), live.keys() - rebuilt.keys()
+    by_column = Counter(column for pairs in changed.values() for column in pairs)
+    samples = [Change(row, "changed", pairs) for row, pairs in sorted(changed.items())[:SAMPLES]]
+    samples += [
+        Change(row, kind, {}) for kind, rows in (("missing", missing), ("extra", extra)) for row in sorted(rows)
+    ]
+    return Differences(
+        len(live.keys() | rebuilt.keys()),
+        len(missing),
+        len(extra),
+        len(changed),
+        dict(by_column),
+        [],
+        [],
+        samples[:SAMPLES],
+    )
+
+
+def _pairs(projection: Projection, live: Any, rebuilt: Any) -> dict[str, tuple[Any, Any]]:
+    pairs = {c: (getattr(live, c), getattr(rebuilt, c)) for c in projection.columns}
+    return {column: pair for column, pair in pairs.items() if pair[0] != pair[1]}
 
 
 async def _columns(db: asyncpg.Connection, schema: str, table: str) -> list[str]:

@@ -1,9 +1,32 @@
-"""What every process of a bulk load needs, made once: the server they are forked from imports this module."""
+"""Processes that have what reading a log needs: made once, in the server they are forked from, which imports this module."""
+
+import gc
+import multiprocessing
+import signal
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
 
 from infra import mesh
-from infra.rebuild import bulk
-
-__all__ = ["bulk"]
 
 mesh.codec()
 mesh.projections()
+
+CONTEXT = multiprocessing.get_context(
+    "forkserver"
+)  # a fork of a process with threads and connections would not be safe
+CONTEXT.set_forkserver_preload([__name__])
+
+
+def _nothing() -> None: ...
+
+
+def pool(processes: int, begin: Callable[..., object] = _nothing, *given: Any) -> ProcessPoolExecutor:
+    """So many processes, that run `begin(*given)` first, do not hear Ctrl-C, and do not look for cycles in what has none."""
+    return ProcessPoolExecutor(processes, CONTEXT, _begin, (begin, *given))
+
+
+def _begin(begin: Callable[..., object], *given: Any) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it reaches the whole process group; who started us tells us
+    gc.disable()
+    begin(*given)
