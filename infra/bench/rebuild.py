@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from statistics import median
 from typing import Any
 
 from infra import mesh, postgres, projector, reading, tables
@@ -62,7 +63,15 @@ def measure(settings: Settings, events: int, rounds: int, say: Callable[[str], N
             f"rebuilt, compared and swapped {made / took:,.0f}/s, {made / took / slow:.0f} times"
         )
     asyncio.run(_check(settings))
-    return {"events": made, "rounds": found}
+    result: dict[str, Any] = {"events": made, "rounds": rounds}
+    for name in ("live", "rebuilt"):
+        ratios = sorted(one[name] / one["one_by_one"] for one in found)
+        result |= {f"{name}_times": median(ratios), f"{name}_times_min": ratios[0], f"{name}_times_max": ratios[-1]}
+    say(
+        f"median of {rounds} rounds: live {result['live_times']:.0f} times ({result['live_times_min']:.0f} to {result['live_times_max']:.0f}), "
+        f"rebuilt {result['rebuilt_times']:.0f} times ({result['rebuilt_times_min']:.0f} to {result['rebuilt_times_max']:.0f}) one by one"
+    )
+    return result
 
 
 async def make_log(settings: Settings, events: int) -> int:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -277,60 +277,78 @@ def demo(*, orders: int = 50, seed: int = 1) -> int:
 
 
 def bench(
-    what: Literal["commands", "recovery"] = "commands",
+    what: Literal["commands", "recovery", "rebuild"] = "commands",
     /,
     *,
     commands: int = 100_000,
-    rounds: int = 5,
+    rounds: int | None = None,
     events: int = 1_000_000,
     json_: Json = False,
 ) -> int:
     """PlaceOrder commands a second through the orders context, against a plain Faust agent with a Table, on one broker.
 
-    Or how long a partition of so many events needs until it decides again, from nothing and from its snapshot.
+    Or how long a partition of so many events needs until it decides again, from nothing and from its snapshot. Or events a
+    second into a read model: one by one, live, and rebuilt.
 
     Example: `weft bench --commands 50000 --rounds 3`
 
     Example: `weft bench recovery --events 1000000`
-    """
-    from infra.bench import commands as measured
-    from infra.bench import recovery
 
-    if commands < 5000 or rounds < 1 or events < 1000:
+    Example: `weft bench rebuild --events 1000000`
+    """
+    if commands < 5000 or (rounds is not None and rounds < 1) or events < 1000:
         err.print("--commands has to be at least 5000, --rounds at least 1, --events at least 1000", markup=False)
         return 2
     home = Path(tempfile.mkdtemp(prefix="weft-bench-"))
+    home.chmod(0o711)
+    unused = ("gateway", "smtp", "sms", "push") if what == "rebuild" else ("postgres", "gateway", "smtp", "sms", "push")
     own = settings().model_copy(
-        update={
-            "home": home,
-            "postgres": "-",
-            "gateway": "-",
-            "smtp": "-",
-            "sms": "-",
-            "push": "-",
-            "session_timeout": 60.0,
-        }
+        update={"home": home, "kafka": None, "postgres": None, "session_timeout": 60.0} | dict.fromkeys(unused, "-")
     )
     say = (lambda text: None) if json_ else _say
     try:
         with stop_signals(), Instance(own, say, _progress()) as instance:
-            if what == "recovery":
-                recovered = recovery.measure(instance.start_services(), events, home / "recovery", say)
-                if json_:
-                    out.print(json.dumps(recovered), markup=False)
-                return DONE
-            found = measured.compare(instance.start_services(), commands, rounds, say)
+            s = instance.start_services()
+            result = MEASURES[what](s, commands, rounds, events, home, say)
     finally:
         shutil.rmtree(home, ignore_errors=True)
-    result = measured.summary(found)
     if json_:
         out.print(json.dumps(result), markup=False)
-    else:
-        _say(
-            f"median of {rounds} rounds: Weft {result['weft']:,.0f} commands/s, plain Faust with a Table {result['plain']:,.0f}/s: "
-            f"{result['ratio']:.1f} times ({result['ratio_min']:.1f} to {result['ratio_max']:.1f})"
-        )
     return DONE
+
+
+def _bench_commands(
+    s: Settings, commands: int, rounds: int | None, events: int, home: Path, say: Callable[[str], None]
+) -> dict[str, Any]:
+    from infra.bench import commands as measured
+
+    result = measured.summary(measured.compare(s, commands, rounds or 5, say))
+    say(
+        f"median of {result['rounds']} rounds: Weft {result['weft']:,.0f} commands/s, plain Faust with a Table {result['plain']:,.0f}/s: "
+        f"{result['ratio']:.1f} times ({result['ratio_min']:.1f} to {result['ratio_max']:.1f})"
+    )
+    return result
+
+
+def _bench_recovery(
+    s: Settings, commands: int, rounds: int | None, events: int, home: Path, say: Callable[[str], None]
+) -> dict[str, Any]:
+    from infra.bench import recovery
+
+    return recovery.measure(s, events, home / "recovery", say)
+
+
+def _bench_rebuild(
+    s: Settings, commands: int, rounds: int | None, events: int, home: Path, say: Callable[[str], None]
+) -> dict[str, Any]:
+    from infra.bench import rebuild
+
+    topics.prepare(s, mesh.contexts().values())
+    asyncio.run(analytics.prepare(address(s, "postgres"), mesh.projections().values()))
+    return rebuild.measure(s, events, rounds or 3, say)
+
+
+MEASURES = {"commands": _bench_commands, "recovery": _bench_recovery, "rebuild": _bench_rebuild}
 
 
 def key(kind: Literal["vault", "token", "push"], /) -> int:
