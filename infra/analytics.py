@@ -4,6 +4,7 @@ Views are replaced in place, so that privileges and other views that depend on t
 column went away), they are dropped and made anew, and with them the ones that span projections (projections/analytics.sql).
 """
 
+import importlib
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,8 +12,7 @@ from pathlib import Path
 import asyncpg
 import structlog
 
-import projections as package
-from infra import tables
+from infra import mesh, tables
 from infra.errors import Unusable
 from infra.postgres import ANALYST, connection, role
 from infra.projection import Projection
@@ -20,8 +20,24 @@ from infra.projection import Projection
 _log = structlog.get_logger()
 
 SCHEMA = "analytics"
-SPANNING = Path(str(package.__file__)).with_name("analytics.sql")
 MADE = re.compile(r"^CREATE OR REPLACE (VIEW|FUNCTION) (analytics\.\w+)", re.MULTILINE)
+
+EVENTS_OF.format(context=name) for name in contexts())])
+
+
+EVENTS_OF = """
+CREATE OR REPLACE VIEW analytics.{context}_events AS
+SELECT event_id, type, subject, at, command_id, command_type, correlation_id, content FROM analytics.events WHERE context = '{context}';
+COMMENT ON VIEW analytics.{context}_events IS 'Everything that ever happened in {context}, one row an event.';
+COMMENT ON COLUMN analytics.{context}_events.event_id IS 'topic/partition/offset; of one aggregate, in the order of offsets.';
+COMMENT ON COLUMN analytics.{context}_events.type IS 'What happened.';
+COMMENT ON COLUMN analytics.{context}_events.subject IS 'The aggregate it happened to.';
+COMMENT ON COLUMN analytics.{context}_events.at IS 'When it was recorded; never before what caused it.';
+COMMENT ON COLUMN analytics.{context}_events.command_id IS 'The command it answers.';
+COMMENT ON COLUMN analytics.{context}_events.command_type IS 'What was asked.';
+COMMENT ON COLUMN analytics.{context}_events.correlation_id IS 'What everything has in common that one command set off.';
+COMMENT ON COLUMN analytics.{context}_events.content IS 'Its fields; what names a person is empty, and cards are left out.';
+"""
 
 FRESHNESS = """
 CREATE OR REPLACE VIEW analytics.freshness AS
@@ -100,9 +116,9 @@ async def complete(db: asyncpg.Connection, projections: Iterable[Projection]) ->
     """The views that span projections, and everybody's privileges."""
     try:
         async with db.transaction():
-            await db.execute(SPANNING.read_text())
+            await db.execute(spanning())
     except asyncpg.PostgresError as error:  # columns that come with a rebuild
-        _log.warning("views that span projections stay as they are", file=SPANNING.name, error=str(error))
+        _log.warning("views that span projections stay as they are", error=str(error))
     each = " UNION ALL ".join(
         f"SELECT '{p.name}' AS projection, topic, partition, next_offset AS position, log_end, recorded_at, checked_at "
         f"FROM {p.schema}.cursor, {p.schema}.head"
@@ -118,6 +134,13 @@ async def grant(db: asyncpg.Connection, schema: str) -> None:
     await db.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {ANALYST}")
 
 
+def spanning() -> str:
+    """Views over views: those in projections/analytics.sql, and the events of each context."""
+    package = importlib.import_module("projections")
+    own = Path(str(package.__file__)).with_name("analytics.sql").read_text()
+    return "\n".join([own, *(
+
+
 async def replace(db: asyncpg.Connection, views: str, source: str) -> None:
     """Let the views of a projection show the tables of the schema `source`. Inside a transaction, before `complete`."""
     await db.execute(f"SET LOCAL search_path = {source}")
@@ -125,7 +148,7 @@ async def replace(db: asyncpg.Connection, views: str, source: str) -> None:
         async with db.transaction():
             await db.execute(views)
     except (asyncpg.InvalidTableDefinitionError, asyncpg.InvalidFunctionDefinitionError):
-        await _drop(db, SPANNING.read_text())
+        await _drop(db, spanning())
         await _drop(db, views)
         await db.execute(views)
     await db.execute("SET LOCAL search_path = DEFAULT")

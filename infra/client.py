@@ -233,3 +233,24 @@ async def wait_for_receipts(db: asyncpg.Connection, posted: list[Posted], timeou
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, 0.25)
     return found
+
+
+LATE = (
+    "SELECT DISTINCT projection FROM analytics.freshness WHERE topic = split_part($1, '/', 1) "
+    "AND partition = split_part($1, '/', 2)::int AND position <= split_part($1, '/', 3)::bigint"
+)
+
+
+async def wait_for_projections(db: asyncpg.Connection, tokens: Iterable[str], timeout: float) -> list[str]:
+    """Wait until every projection has read these events (`topic/partition/offset`); returns those that have not in time."""
+    deadline = time.monotonic() + timeout
+    latest: dict[str, int] = {}
+    for token in tokens:
+        place, _, offset = token.rpartition("/")
+        latest[place] = max(int(offset), latest.get(place, 0))
+    for place, last in latest.items():
+        left = max(0.0, deadline - time.monotonic())
+        token = f"{place}/{last}"
+        if not await db.fetchval("SELECT analytics.wait_for($1, NULL, make_interval(secs => $2))", token, left):
+            return [row["projection"] for row in await db.fetch(LATE, token)]
+    return []

@@ -2,13 +2,14 @@
 
 import asyncio
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from infra import mesh, postgres, reading, topics
+from infra import mesh, postgres, reading, tables, topics
 from infra.circuits import CIRCUITS_TOPIC, current
 from infra.errors import Unknown, Unusable
 from infra.settings import Settings, address, as_role
@@ -58,22 +59,32 @@ def circuits(settings: Settings) -> list[dict[str, Any]]:
 
 
 async def projections(settings: Settings) -> dict[str, dict[str, Any]]:
-    """For each projection: rows, and events of its topics it has not read yet."""
+    """For each projection: rows, how far it has read its topics, and how far that is behind, in events and in seconds."""
     client = reading.consumer(address(settings, "kafka"))
     try:
+        async with postgres.connection(postgres.analyst(address(settings, "postgres"))) as db:
+            fresh = await db.fetch("SELECT * FROM analytics.freshness")
         found = {}
         for p in mesh.projections().values():
             places = await asyncio.to_thread(reading.partitions_of, client, mesh.projection_topics(p))
             ends = await asyncio.to_thread(reading.ends, client, places)
             async with postgres.connection(as_role(address(settings, "postgres"), p.role)) as db:
-                cursor = {
-                    (r["topic"], r["partition"]): r["next_offset"]
-                    for r in await db.fetch(f"SELECT * FROM {p.schema}.cursor")
-                }
+                made_by = await tables.definition(db, p.schema)
                 rows = await db.fetchval(f"SELECT count(*) FROM {p.schema}.{p.name}")
+            cursor = {(r["topic"], r["partition"]): r for r in fresh if r["projection"] == p.name}
+            read = {place: cursor[place]["position"] if place in cursor else 0 for place in places}
+            late = [cursor[place]["recorded_at"] for place in cursor if read[place] < ends.get(place, 0)]
+            now = datetime.now(UTC)
             found[p.name] = {
                 "rows": rows,
-                "waiting_events": sum(end - cursor.get(place, 0) for place, end in ends.items()),
+                "position": sum(read.values()),
+                "log_end": sum(ends.values()),
+                "waiting_events": sum(ends.values()) - sum(read.values()),
+                "waiting_s": round(max(((now - at).total_seconds() for at in late if at), default=0.0), 3),
+                "checked_s": round(float(min((r["checked_s"] for r in cursor.values()), default=0)), 3)
+                if cursor
+                else None,
+                "code": "same" if made_by == p.definition else "other: rebuild",
             }
         return found
     finally:

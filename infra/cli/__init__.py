@@ -9,11 +9,14 @@ from typing import Any, NoReturn
 from cyclopts import App, CycloptsError
 from pydantic import ValidationError
 from rich.console import Console
+from rich.table import Table
 
 from infra.errors import Unreadable, WeftError
 from infra.settings import Settings
 
 DONE, FAILED, USAGE, TIMED_OUT = 0, 1, 2, 3
+WIDEST = 100_000  # columns of a line that is not shown on a terminal
+WRITTEN = {"--wait=projected": "--wait-projected"}  # cyclopts has no flag that may take a value
 
 app = App(
     name="weft",
@@ -23,6 +26,17 @@ app = App(
 )
 out = Console(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+def whole(out: Console, table: Table) -> bool:
+    """Print a table uncut; False if it is wider than the terminal, and was not printed."""
+    needed = out.measure(table, options=out.options.update(max_width=WIDEST)).maximum
+    if not out.is_terminal:
+        out.width = max(out.width, needed)
+    if needed > out.width:
+        return False
+    out.print(table)
+    return True
 
 
 def settings() -> Settings:
@@ -64,7 +78,7 @@ def guarded(command: Callable[[], Any]) -> int:
 
 
 def _register() -> None:
-    from infra.cli import asking, dead, looking, rebuilding, running
+    from infra.cli import asking, dead, looking, querying, rebuilding, running
 
     commands: list[Callable[..., Any]] = [
         *(
@@ -80,7 +94,7 @@ def _register() -> None:
         ),
         rebuilding.rebuild,
         rebuilding.verify,
-        *(asking.send, asking.receipt, looking.watch, looking.log, looking.sql, looking.mail),
+        *(asking.send, asking.receipt, looking.watch, looking.log, querying.sql, looking.mail),
     ]
     for command in commands:
         app.command(command)
@@ -95,7 +109,8 @@ def main() -> NoReturn:
 
     def command() -> Any:
         try:
-            return app(exit_on_error=False, result_action="return_value")
+            tokens = [WRITTEN.get(token, token) for token in sys.argv[1:]]
+            return app(tokens, exit_on_error=False, result_action="return_value")
         except CycloptsError:
             return USAGE
 

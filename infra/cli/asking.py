@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+import time
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
@@ -26,7 +27,8 @@ def send(
     command: str | None = None,
     /,
     *arguments: str,
-    wait: bool = False,
+    wait: Annotated[bool, Parameter(negative=())] = False,
+    projected: Annotated[bool, Parameter(name="--wait-projected", negative=())] = False,
     from_: Annotated[Path | None, Parameter(name="--from", allow_leading_hyphen=True)] = None,
     id: str | None = None,
     timeout: float = 30.0,
@@ -46,6 +48,8 @@ def send(
         [KEY] JSON: the aggregate's id (may be left out if the payload has it) and the payload.
     wait
         Wait for the receipt: exit 0 if accepted, 1 if refused or rejected, 3 if it does not come in time.
+    projected
+        Or --wait=projected: wait also until every read model has read what it led to, so that the next query sees it.
     from_
         Post every line of this JSONL file instead.
     id
@@ -78,13 +82,13 @@ def send(
         asked = [client.asked(codec, wish) for wish in asyncio.run(client.sealed(s, wishes))]
         topics.admin(s)
         posted = client.post_all(s, asked)
-    if not wait:
+    if not (wait or projected):
         for p in posted if from_ is None or json_ else ():
             _say_posted(p, json_)
         if from_ is not None and not json_:
             out.print(f"{len(posted)} commands posted", markup=False)
         return DONE
-    return until_done(_wait(s, posted, timeout, json_))
+    return until_done(_wait(s, posted, timeout, json_, projected))
 
 
 def _object(payload: str) -> dict[str, Any]:
@@ -107,9 +111,12 @@ def _say_posted(p: Posted, as_json: bool) -> None:
     )
 
 
-async def _wait(s: Settings, posted: list[Posted], timeout: float, as_json: bool) -> int:
+async def _wait(s: Settings, posted: list[Posted], timeout: float, as_json: bool, projected: bool) -> int:
+    deadline = time.monotonic() + timeout
     async with postgres.connection(postgres.analyst(address(s, "postgres"))) as db:
         found = await client.wait_for_receipts(db, posted, timeout)
+        tokens = [row["last_event_id"] for row in found.values()] if projected else []
+        late = await client.wait_for_projections(db, tokens, deadline - time.monotonic())
     for p in posted:
         if p.id in found:
             _say_receipt(found[p.id], as_json)
@@ -118,6 +125,12 @@ async def _wait(s: Settings, posted: list[Posted], timeout: float, as_json: bool
         contexts = ", ".join(sorted({p.topic.partition(".")[0] for p in missing}))
         err.print(
             f"no receipt for {len(missing)} of {len(posted)} commands after {timeout:g} s: are {contexts} and the projection receipts running? See weft status; later: weft receipt {missing[0].id}",
+            markup=False,
+        )
+        return TIMED_OUT
+    if late:
+        err.print(
+            f"decided, and not read within {timeout:g} s by {', '.join(late)}: are they running? See weft status",
             markup=False,
         )
         return TIMED_OUT

@@ -1,26 +1,20 @@
 """`weft watch`, `log`, `sql`, `mail`, `map` and `schemas`: looking at the mesh."""
 
-import csv
 import json
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, fields
-from datetime import date, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
-import asyncpg
 from cyclopts import App, Parameter
-from rich.markup import escape
-from rich.table import Column, Table
-from rich.text import Text
 
-from infra import avro, mesh, postgres, reading, recording, topics
-from infra.cli import DONE, FAILED, err, out, settings, until_done
+from infra import avro, mesh, reading, recording, topics
+from infra.cli import DONE, FAILED, err, out, settings
 from infra.compatibility import incompatible, upcasts
 from infra.errors import Unusable
 from infra.interrupts import stop_signals
+from infra.rebuild import asof
 from infra.record import (
     CAUSATION,
     EXPECTED_OFFSET,
@@ -35,20 +29,7 @@ from infra.settings import address
 from schemas import RUNTIME
 
 Json = Annotated[bool, Parameter(name="--json", negative=())]
-WIDEST = 100_000  # columns of a line that is not shown on a terminal
 UNDOING = ("Cancelled", "Declined", "Void", "Failed")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime | date):
-        return value.isoformat()
-    return (
-        int(value)
-        if isinstance(value, Decimal) and value == value.to_integral()
-        else float(value)
-        if isinstance(value, Decimal)
-        else str(value)
-    )
 
 
 def watch(order: str | None = None, /, *, json_: Json = False) -> int:
@@ -105,12 +86,21 @@ def _say_event(record: Read, order: str | None, as_json: bool) -> None:
 
 
 def log(
-    context: str, aggregate: str, /, *, raw: Annotated[bool, Parameter(negative=())] = False, json_: Json = False
+    context: str,
+    aggregate: str,
+    /,
+    *,
+    as_of: str | None = None,
+    raw: Annotated[bool, Parameter(negative=())] = False,
+    json_: Json = False,
 ) -> int:
     """An aggregate's events and the state they fold to, read from the topic; --raw shows void records too.
 
     Example: `weft log orders order-1`
+
+    Example: `weft log orders order-1 --as-of 2026-11-01T12:00Z` for what was recorded by then, and the state it had
     """
+    at = asof.moment(as_of) if as_of else None
     c = mesh.context(context)
     s = resolved(settings())
     topics.admin(s)
@@ -121,7 +111,7 @@ def log(
             continue
         headers = dict(record.headers)
         counts = accepted(headers, record.offset)
-        if not counts and not raw:
+        if (not counts and not raw) or (at and when(record.timestamp) > at):
             continue
         event = mesh.codec().decode(record.value or b"")
         if counts:
@@ -131,7 +121,9 @@ def log(
                     states[a.name] = a.evolve(states[a.name], event)
         _say_record(record, headers, event, counts, json_)
     if not count:
-        err.print(f"{c.events_topic} has no event of {aggregate!r}", markup=False)
+        err.print(
+            f"{c.events_topic} has no event of {aggregate!r}{f' by {at.isoformat()}' if at else ''}", markup=False
+        )
         return FAILED
     if not json_:
         for a in c.aggregates:
@@ -175,73 +167,6 @@ def _say_record(record: Read, headers: dict[str, bytes | None], event: Any, coun
             style="" if counts else "dim",
             markup=False,
         )
-
-
-def sql(
-    query: str, /, *, json_: Json = False, csv_: Annotated[bool, Parameter(name="--csv", negative=())] = False
-) -> int:
-    """A query as the analysts' read-only role: the views of the schema analytics, as a table, JSON lines or CSV.
-
-    Example: `weft sql "select outcome, count(*) from sagas group by 1"`
-    """
-
-    async def ask() -> int:
-        async with postgres.connection(postgres.analyst(address(resolved(settings()), "postgres"))) as db:
-            try:
-                statement = await db.prepare(query)
-                rows = await statement.fetch()
-                names = [a.name for a in statement.get_attributes()]
-            except asyncpg.PostgresError as error:
-                raise Unusable(f"{error.sqlstate} {error}" + _hint(error)) from error
-        _say_rows(names, [tuple(row) for row in rows], json_, csv_)
-        return DONE
-
-    return until_done(ask())
-
-
-def _hint(error: asyncpg.PostgresError) -> str:
-    if isinstance(error, asyncpg.UndefinedTableError):
-        return f"\nthere are: {', '.join(mesh.projections())}; columns: select * from ... limit 1"
-    if isinstance(error, asyncpg.ReadOnlySQLTransactionError | asyncpg.InsufficientPrivilegeError):
-        return "\nanalysts read the views of the schema analytics, and nothing else"
-    return ""
-
-
-def _say_rows(names: list[str], rows: list[tuple[Any, ...]], as_json: bool, as_csv: bool) -> None:
-    if as_json:
-        for row in rows:
-            print(json.dumps(dict(zip(names, row, strict=True)), default=_plain))
-    elif as_csv:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows(
-            [["" if v is None else _plain(v) if isinstance(v, datetime | Decimal) else v for v in row] for row in rows]
-        )
-    else:
-        _say_table(names, [[_cell(value) for value in row] for row in rows])
-
-
-def _say_table(names: list[str], rows: list[list[Text]]) -> None:
-    """A table, or where that is wider than the terminal each row as a list of its columns, as psql's `\\x auto` does."""
-    table = Table(*map(escape, names), box=None)
-    for row in rows:
-        table.add_row(*row)
-    needed = out.measure(table, options=out.options.update(max_width=WIDEST)).maximum
-    if not out.is_terminal:
-        out.width = max(out.width, needed)
-    if needed <= out.width:
-        out.print(table)
-    else:
-        for number, row in enumerate(rows, 1):
-            record = Table(Column(style="bold"), Column(overflow="fold"), box=None, show_header=False)
-            for name, value in zip(names, row, strict=True):
-                record.add_row(escape(name), value)
-            out.print(f"-- {number}", record)
-    out.print(f"({len(rows)} row{'' if len(rows) == 1 else 's'})")
-
-
-def _cell(value: Any) -> Text:
-    return Text("" if value is None else f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else str(value))
 
 
 def mail(recipient: str | None = None, /, *, json_: Json = False) -> int:

@@ -5,9 +5,10 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import datetime
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -19,7 +20,7 @@ from infra.cli import DONE, FAILED, USAGE, err, out, settings
 from infra.errors import Unusable
 from infra.interrupts import stop_signals
 from infra.projection import Projection
-from infra.rebuild import Rebuilt, Stage, drop_former, roll_back
+from infra.rebuild import Rebuilt, Stage, asof, drop_former, roll_back
 from infra.rebuild import rebuild as rebuild_one
 from infra.rebuild.bulk import Stopped
 from infra.rebuild.compare import Differences
@@ -38,6 +39,8 @@ def rebuild(
     yes: Flag = False,
     rollback: Flag = False,
     drop_old: Flag = False,
+    as_of: str | None = None,
+    into: str | None = None,
     json_: Json = False,
 ) -> int:
     """Replay topics into a shadow of a read model, compare it with the live one row by row, and swap. Nobody has to stop.
@@ -48,6 +51,8 @@ def rebuild(
     Example: `weft rebuild orders`
 
     Example: `weft rebuild --all --yes`
+
+    Example: `weft rebuild --all --as-of 2026-11-01T12:00Z --into november` makes a schema of its own and touches nothing else
 
     Parameters
     ----------
@@ -61,11 +66,15 @@ def rebuild(
         Call back the tables that were live before the last rebuild.
     drop_old
         Drop the tables that were live before.
+    as_of
+        A moment, in UTC unless it says otherwise: the read models as they stood then.
+    into
+        The schema to put them in, for analysts to query; the tables behind its views are in <schema>_rows.
     """
     wanted = _wanted(names, all_)
-    if wanted is None or (rollback and drop_old):
+    if wanted is None or sum((rollback, drop_old, as_of is not None)) > 1 or (as_of is None) != (into is None):
         err.print(
-            "name read models, or --all; and either --rollback or --drop-old, or neither. "
+            "name read models, or --all; and at most one of --rollback, --drop-old, and --as-of with --into. "
             f"There are: {', '.join(mesh.projections())}",
             markup=False,
         )
@@ -81,6 +90,8 @@ def rebuild(
             out.print(f"{projection.name}: the former tables are live again", markup=False)
         return DONE
     topics.admin(s)
+    if as_of is not None and into is not None:
+        return _as_of(s, list(wanted), as_of, into, json_)
     return _rebuild_all(s, list(wanted.values()), yes, json_)
 
 
@@ -138,7 +149,7 @@ def _wanted(names: tuple[str, ...], all_: bool) -> dict[str, Projection] | None:
 
 def _rebuild_all(s: Settings, projections: list[Projection], yes: bool, as_json: bool) -> int:
     refused = False
-    with stop_signals() as stopping, _progress(as_json) as progress:
+    with stop_signals() as stopping, progress_of(as_json) as progress:
         stage = Stage(
             say=progress.say,
             progress=progress.show,
@@ -154,6 +165,39 @@ def _rebuild_all(s: Settings, projections: list[Projection], yes: bool, as_json:
             refused |= not done.swapped
             _say_rebuilt(done, as_json, progress.say)
     return FAILED if refused else DONE
+
+
+def _as_of(s: Settings, names: list[str], as_of: str, into: str, as_json: bool) -> int:
+    at = asof.moment(as_of)
+    with stop_signals() as stopping, progress_of(as_json) as progress:
+        try:
+            rows = asyncio.run(asof.build(s, names, at, into, stage_of(progress, stopping)))
+        except Stopped as error:
+            progress.say(str(error))
+            return 130
+    warn_of_open(s, names, at)
+    if as_json:
+        out.print(json.dumps({"schema": into, "as_of": at.isoformat(), "rows": rows}), markup=False)
+    else:
+        out.print(f"{rows} rows as of {at.isoformat()}; analysts find them in the schema {into}", markup=False)
+    return DONE
+
+
+def stage_of(progress: "Plain", stopping: Callable[[], bool]) -> Stage:
+    """A stage on which nothing is to be decided."""
+    return Stage(progress.say, progress.show, stopping, lambda p, d: False)
+
+
+def warn_of_open(s: Settings, names: Iterable[str], at: datetime) -> None:
+    """Say whose commands of that time are not decided yet."""
+    heard = {t for name in names for t in mesh.projection_topics(mesh.projections()[name])}
+    speakers = [c for c in mesh.contexts().values() if c.events_topic in heard]
+    if waiting := asof.still_open(s, speakers, at):
+        err.print(
+            f"{', '.join(waiting)} has not decided everything that was posted by then: what it still decides may be of that time",
+            style="yellow",
+            markup=False,
+        )
 
 
 def _say_rebuilt(done: Rebuilt, as_json: bool, say: Callable[[str], None]) -> None:
@@ -230,7 +274,7 @@ class Bar(Plain):
 
 
 @contextmanager
-def _progress(silent: bool) -> Iterator[Plain]:
+def progress_of(silent: bool) -> Iterator[Plain]:
     if silent or not out.is_terminal:
         yield Plain(silent)
         return

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from infra import analytics, logs, mesh, postgres, topics, vault
 from infra import status as mesh_status
-from infra.cli import DONE, FAILED, TIMED_OUT, err, out, settings, until_done
+from infra.cli import DONE, FAILED, TIMED_OUT, err, out, settings, until_done, whole
 from infra.embedded import secrets
 from infra.embedded.instance import Instance, prepare_home
 from infra.embedded.instance import down as stop_instance
@@ -230,7 +230,8 @@ def _show_status(gathered: dict[str, Any]) -> None:
             for name, row in rows.items():
                 table.add_row(name, *("-" if value is None else str(value) for value in row.values()))
             out.print()
-            out.print(table)
+            if not whole(out, table):
+                out.print(table)
     for circuit in gathered.get("circuits", ()):
         since = f"{datetime.fromtimestamp(circuit['since'], UTC):%H:%M:%S}"
         err.print(

@@ -68,7 +68,7 @@ async def rebuild(settings: Settings, projection: Projection, stage: Stage) -> R
         with reading.opened(settings) as client:
             one = _Rebuild(settings, projection, stage, db, client)
             await one.prepare()
-            if await shadow.is_stripped(db, projection):
+            if await shadow.is_stripped(db, projection, shadow.shadow(projection)):
                 await one.load()
             await one.catch_up()
             differences = await one.compare()
@@ -218,7 +218,7 @@ class _Rebuild:
 
     def _stop_if_asked(self) -> None:
         if self._stage.stopping():
-            raise Stopped(f"{self._projection.name}: stopped; `weft rebuild` goes on where it was")
+            raise Stopped(f"{self._projection.name}: stopped; the same command goes on where it was")
 
 
 async def roll_back(settings: Settings, projection: Projection) -> None:

@@ -30,7 +30,7 @@ class Stopped(WeftError):
 
 @dataclass(frozen=True)
 class Part:
-    """Read `places` from their beginning up to `ends`, or to `until_ms`, into the tables of `schema`."""
+    """Read from the beginning up to `ends`, into the tables of `schema`; of what was recorded by `until_ms` only, if that is given."""
 
     projection: str
     schema: str
@@ -91,7 +91,7 @@ def load_all(
                 _, left = wait(left, LOOK_EVERY_S)
                 say(sum(done[:]), total)
                 if stopping():
-                    raise Stopped("stopped; `weft rebuild` goes on where it was")
+                    raise Stopped("stopped; the same command goes on where it was")
                 for future in futures:
                     if future.done():
                         future.result()
@@ -117,7 +117,8 @@ async def _copy(settings: Settings, part: Part, number: int) -> int:
     kept = [row for row in rows.values() if row is not None]
     async with postgres.connection(address(settings, "postgres")) as db, db.transaction():
         await tables.copy(db, projection, part.schema, kept)
-        await tables.move(db, part.schema, dict(part.ends), dict(part.topic_ids), dict(part.ends), recorded)
+        if part.until_ms is None:
+            await tables.move(db, part.schema, dict(part.ends), dict(part.topic_ids), dict(part.ends), recorded)
     return len(kept)
 
 

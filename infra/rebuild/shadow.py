@@ -51,24 +51,29 @@ async def strip(db: asyncpg.Connection, projection: Projection, schema: str) -> 
     for piece in furniture:
         await db.execute(piece["strip"])
     await db.execute(f"ALTER TABLE {table} SET UNLOGGED")
-    await db.execute(f"CREATE TABLE {schema}.furniture (number int, ddl text NOT NULL)")
+    await db.execute(f"CREATE TABLE {_furniture(projection, schema)} (number int, ddl text NOT NULL)")
     await db.executemany(
-        f"INSERT INTO {schema}.furniture VALUES ($1, $2)", [(i, piece["furnish"]) for i, piece in enumerate(furniture)]
+        f"INSERT INTO {_furniture(projection, schema)} VALUES ($1, $2)",
+        [(i, piece["furnish"]) for i, piece in enumerate(furniture)],
     )
 
 
-async def is_stripped(db: asyncpg.Connection, projection: Projection) -> bool:
-    """Whether the shadow is still being filled."""
-    return await db.fetchval("SELECT to_regclass($1)", f"{shadow(projection)}.furniture") is not None
+async def is_stripped(db: asyncpg.Connection, projection: Projection, schema: str) -> bool:
+    """Whether the tables are still being filled."""
+    return await db.fetchval("SELECT to_regclass($1)", _furniture(projection, schema)) is not None
+
+
+def _furniture(projection: Projection, schema: str) -> str:
+    return f"{schema}.{projection.name}_furniture"
 
 
 async def furnish(db: asyncpg.Connection, projection: Projection, schema: str) -> None:
     """Put indexes and constraints back, and make the rows safe; UniqueViolationError if two parts made the same row."""
     async with db.transaction():
-        for piece in await db.fetch(f"SELECT ddl FROM {schema}.furniture ORDER BY number"):
+        for piece in await db.fetch(f"SELECT ddl FROM {_furniture(projection, schema)} ORDER BY number"):
             await db.execute(piece["ddl"], timeout=None)
         await db.execute(f"ALTER TABLE {schema}.{projection.name} SET LOGGED", timeout=None)
-        await db.execute(f"DROP TABLE {schema}.furniture")
+        await db.execute(f"DROP TABLE {_furniture(projection, schema)}")
     await db.execute(f"ANALYZE {schema}.{projection.name}")
 
 

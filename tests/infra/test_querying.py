@@ -5,13 +5,13 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from infra.cli import looking
+from infra.cli import querying
 
 
 def shown(monkeypatch: pytest.MonkeyPatch, names: list[str], rows: list[tuple[object, ...]], *, terminal: bool) -> str:
     screen = StringIO()
-    monkeypatch.setattr(looking, "out", Console(file=screen, width=40, force_terminal=terminal, color_system=None))
-    looking._say_rows(names, rows, False, False)
+    monkeypatch.setattr(querying, "out", Console(file=screen, width=40, force_terminal=terminal, color_system=None))
+    querying._say_rows(names, rows, False, False)
     return screen.getvalue()
 
 
