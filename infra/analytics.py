@@ -22,9 +22,6 @@ _log = structlog.get_logger()
 SCHEMA = "analytics"
 MADE = re.compile(r"^CREATE OR REPLACE (VIEW|FUNCTION) (analytics\.\w+)", re.MULTILINE)
 
-EVENTS_OF.format(context=name) for name in contexts())])
-
-
 EVENTS_OF = """
 CREATE OR REPLACE VIEW analytics.{context}_events AS
 SELECT event_id, type, subject, at, command_id, command_type, correlation_id, content FROM analytics.events WHERE context = '{context}';
@@ -138,7 +135,7 @@ def spanning() -> str:
     """Views over views: those in projections/analytics.sql, and the events of each context."""
     package = importlib.import_module("projections")
     own = Path(str(package.__file__)).with_name("analytics.sql").read_text()
-    return "\n".join([own, *(
+    return "\n".join([own, *(EVENTS_OF.format(context=name) for name in mesh.contexts())])
 
 
 async def replace(db: asyncpg.Connection, views: str, source: str) -> None:
