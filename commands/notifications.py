@@ -7,12 +7,16 @@ from schemas.notifications import Channel
 
 @dataclass(frozen=True, kw_only=True)
 class RecordContact:
+    """Asked by the context's own policy: note how a customer can be reached."""
+
     customer_id: str
     channels: tuple[Channel, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ForgetContact:
+    """Asked by the context's own policy: note that a customer was erased."""
+
     customer_id: str
 
 
@@ -38,6 +42,8 @@ class GiveUpTelling:
 
 @dataclass(frozen=True, kw_only=True)
 class RequestNotification:
+    """Asked by the context's own policy: send this."""
+
     notification_id: str
     customer_id: str
     order_id: str

@@ -21,18 +21,24 @@ class PlaceOrder:
 
 @dataclass(frozen=True, kw_only=True)
 class CancelOrder:
+    """The customer does not want it any more; too late once it is shipped."""
+
     order_id: str
     reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShipOrder:
+    """The warehouse has sent it, if it was paid."""
+
     order_id: str
     tracking: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeliverOrder:
+    """It has arrived, if it was sent."""
+
     order_id: str
 
 

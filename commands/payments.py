@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class AuthorisePayment:
+    """Hold this much on the card."""
+
     order_id: str
     customer_id: str
     amount_minor: int
@@ -14,6 +16,8 @@ class AuthorisePayment:
 
 @dataclass(frozen=True, kw_only=True)
 class CapturePayment:
+    """Take what is held."""
+
     order_id: str
 
 

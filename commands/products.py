@@ -7,6 +7,8 @@ from schemas.products import Attribute
 
 @dataclass(frozen=True, kw_only=True)
 class ListProduct:
+    """Put it in the catalogue."""
+
     sku: str
     name: str
     unit_price_minor: int
@@ -17,12 +19,16 @@ class ListProduct:
 
 @dataclass(frozen=True, kw_only=True)
 class ChangePrice:
+    """Sell it at this price."""
+
     sku: str
     unit_price_minor: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class DelistProduct:
+    """Do not sell it any more."""
+
     sku: str
 
 

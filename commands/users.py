@@ -7,6 +7,8 @@ from schemas.users import Channel
 
 @dataclass(frozen=True, kw_only=True)
 class RegisterUser:
+    """Become a user at this e-mail address."""
+
     user_id: str
     email: str
     email_key: str
@@ -15,6 +17,8 @@ class RegisterUser:
 
 @dataclass(frozen=True, kw_only=True)
 class ChangeProfile:
+    """Be called otherwise."""
+
     user_id: str
     name: str
 
@@ -29,6 +33,8 @@ class ChangeContactChannels:
 
 @dataclass(frozen=True, kw_only=True)
 class EraseUser:
+    """Forget everything that names this user, for ever."""
+
     user_id: str
 
 
@@ -73,12 +79,16 @@ class ReserveEmail:
 
 @dataclass(frozen=True, kw_only=True)
 class ConfirmEmail:
+    """Asked by the context's own policy: the user the address is kept for is registered."""
+
     email_key: str
     user_id: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReleaseEmail:
+    """Asked by the context's own policy: the user does not need the address any more."""
+
     email_key: str
     user_id: str
 

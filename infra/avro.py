@@ -134,6 +134,10 @@ class Codec:
         """The five bytes that every value of this type begins with, as its schema is now."""
         return self._encoders[t][0]
 
+    def schema_id(self, t: type) -> int:
+        """The id of this type's current schema."""
+        return int.from_bytes(self.prefix_of(t)[1:])
+
     def prefixes(self, names: Iterable[str]) -> frozenset[bytes]:
         """What the values of these types begin with, in every schema they were ever written in."""
         wanted = set(names)

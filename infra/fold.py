@@ -77,7 +77,7 @@ class Recorded(Meta):
         if record is None:
             raise AttributeError(name)
         self.__dict__.update(meta(record, dict(record.headers)).__dict__)
-        return self.__dict__[name]
+        return getattr(self, name)
 
 
 def recorded(record: Read, at: datetime) -> Meta:

@@ -31,6 +31,7 @@ class Projection:
     """One read model. `events` is empty for one that reads every event of every context."""
 
     name: str
+    meaning: str
     row: type
     row_id: Callable[[Any, Any], str]
     project: Callable[[Any, Any, Any], Any]
@@ -71,6 +72,7 @@ def read_projection(module: ModuleType) -> Projection:
     events = parameter_types(module.project, 1)
     return Projection(
         name=module.__name__.rpartition(".")[2],
+        meaning=(module.__doc__ or "").strip(),
         row=row,
         row_id=module.row_id,
         project=module.project,

@@ -16,6 +16,12 @@ SELECT sku, name, description, attributes::jsonb AS attributes, unit_price_minor
        to_tsvector('english', name || ' ' || description || ' ' || attributes) AS words
 FROM products;
 COMMENT ON VIEW analytics.products IS 'One row a product. By words: words @@ websearch_to_tsquery(''english'', ''blue mug''); by attribute: attributes @> ''{"colour": "blue"}''.';
+COMMENT ON COLUMN analytics.products.sku IS 'The product.';
+COMMENT ON COLUMN analytics.products.name IS 'What it is called.';
+COMMENT ON COLUMN analytics.products.description IS 'What is said about it.';
+COMMENT ON COLUMN analytics.products.unit_price_minor IS 'What one costs, in minor units.';
+COMMENT ON COLUMN analytics.products.currency IS 'Of the price.';
+COMMENT ON COLUMN analytics.products.changed_at IS 'When it last changed.';
 COMMENT ON COLUMN analytics.products.attributes IS 'What it was listed with, as a JSON object.';
 COMMENT ON COLUMN analytics.products.listed IS 'Whether it is for sale.';
 COMMENT ON COLUMN analytics.products.words IS 'Its name, description and attributes for full text search.';

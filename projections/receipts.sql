@@ -21,6 +21,16 @@ SELECT command_id, command_type, context, subject, status, code, reason, events,
        command_partition, command_offset, correlation_id, decided_at
 FROM receipts;
 COMMENT ON VIEW analytics.receipts IS 'What became of every command, one row each.';
+COMMENT ON COLUMN analytics.receipts.command_id IS 'The command, as its producer named it.';
+COMMENT ON COLUMN analytics.receipts.command_type IS 'What was asked, such as orders.PlaceOrder.';
+COMMENT ON COLUMN analytics.receipts.context IS 'Who was asked.';
+COMMENT ON COLUMN analytics.receipts.subject IS 'The aggregate that was asked.';
+COMMENT ON COLUMN analytics.receipts.code IS 'Why not, in a word; empty if it was accepted.';
+COMMENT ON COLUMN analytics.receipts.reason IS 'Why not, in a sentence; empty if it was accepted.';
+COMMENT ON COLUMN analytics.receipts.command_partition IS 'The partition of the commands topic it came from.';
+COMMENT ON COLUMN analytics.receipts.command_offset IS 'Its offset there.';
+COMMENT ON COLUMN analytics.receipts.correlation_id IS 'What everything has in common that one command set off.';
+COMMENT ON COLUMN analytics.receipts.decided_at IS 'When the answer was recorded.';
 COMMENT ON COLUMN analytics.receipts.status IS 'accepted; refused (understood, and answered no); rejected (could not be processed, and kept in <context>.dead); parked (waits there behind a rejected one of its key); discarded';
 COMMENT ON COLUMN analytics.receipts.events IS 'The types of the events it led to.';
 COMMENT ON COLUMN analytics.receipts.last_event_id IS 'topic/partition/offset of the last of them.';

@@ -72,6 +72,27 @@ SELECT order_id, customer_id, outcome, step, step IN ('done', 'to be shipped', '
        told, confirmed_at, cancelled_at, authorised_at, declined_at, captured_at, paid_at, voided_at, refunded_at, shipped_at, delivered_at, told_at
 FROM waiting;
 COMMENT ON VIEW analytics.sagas IS 'Where each order stands on its way through all contexts, and how long each step took.';
+COMMENT ON COLUMN analytics.sagas.order_id IS 'The order.';
+COMMENT ON COLUMN analytics.sagas.customer_id IS 'Who placed it.';
+COMMENT ON COLUMN analytics.sagas.code IS 'What cancelled it: customer, stock, payment or expired; NULL otherwise.';
+COMMENT ON COLUMN analytics.sagas.reason IS 'Why it was cancelled, in words.';
+COMMENT ON COLUMN analytics.sagas.total_minor IS 'What it comes to, in minor units.';
+COMMENT ON COLUMN analytics.sagas.currency IS 'Of its amounts.';
+COMMENT ON COLUMN analytics.sagas.captured_minor IS 'What was taken from the card.';
+COMMENT ON COLUMN analytics.sagas.refunded_minor IS 'What was given back of it.';
+COMMENT ON COLUMN analytics.sagas.placed_at IS 'When it was placed.';
+COMMENT ON COLUMN analytics.sagas.total_ms IS 'Milliseconds from the order to the last step so far.';
+COMMENT ON COLUMN analytics.sagas.confirmed_at IS 'When everything was reserved and the money held.';
+COMMENT ON COLUMN analytics.sagas.cancelled_at IS 'When it was cancelled.';
+COMMENT ON COLUMN analytics.sagas.authorised_at IS 'When the money was held.';
+COMMENT ON COLUMN analytics.sagas.declined_at IS 'When the card was declined.';
+COMMENT ON COLUMN analytics.sagas.captured_at IS 'When the money was taken.';
+COMMENT ON COLUMN analytics.sagas.paid_at IS 'When the order heard of that.';
+COMMENT ON COLUMN analytics.sagas.voided_at IS 'When the money that was held was let go.';
+COMMENT ON COLUMN analytics.sagas.refunded_at IS 'When money was last given back.';
+COMMENT ON COLUMN analytics.sagas.shipped_at IS 'When it left.';
+COMMENT ON COLUMN analytics.sagas.delivered_at IS 'When it arrived.';
+COMMENT ON COLUMN analytics.sagas.told_at IS 'When the customer was last told something.';
 COMMENT ON COLUMN analytics.sagas.outcome IS 'open, confirmed, shipped, delivered or cancelled';
 COMMENT ON COLUMN analytics.sagas.step IS 'What the order waits for now; done when nothing is left to do.';
 COMMENT ON COLUMN analytics.sagas.at_rest IS 'Nothing moves until somebody ships or delivers it, or nothing is left to do.';

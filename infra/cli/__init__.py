@@ -94,7 +94,16 @@ def _register() -> None:
         ),
         rebuilding.rebuild,
         rebuilding.verify,
-        *(asking.send, asking.receipt, looking.watch, looking.log, querying.sql, looking.mail),
+        *(
+            asking.send,
+            asking.receipt,
+            looking.watch,
+            looking.log,
+            querying.sql,
+            looking.mail,
+            looking.catalog,
+            looking.export,
+        ),
     ]
     for command in commands:
         app.command(command)

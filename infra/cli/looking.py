@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from infra import avro, mesh, reading, recording, topics
+from infra import avro, catalogue, mesh, reading, recording, topics
 from infra.cli import DONE, FAILED, err, out, settings
 from infra.compatibility import incompatible, upcasts
 from infra.errors import Unusable
@@ -195,6 +195,64 @@ def map_(*, mermaid: Annotated[bool, Parameter(negative=())] = False) -> int:
     """
     print(mesh.mermaid_map() if mermaid else mesh.text_map())
     return DONE
+
+
+def catalog(name: str | None = None, /, *, json_: Json = False) -> int:
+    """Every topic, command, event, projection, view and column, with its meaning and its owner; or those whose name has NAME in it.
+
+    Example: `weft catalog orders.OrderPlaced`
+
+    Example: `weft catalog --json`
+    """
+    found = [e for e in catalogue.entries(settings()) if name is None or name.lower() in e.name.lower()]
+    for entry in found:
+        if json_:
+            out.print(json.dumps(asdict(entry)), markup=False)
+        else:
+            _say_entry(entry)
+    if not found:
+        err.print(f"nothing has {name!r} in its name; `weft catalog` lists everything", markup=False)
+        return FAILED
+    return DONE
+
+
+def export(directory: Path, /, *contexts: str, json_: Json = False) -> int:
+    """Events as Parquet files, for notebooks: a run writes what came since the last one. What names a person is left empty.
+
+    Example: `weft export history` and `weft export history orders payments`
+    """
+    from infra import export as files  # Parquet, which only this needs
+
+    chosen = [mesh.context(name) for name in contexts] or list(mesh.contexts().values())
+    s = resolved(settings())
+    topics.admin(s)
+    count = 0
+    with stop_signals() as stopping:
+        for file, events in files.export(s, directory, chosen, stopping):
+            count += events
+            out.print(
+                json.dumps({"file": str(file), "events": events}) if json_ else f"{file}: {events} events", markup=False
+            )
+        if stopping():
+            err.print("stopped; the same command goes on where it was", markup=False)
+            return 130
+    if not json_:
+        out.print(f"{count} events written" if count else "nothing has come since the last time", markup=False)
+    return DONE
+
+
+def _say_entry(entry: catalogue.Entry) -> None:
+    number = f", schema id {entry.schema_id}" if entry.schema_id is not None else ""
+    out.print(f"{entry.kind} {entry.name}  ({entry.owner}{number})", style="bold", markup=False)
+    if entry.meaning:
+        out.print(f"    {entry.meaning}", markup=False)
+    if entry.heard_by:
+        out.print(
+            f"    {'reads' if entry.kind == 'projection' else 'read by'} {', '.join(entry.heard_by)}", markup=False
+        )
+    width = max(map(len, entry.fields), default=0)
+    for field_name, (kind, meaning) in entry.fields.items():
+        out.print(f"    {field_name:{width}}  {kind}{'  ' if kind and meaning else ''}{meaning}".rstrip(), markup=False)
 
 
 schemas = App(name="schemas", help="The Avro schemas of all commands and events, and their lock.")

@@ -19,6 +19,7 @@ from infra import analytics, mesh, postgres, reading, topics
 from infra.context import Context
 from infra.errors import Unusable
 from infra.projection import Projection
+from infra.reading import Place
 from infra.rebuild import Stage, bulk, shadow
 from infra.settings import Settings, address
 
@@ -65,9 +66,14 @@ async def build(settings: Settings, names: Iterable[str], at: datetime, into: st
             raise Unusable(f"{into} is being made by somebody else; wait for that")
         made = await _begin(db, at, into)
         wanted = [p for name, p in mesh.projections().items() if name in set(names) - made]
+        heard = sorted({topic for p in wanted for topic in mesh.projection_topics(p)})
+        with reading.opened(settings) as client:
+            ends = reading.ends(client, reading.partitions_of(client, heard) if heard else [])
         rows = 0
         for projection in wanted:
-            rows += await _load(settings, db, projection, at, into, stage)
+            own = set(mesh.projection_topics(projection))
+            part = {place: end for place, end in ends.items() if place[0] in own}
+            rows += await _load(settings, db, projection, at, into, part, stage)
         await db.execute(f"UPDATE {tables_of(into)}.made SET used_at = now()")
     return rows
 
@@ -101,15 +107,19 @@ def _moved(views: str, into: str) -> str:
 
 
 async def _load(
-    settings: Settings, db: asyncpg.Connection, projection: Projection, at: datetime, into: str, stage: Stage
+    settings: Settings,
+    db: asyncpg.Connection,
+    projection: Projection,
+    at: datetime,
+    into: str,
+    ends: dict[Place, int],
+    stage: Stage,
 ) -> int:
     rows, name = tables_of(into), projection.name
     async with db.transaction():
         await db.execute(f"TRUNCATE {rows}.{name}")
         if not await shadow.is_stripped(db, projection, rows):
             await shadow.strip(db, projection, rows)
-    with reading.opened(settings) as client:
-        ends = reading.ends(client, reading.partitions_of(client, mesh.projection_topics(projection)))
     parts = bulk.parts(projection, rows, ends, {}, until_ms=int(at.timestamp() * 1000))
     found = await asyncio.to_thread(
         bulk.load_all,

@@ -7,7 +7,7 @@ a row is made of the events of one key; one that reads several topics is folded 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from multiprocessing.sharedctypes import SynchronizedArray
 from multiprocessing.synchronize import Event
@@ -22,6 +22,8 @@ from infra.rebuild import warm
 from infra.settings import Settings, address
 
 LOOK_EVERY_S = 0.2
+FEW = 50_000  # records; fewer are read here
+STOPPED = "stopped; the same command goes on where it was"
 
 
 class Stopped(WeftError):
@@ -52,20 +54,7 @@ def parts(
     return [Part(projection.name, schema, group, tuple(topic_ids.items()), until_ms) for group in groups]
 
 
-class Progress:
-    """How many records of all parts were read so far, and the word to stop; shared by processes."""
-
-    def __init__(self, done: "SynchronizedArray[int]", stopping: Event) -> None:
-        self.done = done
-        self.stopping = stopping
-
-
-_progress: Progress
-
-
-def _begin(done: "SynchronizedArray[int]", stopping: Event) -> None:
-    global _progress
-    _progress = Progress(done, stopping)
+Note = Callable[[int], None]  # hears how many records of a part were read; raises Stopped when it is time to
 
 
 def load_all(
@@ -79,11 +68,39 @@ def load_all(
 
     Stopped if `stopping` came true: parts that were finished stay.
     """
+    if sum(part.records for part in wanted) <= FEW:
+        return _load_here(settings, wanted, say, stopping)
+    return _load_apart(settings, wanted, processes, say, stopping)
+
+
+def _load_here(
+    settings: Settings, wanted: Sequence[Part], say: Callable[[int, int], None], stopping: Callable[[], bool]
+) -> int:
+    """In this process and in one piece: for a short log the others would hardly be there before it is done."""
+    if not wanted:
+        return 0
+    whole = replace(wanted[0], ends=tuple(one for part in wanted for one in part.ends))
+
+    def note(read: int) -> None:
+        say(read, whole.records)
+        if stopping():
+            raise Stopped(STOPPED)
+
+    return asyncio.run(_copy(settings, whole, note))
+
+
+def _load_apart(
+    settings: Settings,
+    wanted: Sequence[Part],
+    processes: int,
+    say: Callable[[int, int], None],
+    stopping: Callable[[], bool],
+) -> int:
     total = sum(part.records for part in wanted)
-    done: SynchronizedArray[int] = warm.CONTEXT.Array("q", max(1, len(wanted)))
+    done: SynchronizedArray[int] = warm.CONTEXT.Array("q", len(wanted))
     stop = warm.CONTEXT.Event()
     largest_first = sorted(range(len(wanted)), key=lambda i: -wanted[i].records)
-    with warm.pool(max(1, min(processes, len(wanted))), _begin, done, stop) as pool:
+    with warm.pool(min(processes, len(wanted)), _begin, done, stop) as pool:
         futures: list[Future[int]] = [pool.submit(_load, settings, wanted[i], i) for i in largest_first]
         try:
             left = set(futures)
@@ -91,7 +108,7 @@ def load_all(
                 _, left = wait(left, LOOK_EVERY_S)
                 say(sum(done[:]), total)
                 if stopping():
-                    raise Stopped("stopped; the same command goes on where it was")
+                    raise Stopped(STOPPED)
                 for future in futures:
                     if future.done():
                         future.result()
@@ -102,16 +119,31 @@ def load_all(
     return sum(future.result() for future in futures)
 
 
+_done: "SynchronizedArray[int]"  # in a process of its own: records read, by part
+_stop: Event
+
+
+def _begin(done: "SynchronizedArray[int]", stop: Event) -> None:
+    global _done, _stop
+    _done, _stop = done, stop
+
+
 def _load(settings: Settings, part: Part, number: int) -> int:
-    return asyncio.run(_copy(settings, part, number))
+    def note(read: int) -> None:
+        _done[number] = read
+        if _stop.is_set():
+            raise Stopped(STOPPED)
+
+    return asyncio.run(_copy(settings, part, note))
 
 
-async def _copy(settings: Settings, part: Part, number: int) -> int:
+async def _copy(settings: Settings, part: Part, note: Note) -> int:
+    """Fold a part and write its rows, with the position behind them if they are to be kept up; returns how many rows."""
     projection = mesh.projections()[part.projection]
     fold = Fold(projection, mesh.codec())
     rows: dict[str, Any] = {}
     recorded: dict[Place, datetime] = {}
-    for batch in _batches(settings, fold, part, number):
+    for batch in _batches(settings, fold, part, note):
         fold.apply(rows, batch.facts)
         recorded |= batch.recorded
     kept = [row for row in rows.values() if row is not None]
@@ -122,14 +154,12 @@ async def _copy(settings: Settings, part: Part, number: int) -> int:
     return len(kept)
 
 
-def _batches(settings: Settings, fold: Fold, part: Part, number: int) -> Iterator[Batch]:
+def _batches(settings: Settings, fold: Fold, part: Part, note: Note) -> Iterator[Batch]:
     reached: dict[Place, int] = {}
     with reading.opened(settings) as client:
         for records, positions in reading.read_to(client, {}, dict(part.ends), fold.wanted):
-            if _progress.stopping.is_set():
-                raise Stopped("stopped")
             if part.until_ms is not None:
                 records = [r for r in records if r.timestamp <= part.until_ms]
             yield fold.batch(records, positions)
             reached |= positions
-            _progress.done[number] = sum(reached.values())
+            note(sum(reached.values()))

@@ -14,12 +14,16 @@ class Channel:
 
 @dataclass(frozen=True, kw_only=True)
 class ContactRecorded:
+    """These are the ways to reach a customer."""
+
     customer_id: str
     channels: tuple[Channel, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContactForgotten:
+    """The customer cannot be reached any more, and is not to be."""
+
     customer_id: str
 
 
@@ -63,6 +67,8 @@ class TellingSkipped:
 
 @dataclass(frozen=True, kw_only=True)
 class NotificationRequested:
+    """This is to be sent, in these words."""
+
     notification_id: str
     customer_id: str
     order_id: str
@@ -75,6 +81,8 @@ class NotificationRequested:
 
 @dataclass(frozen=True, kw_only=True)
 class NotificationSent:
+    """It was handed over to the channel, under this id."""
+
     notification_id: str
     order_id: str
     message_id: str
@@ -82,6 +90,8 @@ class NotificationSent:
 
 @dataclass(frozen=True, kw_only=True)
 class NotificationFailed:
+    """The channel will not deliver it, however often it is asked."""
+
     notification_id: str
     order_id: str
     reason: str

@@ -12,7 +12,7 @@ class OrderLine:
 
 @dataclass(frozen=True, kw_only=True)
 class OrderPlaced:
-    """`patience_s` is how long the order may stay undecided before it expires."""
+    """A customer ordered this; `patience_s` is how long it may stay undecided before it expires."""
 
     order_id: str
     customer_id: str
@@ -25,12 +25,16 @@ class OrderPlaced:
 
 @dataclass(frozen=True, kw_only=True)
 class LineReserved:
+    """One of its lines is put aside for it."""
+
     order_id: str
     sku: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class OrderAuthorised:
+    """The money is held for it."""
+
     order_id: str
 
 
@@ -46,6 +50,8 @@ class OrderConfirmed:
 
 @dataclass(frozen=True, kw_only=True)
 class OrderPaid:
+    """The money was taken."""
+
     order_id: str
 
 
@@ -64,6 +70,8 @@ class OrderCancelled:
 
 @dataclass(frozen=True, kw_only=True)
 class OrderShipped:
+    """It left the warehouse; nobody can cancel it any more."""
+
     order_id: str
     customer_id: str
     tracking: str
@@ -72,6 +80,8 @@ class OrderShipped:
 
 @dataclass(frozen=True, kw_only=True)
 class OrderDelivered:
+    """It arrived."""
+
     order_id: str
     customer_id: str
 

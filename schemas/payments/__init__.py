@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class PaymentRequested:
+    """The gateway is to hold this much on the card."""
+
     order_id: str
     customer_id: str
     amount_minor: int
@@ -14,6 +16,8 @@ class PaymentRequested:
 
 @dataclass(frozen=True, kw_only=True)
 class PaymentAuthorised:
+    """The gateway holds it, under this id."""
+
     order_id: str
     amount_minor: int
     currency: str
@@ -22,17 +26,23 @@ class PaymentAuthorised:
 
 @dataclass(frozen=True, kw_only=True)
 class PaymentDeclined:
+    """The gateway will not hold it."""
+
     order_id: str
     reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class CaptureRequested:
+    """The gateway is to take what it holds."""
+
     order_id: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class PaymentCaptured:
+    """The gateway took it."""
+
     order_id: str
     amount_minor: int
     currency: str
@@ -55,6 +65,8 @@ class VoidRequested:
 
 @dataclass(frozen=True, kw_only=True)
 class PaymentVoided:
+    """The gateway let go of what it held."""
+
     order_id: str
     amount_minor: int
     currency: str
@@ -62,6 +74,8 @@ class PaymentVoided:
 
 @dataclass(frozen=True, kw_only=True)
 class RefundRequested:
+    """The gateway is to give this much back."""
+
     order_id: str
     refund_id: str
     amount_minor: int
@@ -70,6 +84,8 @@ class RefundRequested:
 
 @dataclass(frozen=True, kw_only=True)
 class PaymentRefunded:
+    """The gateway gave it back."""
+
     order_id: str
     customer_id: str
     refund_id: str

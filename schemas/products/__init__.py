@@ -13,6 +13,8 @@ class Attribute:
 
 @dataclass(frozen=True, kw_only=True)
 class ProductListed:
+    """It is in the catalogue."""
+
     sku: str
     name: str
     description: str
@@ -23,6 +25,8 @@ class ProductListed:
 
 @dataclass(frozen=True, kw_only=True)
 class PriceChanged:
+    """One of it costs this much from now on."""
+
     sku: str
     unit_price_minor: int
     currency: str
@@ -30,6 +34,8 @@ class PriceChanged:
 
 @dataclass(frozen=True, kw_only=True)
 class ProductDelisted:
+    """It is not for sale any more."""
+
     sku: str
 
 
@@ -61,6 +67,8 @@ class StockAdjusted:
 
 @dataclass(frozen=True, kw_only=True)
 class StockReserved:
+    """So many are put aside for an order."""
+
     sku: str
     order_id: str
     quantity: int
@@ -79,6 +87,8 @@ class StockRefused:
 
 @dataclass(frozen=True, kw_only=True)
 class StockReleased:
+    """What was put aside for an order is for sale again."""
+
     sku: str
     order_id: str
     quantity: int
@@ -86,6 +96,8 @@ class StockReleased:
 
 @dataclass(frozen=True, kw_only=True)
 class StockShipped:
+    """What was put aside for an order has left."""
+
     sku: str
     order_id: str
     quantity: int

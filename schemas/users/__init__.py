@@ -18,6 +18,8 @@ class Channel:
 
 @dataclass(frozen=True, kw_only=True)
 class RegistrationRequested:
+    """Somebody wants to be a user, at an address that has to be reserved first."""
+
     user_id: str
     email: str
     email_key: str
@@ -34,6 +36,8 @@ class EmailClaimed:
 
 @dataclass(frozen=True, kw_only=True)
 class UserRegistered:
+    """They are a user, at an address that is theirs alone."""
+
     user_id: str
     email: str
     name: str
@@ -42,6 +46,8 @@ class UserRegistered:
 
 @dataclass(frozen=True, kw_only=True)
 class RegistrationRefused:
+    """They are none: the address is somebody else's."""
+
     user_id: str
     email_key: str
     reason: str
@@ -49,6 +55,8 @@ class RegistrationRefused:
 
 @dataclass(frozen=True, kw_only=True)
 class ProfileChanged:
+    """They are called otherwise."""
+
     user_id: str
     name: str
 
@@ -63,6 +71,8 @@ class ContactChannelsChanged:
 
 @dataclass(frozen=True, kw_only=True)
 class UserErased:
+    """They are to be forgotten, by everybody."""
+
     user_id: str
     email_key: str
 
@@ -76,6 +86,8 @@ class KeyDestroyed:
 
 @dataclass(frozen=True, kw_only=True)
 class EmailReserved:
+    """The address is kept for a user until they are registered, or time is up."""
+
     email_key: str
     user_id: str
 
@@ -90,12 +102,16 @@ class EmailRefused:
 
 @dataclass(frozen=True, kw_only=True)
 class EmailConfirmed:
+    """The address is theirs."""
+
     email_key: str
     user_id: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class EmailReleased:
+    """The address is free again."""
+
     email_key: str
     user_id: str
 

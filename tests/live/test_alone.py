@@ -35,7 +35,7 @@ def start_one_by_one(live: LiveMesh, names: list[str]) -> None:
 def test_the_saga_completes_when_the_last_context_arrives(own_mesh: LiveMesh, names: list[str]) -> None:
     live = own_mesh
     live.ready(live.worker("products"))
-    live.worker("sagas", "receipts")
+    live.worker("sagas", "receipts", "events")
     until(
         lambda: len(live.query("SELECT 1 FROM stock WHERE price_minor > 0 AND on_hand > 0")) >= 5,
         60,
@@ -45,7 +45,7 @@ def test_the_saga_completes_when_the_last_context_arrives(own_mesh: LiveMesh, na
     live.send(Wish("users.RegisterUser", "ada", {"email": "ada@example.org", "name": "Ada"}))
     for number in range(ORDERS):
         place(live, f"alone-{number}")
-    live.worker("sagas", "receipts")
+    live.worker("sagas", "receipts", "events")
     start_one_by_one(live, names)
     live.until_at_rest(ORDERS)
     _, wrong = live.audit()

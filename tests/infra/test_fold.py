@@ -1,0 +1,96 @@
+"""Rows from batches are rows from one record after another, whatever the batches, their order, and where somebody began anew."""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra import mesh, recording
+from infra.errors import LogDamaged
+from infra.fold import Fold, one_by_one, recorded, stored, values
+from infra.projection import Projection
+from infra.reading import meta
+from infra.record import EXPECTED_OFFSET, Read, when, with_header
+from schemas import Meta
+
+CODEC = mesh.codec()
+LOG = [r for file in sorted(Path("tests/recorded").glob("*.gz")) for r in recording.read(file)]
+PROJECTIONS = mesh.projections()
+
+
+def log_of(projection: Projection) -> list[Read]:
+    topics = set(mesh.projection_topics(projection))
+    return [r for r in LOG if r.topic in topics]
+
+
+def hashed(projection: Projection, rows: dict[str, Any]) -> str:
+    """Of the table these rows make."""
+    kept = [row for row in rows.values() if row is not None]
+    return sha256(repr(sorted(values(projection, kept))).encode()).hexdigest()
+
+
+def shuffled(records: Sequence[Read], dice: random.Random) -> Iterator[Read]:
+    """In order within each partition, and in any order between them."""
+    queues: dict[tuple[str, int], list[Read]] = {}
+    for r in records:
+        queues.setdefault((r.topic, r.partition), []).append(r)
+    while queues:
+        place = dice.choice(list(queues))
+        for _ in range(min(dice.randint(1, 200), len(queues[place]))):
+            yield queues[place].pop(0)
+        if not queues[place]:
+            del queues[place]
+
+
+@pytest.mark.parametrize("name", PROJECTIONS)
+@pytest.mark.parametrize("seed", range(4))
+def test_any_batches_in_any_order_of_partitions_make_the_same_table(name: str, seed: int) -> None:
+    projection, dice = PROJECTIONS[name], random.Random(seed)
+    fold = Fold(projection, CODEC)
+    records = list(shuffled(log_of(projection), dice))
+    rows: dict[str, Any] = {}
+    while records:
+        size = dice.choice((1, 7, 100, 3000))
+        fold.apply(rows, fold.facts(records[:size]))
+        records = records[size:]
+        if dice.random() < 0.3:  # somebody begins anew with what is in the database
+            rows = {k: stored(projection, row) for k, row in rows.items() if row is not None}
+    assert hashed(projection, rows) == hashed(projection, one_by_one(projection, CODEC, log_of(projection)))
+
+
+@pytest.mark.parametrize("name", PROJECTIONS)
+def test_there_is_something_to_compare(name: str) -> None:
+    assert len(one_by_one(PROJECTIONS[name], CODEC, log_of(PROJECTIONS[name]))) > 3
+
+
+def test_what_is_known_of_an_event_is_the_same_when_it_is_read_later() -> None:
+    for record in LOG[:500]:
+        headers = dict(record.headers)
+        if EXPECTED_OFFSET in headers:
+            later = recorded(record, when(record.timestamp))
+            for field in fields(Meta):
+                assert getattr(later, field.name) == getattr(meta(record, headers), field.name)
+
+
+def test_what_is_not_known_of_an_event_is_an_error() -> None:
+    with pytest.raises(AttributeError):
+        _ = recorded(LOG[0], when(0)).nothing  # type: ignore[attr-defined]
+
+
+def test_a_void_record_is_no_fact() -> None:
+    fold = Fold(PROJECTIONS["orders"], CODEC)
+    placed = next(r for r in LOG if dict(r.headers).get("ce_type") == b"orders.OrderPlaced")
+    void = placed._replace(headers=with_header(placed.headers, EXPECTED_OFFSET, b"7777"))
+    assert len(fold.facts([placed])) == 1
+    assert fold.facts([void]) == []
+
+
+def test_an_accepted_event_that_nobody_can_read_stops_the_projector() -> None:
+    fold = Fold(PROJECTIONS["orders"], CODEC)
+    placed = next(r for r in LOG if dict(r.headers).get("ce_type") == b"orders.OrderPlaced")
+    with pytest.raises(LogDamaged, match=rf"{placed.topic}/{placed.partition}/{placed.offset} was accepted"):
+        fold.facts([placed._replace(value=(placed.value or b"")[:9])])

@@ -1,0 +1,324 @@
+"""Rows made anew while everything goes on: under load, with things killed, interrupted, with other code, and as of any moment."""
+
+import asyncio
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra import mesh, postgres, verify
+from infra.bench import rebuild as bench
+from infra.client import Poster, Wish
+from infra.embedded.instance import environment
+from infra.projection import Projection
+from infra.rebuild import Stage, asof, rebuild
+from infra.settings import address
+from projections import changed
+from schemas.orders import OrderConfirmed
+from tests.live.harness import ROOT, LiveMesh, asked, live_mesh, until
+from tests.live.test_shop import place, saga
+
+LONG = 300_000  # events, some seconds of rebuilding
+RATE = 500  # commands a second
+
+
+def weft(live: LiveMesh, *arguments: str, cwd: Path = ROOT) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "infra.cli", *arguments],
+        env={"PATH": "/usr/bin:/bin", **environment(live.settings)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=cwd,
+    )
+
+
+def done(live: LiveMesh, *arguments: str, cwd: Path = ROOT) -> str:
+    """What a command printed; it has to end well."""
+    process = weft(live, *arguments, cwd=cwd)
+    printed, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, printed
+    return printed
+
+
+def hashed(live: LiveMesh, projection: Projection, schema: str | None = None) -> str:
+    """Of a whole table, whatever the order of its rows."""
+
+    async def ask() -> str:
+        async with postgres.connection(address(live.settings, "postgres")) as db:
+            table = f"{schema or projection.schema}.{projection.name}"
+            return str(
+                await db.fetchval(f"SELECT md5(string_agg(r::text, '|' ORDER BY {projection.key})) FROM {table} r")
+            )
+
+    return asyncio.run(ask())
+
+
+class Steady(threading.Thread):
+    """So many commands a second, until told to stop."""
+
+    def __init__(self, live: LiveMesh) -> None:
+        super().__init__()
+        self._poster = Poster(live.settings, patience=60)
+        self._enough = threading.Event()
+        self.posted = 0
+
+    def run(self) -> None:
+        begun = time.monotonic()
+        while not self._enough.is_set():
+            due = int((time.monotonic() - begun) * RATE)
+            for number in range(self.posted, due):
+                self._poster.post(place(f"steady-{number}"))
+            self.posted = max(due, self.posted)
+            time.sleep(0.01)
+        self._poster.flush()
+
+    def __enter__(self) -> "Steady":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._enough.set()
+        self.join()
+
+
+@pytest.fixture
+def busy() -> Iterator[LiveMesh]:
+    """The orders context alone, on a long log, as `weft up orders` runs it: what dies is started again."""
+    with live_mesh("embedded") as live:
+        asyncio.run(bench.make_log(live.settings, LONG))
+        live.instance.start_units([["orders"]])
+        with live.supervised():
+            until(lambda: live.query("SELECT count(*) FROM orders")[0][0] > LONG // 10, 120, "the log is projected")
+            yield live
+
+
+@pytest.mark.timeout(240)
+def test_a_rebuild_under_load_survives_everything_that_is_killed_around_it(busy: LiveMesh) -> None:
+    orders = mesh.projections()["orders"]
+    with Steady(busy) as load:
+        # given 500 commands a second, and a rebuild that is interrupted in the middle
+        first = weft(busy, "rebuild", "orders")
+        until(lambda: _begun(busy, "orders_next"), 30, "the rebuild has begun")
+        time.sleep(0.3)
+        first.send_signal(signal.SIGINT)
+        said, _ = first.communicate(timeout=60)
+        assert first.returncode in (0, 130), said
+        # when the projector is killed, then Postgres, and the rebuild is run again
+        busy.kill("mesh")
+        until(lambda: busy.instance.children.get("mesh") is not None, 30, "the worker is started again")
+        busy.kill("postgres")
+        until(lambda: _answers(busy), 60, "Postgres is back")
+        said = done(busy, "rebuild", "orders")
+        assert "swapped" in said and "differ" not in said, said
+        assert load.posted > 5 * RATE / 2
+    # then every row is what the log says, and the projector has gone on with the new tables
+    until(lambda: _behind(busy, "orders") == 0, 60, "everything is projected")
+    verdict = verify.projection(busy.settings, "orders")
+    assert (verdict.wrong, verdict.behind) == ([], 0)
+    live = hashed(busy, orders)
+    assert "as the live rows were" in done(busy, "rebuild", "orders")
+    assert hashed(busy, orders) == live
+
+
+def _begun(live: LiveMesh, schema: str) -> bool:
+    async def ask() -> bool:
+        async with postgres.connection(address(live.settings, "postgres")) as db:
+            return await db.fetchval("SELECT to_regnamespace($1)", schema) is not None
+
+    return asyncio.run(ask())
+
+
+def _answers(live: LiveMesh) -> bool:
+    try:
+        return bool(live.query("SELECT 1"))
+    except Exception:
+        return False
+
+
+def _behind(live: LiveMesh, name: str) -> int:
+    return verify.projection(live.settings, name).behind
+
+
+def stage(processes: int = 1, may_swap: bool = False) -> Stage:
+    return Stage(lambda text: None, lambda *_: None, lambda: False, lambda p, d: may_swap, processes)
+
+
+def settled(live: LiveMesh) -> None:
+    """A few orders of all fates, at rest."""
+    live.post([place(f"kept-{i}", card=card) for i, card in enumerate(("card_ok", "card_declined", "card_ok"))])
+    live.post([asked("orders.CancelOrder", "kept-2", '{"reason": "no more"}', "cancel-kept-2")])
+    for i in range(3):
+        saga(live, f"kept-{i}")
+
+
+def test_every_table_is_the_same_after_a_rebuild(shop: LiveMesh) -> None:
+    settled(shop)
+    for processes, projection in enumerate(mesh.projections().values(), 1):
+        until(lambda name=projection.name: _behind(shop, name) == 0, 30, f"{projection.name} is at rest")
+        before = hashed(shop, projection)
+        rebuilt = asyncio.run(rebuild(shop.settings, projection, stage(processes)))
+        assert rebuilt.swapped and not rebuilt.differences, rebuilt
+        assert hashed(shop, projection) == before, projection.name
+
+
+def test_a_reader_sees_no_gap_while_tables_are_swapped(shop: LiveMesh) -> None:
+    settled(shop)
+    seen: list[int] = []
+    stop = threading.Event()
+
+    def read() -> None:
+        async def ask() -> None:
+            async with postgres.connection(postgres.analyst(address(shop.settings, "postgres"))) as db:
+                statement = await db.prepare("SELECT count(*) FROM orders")
+                while not stop.is_set():
+                    seen.append(await statement.fetchval())
+
+        asyncio.run(ask())
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for _ in range(3):
+        assert asyncio.run(rebuild(shop.settings, mesh.projections()["orders"], stage())).swapped
+    stop.set()
+    reader.join()
+    assert len(seen) > 20
+    assert seen == sorted(seen) and seen[0] >= 3
+
+
+def test_a_wrong_projection_is_shown_by_the_comparison_and_by_verify(
+    shop: LiveMesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a projection with a bug
+    settled(shop)
+    right = mesh.projections()["orders"]
+
+    def project(row: Any, event: Any, meta: Any) -> Any:
+        after = right.project(row, event, meta)
+        return changed(after, total_minor=0) if isinstance(event, OrderConfirmed) else after
+
+    wrong = replace(right, project=project)
+    known = dict(mesh.projections())
+    monkeypatch.setattr(mesh, "projections", lambda: known | {"orders": wrong})
+    # when it is rebuilt
+    refused = asyncio.run(rebuild(shop.settings, wrong, stage()))
+    # then the row, the column and the event are told, and nothing is swapped
+    assert not refused.swapped and refused.differences is not None
+    told = list(refused.differences.lines())
+    assert any("total_minor" in line and "orders.OrderConfirmed)" in line for line in told), told
+    # and when somebody swaps all the same, the right code sees it in the live rows
+    assert asyncio.run(rebuild(shop.settings, wrong, stage(may_swap=True))).swapped
+    monkeypatch.undo()
+    found = verify.projection(shop.settings, "orders")
+    assert any("total_minor is 0, the log says" in line and "orders.OrderPlaced)" in line for line in found.wrong)
+    # until it is rebuilt with that
+    assert asyncio.run(rebuild(shop.settings, right, stage(may_swap=True))).swapped
+    assert verify.projection(shop.settings, "orders").wrong == []
+
+
+def test_a_column_is_added_without_stopping_anything(shop: LiveMesh, tmp_path: Path) -> None:
+    # given the next version of the code: orders say how many they are of a kind
+    settled(shop)
+    code = tmp_path / "next"
+    shutil.copytree(ROOT, code, ignore=shutil.ignore_patterns(".git", ".venv", "*cache*", "tests"))
+    python, sql = code / "projections" / "orders.py", code / "projections" / "orders.sql"
+    python.write_text(
+        python.read_text()
+        .replace("    line_count: int\n", "    line_count: int\n    item_count: int\n")
+        .replace(
+            "line_count=len(event.lines),",
+            "line_count=len(event.lines), item_count=sum(i.quantity for i in event.lines),",
+        )
+    )
+    sql.write_text(
+        sql.read_text()
+        .replace(
+            "    line_count  bigint NOT NULL,", "    line_count  bigint NOT NULL,\n    item_count  bigint NOT NULL,"
+        )
+        .replace("changed_at FROM orders", "changed_at, item_count FROM orders")
+    )
+    # when it is set up and rebuilt beside the old one
+    assert "the code of orders is not the one that made its tables" in done(shop, "setup", cwd=code)
+    said = done(shop, "rebuild", "orders", "--yes", cwd=code)
+    # then the column is there, and its old values are the log's
+    assert "new columns: item_count" in said
+    assert shop.query("SELECT item_count FROM orders WHERE order_id = 'kept-0'")[0][0] == 2
+    # and the old code is called back as easily, and goes on
+    assert "live again" in done(shop, "rebuild", "orders", "--rollback")
+    assert "item_count" not in shop.query("SELECT * FROM orders LIMIT 1")[0]
+    shop.post([place("kept-9")])
+    saga(shop, "kept-9")
+    until(lambda: shop.query("SELECT 1 FROM orders WHERE order_id = 'kept-9'"), 30, "the old code goes on")
+    assert "dropped" in done(shop, "rebuild", "orders", "--drop-old")
+
+
+ANSWER = """SELECT json_build_object(
+    'stock', (SELECT json_agg(s ORDER BY sku) FROM stock s),
+    'orders', (SELECT json_agg(o ORDER BY order_id) FROM orders o),
+    'sagas', (SELECT json_agg(s ORDER BY order_id) FROM sagas s))::text"""
+READ = ("stock", "orders", "sagas")
+
+
+@pytest.mark.timeout(240)
+def test_answers_as_of_a_hundred_moments_are_the_answers_that_were_given_then(own_mesh: LiveMesh) -> None:
+    worker = own_mesh.worker()
+    own_mesh.ready(worker)
+    own_mesh.send(Wish("users.RegisterUser", "ada", {"email": "ada@example.org", "name": "Ada"}, "register-ada"))
+    own_mesh.until_set_up()
+    dice = random.Random(5)
+    # given what was answered at a hundred moments
+    given: list[tuple[datetime, str]] = []
+    for number in range(100):
+        if number % 20 == 0:
+            own_mesh.post([place(f"moment-{number}")])
+            own_mesh.until_at_rest(number // 20 + 1)
+        own_mesh.post(
+            [
+                asked(
+                    "products.AdjustStock",
+                    "tea",
+                    json.dumps({"delta": dice.randint(1, 9), "reason": "x"}),
+                    f"adjust-{number}",
+                )
+            ]
+        )
+        until(lambda n=number: _quiet(own_mesh, f"adjust-{n}"), 30, "everything is projected")
+        time.sleep(0.002)  # what comes now is of another millisecond
+        given.append((datetime.now(UTC), own_mesh.query(ANSWER)[0][0]))
+        time.sleep(0.002)
+    # when the log is asked what was then
+    for at, answer in given:
+        into = asof.schema_of(at)
+        asyncio.run(asof.build(own_mesh.settings, READ, at, into, stage()))
+        assert _asked(own_mesh, into) == answer, at
+        asyncio.run(_dropped(own_mesh, into))
+
+
+def _quiet(live: LiveMesh, command_id: str) -> bool:
+    receipt = live.query("SELECT last_event_id FROM receipts WHERE command_id = $1", command_id)
+    return bool(receipt) and bool(live.query("SELECT wait_for($1)", receipt[0][0])[0][0])
+
+
+def _asked(live: LiveMesh, into: str) -> str:
+    async def ask() -> str:
+        async with postgres.connection(postgres.analyst(address(live.settings, "postgres"))) as db:
+            await db.execute(f"SET search_path = {into}")
+            return str(await db.fetchval(ANSWER))
+
+    return asyncio.run(ask())
+
+
+async def _dropped(live: LiveMesh, into: str) -> None:
+    async with postgres.connection(address(live.settings, "postgres")) as db:
+        await asof.drop(db, into)
