@@ -22,11 +22,11 @@ import schemas
 from commands import Discard
 from infra.columns import FEW, columns
 from infra.errors import Unusable
-from schemas import RUNTIME
+from schemas import LOG_KEEPING, RUNTIME
 
 ROOT = Path(schemas.__file__).parent
 LOCK = ROOT / "lock.json"
-RUNTIME_TYPES: dict[str, type] = {f"weft.{t.__name__}": t for t in (*RUNTIME, Discard)}
+RUNTIME_TYPES: dict[str, type] = {f"weft.{t.__name__}": t for t in (*RUNTIME, *LOG_KEEPING, Discard)}
 _FRAME = struct.Struct(">bI")
 
 _K = TypeVar("_K")

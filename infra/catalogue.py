@@ -54,7 +54,7 @@ def _topics(c: Context, settings: Settings) -> Iterator[Entry]:
         kept = "for ever" if config["retention.ms"] == "-1" else f"{int(config['retention.ms']) // 86_400_000} days"
         readers = [other.name for other in mesh.contexts().values() if topic in mesh.heard_topics(other)]
         readers += [p.name for p in mesh.projections().values() if topic in mesh.projection_topics(p)]
-        meaning = TOPICS[topic.rpartition(".")[2]].format(c.name)
+        meaning = TOPICS[topic.split(".")[1]].format(c.name)
         yield Entry("topic", topic, c.name, f"{meaning} Kept {kept}.", heard_by=readers)
 
 

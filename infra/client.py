@@ -113,7 +113,7 @@ class Poster:
     def __init__(self, settings: Settings, patience: float = DELIVERY_TIMEOUT) -> None:
         self._patience = patience
         self._servers = address(settings, "kafka")
-        self._partitions = settings.partitions
+        self._partitions = {c.commands_topic: c.partitions or settings.partitions for c in mesh.contexts().values()}
         self._failed: list[str] = []
         self._producer = Producer(
             {
@@ -142,7 +142,7 @@ class Poster:
                     asked.topic,
                     asked.value,
                     key,
-                    partition_of(key, self._partitions),
+                    partition_of(key, self._partitions[asked.topic]),
                     headers=list(asked.headers),
                     on_delivery=delivered,
                 )

@@ -77,6 +77,8 @@ class Context:
     target: Callable[[Any], str]
     hear: Callable[[Settings, Mapping[str, str], bytes], tuple[str, Any] | None] | None
     hears: tuple[type, ...]
+    generation: int = 1  # of its events topic, which grows into another one
+    partitions: int | None = None  # of its topics, once they were grown
 
     @cached_property
     def commands(self) -> tuple[type, ...]:
@@ -92,7 +94,7 @@ class Context:
 
     @property
     def events_topic(self) -> str:
-        return f"{self.name}.events"
+        return f"{self.name}.events" + (f".{self.generation}" if self.generation > 1 else "")
 
     @property
     def dead_topic(self) -> str:

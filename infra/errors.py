@@ -3,6 +3,7 @@
     WeftError                 one line for a person, and what to do next
     ├── Unusable              stop: this machine, address or directory cannot serve; nothing was changed
     ├── LogDamaged            stop: the log lost data, or is not the one read before
+    ├── LogMoved              stop: the log goes on in another topic; who starts again finds it
     ├── Unreadable            park: this one record cannot be understood; it is answered and kept, the rest goes on
     └── Unknown               retry: nobody can say whether it happened; ask again with the same key
 
@@ -20,6 +21,10 @@ class Unusable(WeftError):
 
 class LogDamaged(WeftError):
     """The log does not start at 0, ends before what was already read, or holds an accepted record nobody can read."""
+
+
+class LogMoved(WeftError):
+    """The log was grown into another topic while this process wrote or read the old one."""
 
 
 class Unreadable(WeftError):

@@ -14,9 +14,10 @@ from infra.errors import LogDamaged
 from infra.projection import Projection
 from infra.reading import Place, meta
 from infra.record import EXPECTED_OFFSET, Read, is_accepted, when
-from schemas import Meta
+from schemas import LOG_KEEPING, Meta
 
 NUL = "\x00"
+LOG_KEEPING_NAMES = [f"weft.{t.__name__}" for t in LOG_KEEPING]
 Fact = tuple[str, Any, Meta]  # row id, event, and what is known of it
 
 
@@ -36,12 +37,12 @@ class Fold:
         self._projection = projection
         self._codec = codec
         names = {codec.names[event] for event in projection.events}
-        self.wanted = codec.prefixes(names) if names else None
+        self.wanted = codec.prefixes(names or codec.names.values()) - codec.prefixes(LOG_KEEPING_NAMES)
 
     def facts(self, records: Iterable[Read]) -> list[Fact]:
         """Every accepted event this projection reads; LogDamaged if one cannot be read."""
         wanted = self.wanted
-        chosen = [r for r in records if (wanted is None or (r.value or b"")[:5] in wanted) and is_accepted(r)]
+        chosen = [r for r in records if (r.value or b"")[:5] in wanted and is_accepted(r)]
         moments = {at: when(at) for at in {r.timestamp for r in chosen}}
         row_id, decode = self._projection.row_id, self._codec.decode
         found: list[Fact] = []
@@ -100,7 +101,7 @@ def one_by_one(projection: Projection, codec: Codec, records: Iterable[Read]) ->
         if headers.get(EXPECTED_OFFSET) != str(record.offset).encode():
             continue
         m = meta(record, headers)
-        if not wanted or m.type in wanted:
+        if m.type in wanted or (not wanted and m.type not in LOG_KEEPING_NAMES):
             event = codec.decode(record.value or b"")
             row_id = storable(projection.row_id(event, m))
             rows[row_id] = projection.project(rows.get(row_id), event, m)

@@ -3,7 +3,8 @@
 import importlib
 import os
 import pkgutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 
 from infra.avro import RUNTIME_TYPES, Codec, Node, schema_of
@@ -14,13 +15,41 @@ from infra.projection import Projection, read_projection
 from infra.registry import Registry
 
 
+@dataclass(frozen=True)
+class Growth:
+    """What became of a context's topics when they were grown: which generation of events topic, how many partitions."""
+
+    generation: int
+    partitions: int
+
+
+_grown: dict[str, Growth] = {}
+
+
+def grown() -> dict[str, Growth]:
+    """The contexts whose topics were grown, as far as this process has learnt."""
+    return dict(_grown)
+
+
+def learn(found: Mapping[str, Growth]) -> None:
+    """From now on these contexts' topics are the grown ones; to be called before anything is read or written."""
+    if dict(found) != _grown:
+        _grown.clear()
+        _grown.update(found)
+        for known in (contexts, owner, home_of):
+            known.cache_clear()
+
+
 @cache
 def contexts() -> dict[str, Context]:
     """Every package in streams/, by name."""
     streams = importlib.import_module("streams")
-    return {
+    found: dict[str, Context] = {
         m.name: importlib.import_module(f"streams.{m.name}.app").context for m in pkgutil.iter_modules(streams.__path__)
     }
+    for name, growth in _grown.items():
+        found[name] = replace(found[name], generation=growth.generation, partitions=growth.partitions)
+    return found
 
 
 @cache

@@ -12,7 +12,7 @@ from typing import Any
 
 from infra.avro import Codec
 from infra.context import Aggregate, Context
-from infra.errors import LogDamaged, Unreadable
+from infra.errors import LogDamaged, LogMoved, Unreadable
 from infra.inbox import Command, command_id, json_field, reader
 from infra.parking import DISCARD, MAX_KEY, Queue, behind, blocking_key, dead_letter, failed, queue_after
 from infra.record import (
@@ -23,6 +23,7 @@ from infra.record import (
     EXPECTED_OFFSET,
     ID,
     MAX_BATCH_BYTES,
+    NO_OFFSET,
     SUBJECT,
     TRACE,
     TYPE,
@@ -36,15 +37,15 @@ from infra.record import (
     with_header,
 )
 from infra.sealing import personal
-from schemas import RUNTIME, Discarded, Parked, Refused, Rejected
+from schemas import LOG_KEEPING, RUNTIME, Discarded, Moved, Opened, Parked, Refused, Rejected
 
 PENDING, DUE = b"\0pending", b"\0due"  # after the place of a state: what it wants of the outside, and of the clock
 WINDOW = 800  # commands decided, coded and appended together
 Want = Callable[[str, Any], Any]
-# of an accepted event: key, value, offset, time; of its command: id, offset, correlation
-Taken = tuple[bytes, bytes, int, int, bytes, int, bytes]
-# what a state wants, its key, the state, and of the event that led to it: offset, time, correlation
-Step = tuple[list[tuple[Want, bytes]], bytes, Any, int, int, bytes]
+# of an accepted event: key, value, offset (or its id, if it was copied here), time; of its command: id, offset, correlation
+Taken = tuple[bytes, bytes, int | bytes, int, bytes, int, bytes]
+# what a state wants, its key, the state, and of the event that led to it: offset or id, time, correlation
+Step = tuple[list[tuple[Want, bytes]], bytes, Any, int | bytes, int, bytes]
 NOTHING_TO_DO = Refused(code="nothing_to_do", reason="the state already says so, or no longer allows it")
 
 
@@ -121,7 +122,7 @@ class Partition:
             ("ce_specversion", b"1.0"),
             ("ce_source", f"/{context.name}".encode()),
         ]
-        self._kept = {codec.prefix_of(t) for t in (Rejected, Parked, Discarded)}
+        self._kept = {codec.prefix_of(t) for t in (Rejected, Parked, Discarded, *LOG_KEEPING)}
         self._event_names = {t: codec.names[t].encode() for t in (*context.events, *RUNTIME)}
         named = (SUBJECT, CORRELATION, CAUSATION, COMMAND_OFFSET, COMMAND_TYPE, TRACE, ID, TYPE, EXPECTED_OFFSET)
         longest = (
@@ -130,8 +131,8 @@ class Partition:
         self._overhead = record_size(None, None, [*self._constant, *((name, None) for name in named)]) + longest
         self._prefix = f"{context.events_topic}/{number}/".encode()
 
-    def _event_id(self, offset: int) -> str:
-        return f"{self.context.events_topic}/{self.number}/{offset}"
+    def _event_id(self, place: int | bytes) -> str:
+        return place.decode() if isinstance(place, bytes) else f"{self.context.events_topic}/{self.number}/{place}"
 
     # -- the past
 
@@ -200,6 +201,13 @@ class Partition:
         if command_offset >= self.cursor:
             self.cursor = command_offset + 1
         kind = type(event)
+        if kind is Moved:
+            raise LogMoved(
+                f"{self.context.events_topic} was sealed and goes on in {event.to}: start again; if that does not help, "
+                f"finish `weft topics grow {self.context.name} --partitions {event.partitions}`"
+            )
+        if kind is Opened:
+            return
         if key in self.queues or kind in (Rejected, Parked):
             self._requeue(key, queue_after(self.queues.get(key, ()), event, command_id))
         if kind in (Rejected, Parked):
@@ -518,7 +526,9 @@ class Partition:
 def taken(record: Record) -> Taken:
     """What folding needs of an accepted record; LogDamaged if it is not an event's."""
     try:
-        return (record.key or b"", record.value or b"", record.offset, record.timestamp, *command_of(record.headers))
+        command = command_of(record.headers)
+        place = record.offset if command[1] != NO_OFFSET else dict(record.headers)[ID] or b""
+        return (record.key or b"", record.value or b"", place, record.timestamp, *command)
     except (ValueError, KeyError) as error:
         raise LogDamaged(
             f"{record.topic}/{record.partition}/{record.offset} was accepted but cannot be read: {error!r}"

@@ -62,6 +62,10 @@ def start(
     topics = mesh.projection_topics(projection)
     topic_ids = reading.topic_ids(servers, topics)
     for (topic, partition), (topic_id, _) in cursor.items():
+        if topic not in topic_ids:
+            raise Unusable(
+                f"{projection.name} has read {topic}, and what it reads now is in {', '.join(topics)}: finish `weft topics grow`, or run `weft rebuild {projection.name}`"
+            )
         if topic_ids.get(topic, topic_id) != topic_id:
             raise LogDamaged(
                 f"{topic} is another topic than the one {projection.name} has read (partition {partition}): rebuild the projection from it"

@@ -22,6 +22,7 @@ from infra.record import (
     COMMAND_TYPE,
     CORRELATION,
     ID,
+    ORIGINAL,
     SUBJECT,
     TYPE,
     Read,
@@ -168,23 +169,27 @@ def read_whole(client: Consumer, topics: Sequence[str]) -> Iterator[list[Read]]:
 
 
 def meta(record: Read, headers: Mapping[str, bytes | None]) -> Meta:
-    """What an accepted event's headers and place say of it."""
+    """What an accepted event's headers and place say of it; of one that was copied into a grown topic, its first place."""
 
     def header(name: str) -> str:
         return (headers.get(name) or b"").decode("utf-8", "replace")
 
+    topic, partition, offset = record.topic, record.partition, record.offset
+    if copied := ORIGINAL in headers:
+        topic, number, place = header(ID).split("/")
+        partition, offset = int(number), int(place)
     return Meta(
-        context=record.topic.rpartition(".")[0],
+        context=record.topic.partition(".")[0],
         type=header(TYPE),
         id=header(ID),
         subject=header(SUBJECT),
         at=when(record.timestamp),
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
+        topic=topic,
+        partition=partition,
+        offset=offset,
         command_id=header(CAUSATION),
         command_type=header(COMMAND_TYPE),
-        command_offset=int(headers[COMMAND_OFFSET] or b""),
+        command_offset=int(headers[ORIGINAL if copied else COMMAND_OFFSET] or b""),
         correlation_id=header(CORRELATION),
     )
 

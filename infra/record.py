@@ -21,6 +21,10 @@ EXPECTED_OFFSET = "weft-expected-offset"
 COMMAND_OFFSET = "weft-command-offset"
 COMMAND_TYPE = "weft-command-type"
 CAUSE_TIME = "weft-cause-time"
+ORIGINAL = (
+    "weft-original-command-offset"  # of an event that was copied when its topic was grown; its id says where it was
+)
+NO_OFFSET = -1  # the command offset of such an event: it says nothing of this log's cursor
 
 COMMAND_AT = {CORRELATION: 4, CAUSATION: 5, COMMAND_OFFSET: 6}  # where our writers put these headers
 

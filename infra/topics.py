@@ -1,30 +1,44 @@
 """The topics of a mesh: made as they have to be, and never used when they are not."""
 
+import json
 from collections.abc import Iterable
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
+from infra import mesh, reading
 from infra.circuits import CIRCUITS_TOPIC
 from infra.context import Context
 from infra.errors import Unusable
 from infra.settings import Settings, address
 
 TIMEOUT = 15.0
+GROWN_TOPIC = "weft.topics"
 WEEK_MS = 7 * 86_400_000
 
 
 def admin(settings: Settings) -> AdminClient:
-    """An admin client whose broker answered; otherwise a clear error within seconds."""
+    """An admin client whose broker answered; otherwise a clear error within seconds. This process learns which topics were grown."""
     servers = address(settings, "kafka")
     client = AdminClient({"bootstrap.servers": servers, "log_level": 0, "socket.connection.setup.timeout.ms": 5000})
     try:
-        client.list_topics(timeout=5)
+        known = client.list_topics(timeout=5).topics
     except KafkaException as error:
         raise Unusable(
             f"Kafka does not answer at {servers}: {error.args[0].str()}. Is it running, and is WEFT_KAFKA right?"
         ) from error
+    mesh.learn(_grown(servers) if GROWN_TOPIC in known else {})
     return client
+
+
+def _grown(servers: str) -> dict[str, mesh.Growth]:
+    """What `weft topics grow` has written down: the latest of each context counts."""
+    client = reading.consumer(servers)
+    try:
+        records = [r for batch in reading.read_whole(client, [GROWN_TOPIC]) for r in batch]
+    finally:
+        client.close()
+    return {(r.key or b"").decode(): mesh.Growth(**json.loads(r.value or b"")) for r in records}
 
 
 def configs(context: Context, settings: Settings) -> dict[str, dict[str, str]]:
@@ -53,13 +67,18 @@ def configs(context: Context, settings: Settings) -> dict[str, dict[str, str]]:
     }
 
 
+def _current(contexts: Iterable[Context]) -> list[Context]:
+    """The same with the topics they have now."""
+    return [mesh.contexts().get(c.name, c) for c in contexts]
+
+
 def prepare(settings: Settings, contexts: Iterable[Context]) -> None:
     """Create the topics that are missing, then check all."""
     client = admin(settings)
-    contexts = list(contexts)
+    contexts = _current(contexts)
     existing = client.list_topics(timeout=TIMEOUT).topics
     wanted = [
-        NewTopic(topic, settings.partitions, settings.replication, config=config)
+        NewTopic(topic, context.partitions or settings.partitions, settings.replication, config=config)
         for context in contexts
         for topic, config in configs(context, settings).items()
         if topic not in existing
@@ -80,6 +99,7 @@ def prepare(settings: Settings, contexts: Iterable[Context]) -> None:
 def check(settings: Settings, contexts: Iterable[Context]) -> None:
     """Raise Unusable unless every topic is there, with the partitions and the configuration the rule depends on."""
     client = admin(settings)
+    contexts = _current(contexts)
     existing = client.list_topics(timeout=TIMEOUT).topics
     essential = {"cleanup.policy", "retention.ms", "retention.bytes", "message.timestamp.type"}
     for context in contexts:
@@ -89,9 +109,10 @@ def check(settings: Settings, contexts: Iterable[Context]) -> None:
                     f"the topic {topic} does not exist at {settings.kafka}; create the mesh's topics with `weft setup`"
                 )
             count = len(existing[topic].partitions)
-            if topic != context.dead_topic and count != settings.partitions:
+            wanted = context.partitions or settings.partitions
+            if topic != context.dead_topic and count != wanted:
                 raise Unusable(
-                    f"{topic} has {count} partitions, the settings say {settings.partitions}: set WEFT_PARTITIONS={count}; the count of a topic is fixed for life"
+                    f"{topic} has {count} partitions, there should be {wanted}: set WEFT_PARTITIONS={count}; `weft topics grow` is the way to have more"
                 )
             if topic == context.commands_topic:
                 essential_here = {"message.timestamp.type"}

@@ -19,7 +19,7 @@ from infra.projection import Projection
 from infra.reading import Place
 from infra.rebuild import warm
 from infra.rebuild.compare import compare_rows, traced
-from infra.record import CAUSATION, ID, Read, accepted
+from infra.record import CAUSATION, ID, ORIGINAL, Read, accepted
 from infra.settings import Settings, address, as_role
 from schemas import Refused
 
@@ -136,7 +136,7 @@ class Chain:
         self._last[record.partition] = record
 
     def _problems(self, record: Read, headers: dict[str, bytes | None], place: str) -> Iterator[str]:
-        if headers.get(ID) != place.encode():
+        if headers.get(ID) != place.encode() and ORIGINAL not in headers:
             yield f"has the id {headers.get(ID)!r}"
         last = self._last.get(record.partition)
         if last is not None and record.timestamp < last.timestamp:

@@ -51,7 +51,8 @@ class Webhooks:
         identity, command = heard
         record = outgoing_command(mesh.codec(), command, identity)
         try:
-            await self._producer.send(context.commands_topic, addressed([record], self._settings.partitions))
+            partitions = context.partitions or self._settings.partitions
+            await self._producer.send(context.commands_topic, addressed([record], partitions))
         except Unknown as error:  # the sender tries again
             raise web.HTTPServiceUnavailable(text="try again later") from error
         return web.json_response({"heard": True})

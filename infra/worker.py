@@ -52,6 +52,7 @@ class Worker:
     ) -> None:
         self.context = context
         self._topic_id = topic_id
+        self._partitions = context.partitions or settings.partitions
         self.writers: dict[int, Writer] = {}
         self._snapshots: dict[int, Snapshot] = {}
         self._codec = codec
@@ -60,7 +61,7 @@ class Worker:
         self._event_log = log
         self._effects: EffectRunner | None = None
         self._aside: set[asyncio.Task[None]] = set()
-        self.timers = Timers(codec, producer, context.commands_topic, settings.partitions, self._still_open)
+        self.timers = Timers(codec, producer, context.commands_topic, self._partitions, self._still_open)
         self._lanes = Lanes(self._handler_of, self.crash)
         self.app = self._build()
 
@@ -120,7 +121,7 @@ class Worker:
         commands = list(commands_from(self.context, self._codec, records))
         if commands:
             await until_known(
-                lambda: self._producer.send(self.context.commands_topic, addressed(commands, self._settings.partitions))
+                lambda: self._producer.send(self.context.commands_topic, addressed(commands, self._partitions))
             )
 
     def _position(self, tp: TP) -> int | None:
@@ -143,13 +144,13 @@ class Worker:
             self.writers.pop(number).partition.unread.clear()  # whoever settles it has nothing left to do
         for number in owned - self.writers.keys():
             partition = Partition(
-                self.context, self._codec, number, self._settings.partitions, self._settings.dedupe_days * DAY_MS
+                self.context, self._codec, number, self._partitions, self._settings.dedupe_days * DAY_MS
             )
             snapshot = self._snapshots[number] = Snapshot(
                 self._settings.home / "snapshots" / self.context.name,
                 self.context,
                 number,
-                self._settings.partitions,
+                self._partitions,
                 self._topic_id,
             )
             snapshot.open()
@@ -239,7 +240,8 @@ async def run(context: Context, settings: Settings, started: Callable[[Worker], 
         if context.connect:
             perform = await stack.enter_async_context(context.connect(settings))
             circuits = Circuits(worker.tell)
-            worker.use(EffectRunner(context, codec, perform, producer, settings.partitions, worker.crash, circuits))
+            partitions = context.partitions or settings.partitions
+            worker.use(EffectRunner(context, codec, perform, producer, partitions, worker.crash, circuits))
         started(worker)
         await stack.enter_async_context(_stopped_at_end(worker))
         async with asyncio.TaskGroup() as group:

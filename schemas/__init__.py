@@ -45,6 +45,25 @@ RUNTIME = (Refused, Rejected, Parked, Discarded)  # what any context may say
 
 
 @dataclass(frozen=True, kw_only=True)
+class Opened:
+    """The first record of a partition that a grown log was copied into; commands in front of `cursor` are decided."""
+
+    moved_from: str
+    cursor: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moved:
+    """The last record of a partition whose log goes on in another topic, with another number of partitions."""
+
+    to: str
+    partitions: int
+
+
+LOG_KEEPING = (Opened, Moved)  # what a log says of itself; nobody asked for it, and no row is made of it
+
+
+@dataclass(frozen=True, kw_only=True)
 class Meta:
     """What is known of a recorded event beside its content. `at` never goes back within a partition."""
 

@@ -78,7 +78,7 @@ def guarded(command: Callable[[], Any]) -> int:
 
 
 def _register() -> None:
-    from infra.cli import asking, dead, looking, querying, rebuilding, running
+    from infra.cli import asking, dead, looking, querying, rebuilding, running, topics
 
     commands: list[Callable[..., Any]] = [
         *(
@@ -110,6 +110,7 @@ def _register() -> None:
     app.command(looking.map_, name="map")
     app.command(looking.schemas)
     app.command(dead.dead)
+    app.command(topics.topics)
 
 
 def main() -> NoReturn:

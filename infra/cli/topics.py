@@ -1,0 +1,54 @@
+"""`weft topics`: what there is on the broker, and more partitions for a context."""
+
+import json
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from infra import mesh, reading
+from infra import topics as kafka
+from infra.cli import DONE, err, out, settings
+from infra.growth import grow as grow_topics
+from infra.runfile import resolved
+
+topics = App(name="topics", help="The topics of every context, and how to give one more partitions.")
+
+
+@topics.command(name="list")
+def list_(*, json_: Annotated[bool, Parameter(name="--json", negative=())] = False) -> int:
+    """Every topic of the mesh with its partitions and records.
+
+    Example: `weft topics list`
+    """
+    s = resolved(settings())
+    kafka.admin(s)
+    with reading.opened(s) as client:
+        for c in mesh.contexts().values():
+            for topic in (c.commands_topic, c.events_topic, c.dead_topic):
+                bounds = [reading.bounds(client, place) for place in reading.partitions_of(client, [topic])]
+                found = {"topic": topic, "partitions": len(bounds), "records": sum(high - low for low, high in bounds)}
+                line = f"{topic:24} {found['partitions']:4} partitions {found['records']:12} records"
+                out.print(json.dumps(found) if json_ else line, markup=False)
+    return DONE
+
+
+@topics.command
+def grow(context: str, /, *, partitions: int) -> int:
+    """Give a context more partitions: its events are copied into a new topic, ids and the order of each key kept, and compared.
+
+    Stop the workers first, and leave Kafka and Postgres running. Whoever was interrupted runs the same command again. The
+    old topic stays, sealed: nobody can append to it any more. Programs that read it have to read the new one.
+
+    Example: `weft topics grow orders --partitions 12`
+    """
+    s = resolved(settings())
+    mesh.context(context)
+    if partitions < 2:
+        err.print("--partitions has to be more than there are", markup=False)
+        return 2
+    events = grow_topics(s, context, partitions, lambda text: out.print(text, markup=False))
+    topic = mesh.context(context).events_topic
+    out.print(
+        f"{events} events are in {topic}, which has {partitions} partitions; start the workers again", markup=False
+    )
+    return DONE

@@ -1,0 +1,119 @@
+"""A log in more partitions: the same events, ids, states and wishes, and the same answers to what is sent again."""
+
+from dataclasses import replace
+
+import pytest
+
+from infra import mesh
+from infra.errors import LogMoved
+from infra.growth import Fingerprints, Target, copied, is_copied, opened, sealed, target_of
+from infra.partition import Partition
+from infra.reading import meta
+from infra.record import Outgoing, Read
+from tests.mesh import DAY_MS, World
+from tests.test_laws import run
+
+CODEC = mesh.codec()
+MORE = 5
+
+
+def landed(topic: str, partition: int, records: list[Outgoing]) -> list[Read]:
+    return [
+        Read(topic, partition, i, r.timestamp or 0, r.key, r.value, tuple(r.headers)) for i, r in enumerate(records)
+    ]
+
+
+def grown(world: World, name: str) -> dict[int, list[Read]]:
+    """The log of a context, copied into more partitions."""
+    context = mesh.context(name)
+    target = Target(context, f"{name}.events.2", MORE)
+    new = {n: [opened(CODEC, context.events_topic, target, n, 7 * n)] for n in range(MORE)}
+    everything = [r for log in world.topics[context.events_topic] for r in log if is_copied(CODEC, r)]
+    for record in sorted(everything, key=lambda r: (r.timestamp, r.partition, r.offset)):
+        number = target_of(record, MORE)
+        new[number].append(copied(record, len(new[number])))
+    return {n: landed(target.topic, n, records) for n, records in new.items()}
+
+
+def partition(name: str, number: int) -> Partition:
+    context = replace(mesh.context(name), generation=2, partitions=MORE)
+    return Partition(context, CODEC, number, MORE, 30 * DAY_MS)
+
+
+@pytest.mark.parametrize("name", mesh.contexts())
+@pytest.mark.parametrize("seed", range(3))
+def test_states_wishes_and_known_commands_are_the_same(name: str, seed: int) -> None:
+    # given a log that a mesh has written
+    world = run(seed)
+    owners = [workers[0].partition for (context, _), workers in world.workers.items() if context == name]
+    # when it is copied into more partitions, and folded there
+    new = []
+    for number, records in grown(world, name).items():
+        new.append(partition(name, number))
+        new[-1].fold(records)
+    # then everything its owners knew is known, and each owner goes on where it has to
+    for part in ("states", "queues"):
+        together = {k: v for p in new for k, v in getattr(p, part).items()}
+        assert together == {k: v for p in owners for k, v in getattr(p, part).items()}, part
+    wishes = [{i.place: (i.key, i.at) for p in all_ for i in p.intents.values()} for all_ in (new, owners)]
+    assert wishes[0] == wishes[1]
+    for p in new:
+        assert p.cursor == 7 * p.number
+    # and what is sent again changes nothing
+    for log in world.topics[f"{name}.commands"]:
+        for p in new:
+            mine = [r._replace(offset=10_000 + i) for i, r in enumerate(log) if target_of(r, MORE) == p.number]
+            assert p.decide(mine).records == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_known_of_an_event_stays(seed: int) -> None:
+    world = run(seed)
+    before = {
+        m.id: m
+        for log in world.topics["orders.events"]
+        for r in log
+        if is_copied(CODEC, r)
+        for m in [meta(r, dict(r.headers))]
+    }
+    after = {
+        m.id: m
+        for log in grown(world, "orders").values()
+        for r in log
+        if is_copied(CODEC, r)
+        for m in [meta(r, dict(r.headers))]
+    }
+    assert after == before
+
+
+def test_a_copy_that_lacks_an_event_is_seen() -> None:
+    world = run(0)
+    before, whole, torn = (Fingerprints(CODEC) for _ in range(3))
+    for log in world.topics["orders.events"]:
+        for record in log:
+            before.add(record)
+    copies = [r for log in grown(world, "orders").values() for r in log]
+    for record in copies:
+        whole.add(record)
+    for record in copies[:-1]:
+        torn.add(record)
+    assert before.differ(whole) == []
+    assert before.differ(torn) == [copies[-1].key]
+
+
+def test_whoever_reads_a_sealed_log_stops() -> None:
+    target = Target(mesh.context("orders"), "orders.events.2", MORE)
+    (seal,) = landed("orders.events", 0, [sealed(CODEC, target, "orders.events/0/0", 0, 5)])
+    with pytest.raises(LogMoved, match=r"orders\.events was sealed and goes on in orders\.events\.2"):
+        Partition(mesh.context("orders"), CODEC, 0, 2, 30 * DAY_MS).take([seal])
+
+
+def test_a_context_that_was_grown_has_the_topics_it_grew_into() -> None:
+    try:
+        mesh.learn({"orders": mesh.Growth(3, MORE)})
+        assert mesh.context("orders").events_topic == "orders.events.3"
+        assert mesh.context("orders").commands_topic == "orders.commands"
+        assert "orders.events.3" in mesh.heard_topics(mesh.context("payments"))
+        assert "orders.events.3" in mesh.projection_topics(mesh.projections()["sagas"])
+    finally:
+        mesh.learn({})

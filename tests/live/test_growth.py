@@ -1,0 +1,76 @@
+"""More partitions for contexts that have a history, open deadlines and commands that wait: nothing is lost or done twice."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from infra import growth, mesh, topics
+from infra.client import Wish
+from infra.rebuild import rebuild
+from tests.live.harness import LiveMesh, asked, until
+from tests.live.test_rebuild import done, stage, weft
+from tests.live.test_shop import place, receipt, saga
+
+
+@pytest.fixture
+def shop_of_its_own(own_mesh: LiveMesh) -> Iterator[LiveMesh]:
+    """A mesh whose grown topics this process forgets afterwards."""
+    own_mesh.send(Wish("users.RegisterUser", "ada", {"email": "ada@example.org", "name": "Ada"}, "register-ada"))
+    own_mesh.ready(own_mesh.worker())
+    own_mesh.until_set_up()
+    yield own_mesh
+    mesh.learn({})
+
+
+def commands(live: LiveMesh) -> int:
+    return int(live.query("SELECT count(*) FROM receipts")[0][0])
+
+
+@pytest.mark.timeout(240)
+def test_a_context_grows_and_goes_on_as_if_it_had_always_been_so(
+    shop_of_its_own: LiveMesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = shop_of_its_own
+    # given orders of all fates, and a command that waits for workers that are gone
+    cards = ("card_ok", "card_declined", "card_lapses", "card_ok", "card_ok")
+    live.post([place(f"old-{i}", card=card) for i, card in enumerate(cards)])
+    live.until_at_rest(len(cards))
+    refused = weft(live, "topics", "grow", "orders", "--partitions", "7")
+    assert "stop the workers first" in refused.communicate(timeout=60)[0] and refused.returncode == 1
+    live.stop_workers()
+    live.post([asked("orders.CancelOrder", "old-3", '{"reason": "waited"}', "cancel-old-3")])
+    # when their context is grown, by a run that is interrupted and one that is not, and another context too
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(growth, "_compare", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            growth.grow(live.settings, "orders", 7, lambda text: None)
+    assert "events are in orders.events.2" in done(live, "topics", "grow", "orders", "--partitions", "7")
+    assert "events are in payments.events.2" in done(live, "topics", "grow", "payments", "--partitions", "5")
+    topics.admin(live.settings)
+    live.ready(live.worker())
+    # then what waited is decided, and its saga ends
+    assert receipt(live, "cancel-old-3")["status"] == "accepted"
+    until(lambda: live.query("SELECT 1 FROM payments WHERE order_id = 'old-3' AND status = 'refunded'"), 60, "refunded")
+    # and what is sent again changes nothing
+    live.until_at_rest(len(cards))
+    before = commands(live)
+    live.post([place(f"old-{i}", card=card) for i, card in enumerate(cards)])
+    # and old and new orders go on
+    live.post([asked("orders.ShipOrder", "old-0", "{}", "ship-old-0"), *(place(f"new-{i}") for i in range(10))])
+    for i in range(10):
+        assert saga(live, f"new-{i}")["outcome"] == "confirmed"
+    until(lambda: live.query("SELECT 1 FROM orders WHERE order_id = 'old-0' AND status = 'shipped'"), 30, "shipped")
+    live.until_at_rest(len(cards) + 10)
+    assert not live.query("SELECT 1 FROM receipts WHERE command_id LIKE 'place-old-%' AND command_offset < 0")
+    assert commands(live) > before
+    # and the books are right, row by row, also when rows are made anew from the grown log
+    _, wrong = live.audit()
+    assert wrong == []
+    for name in ("orders", "sagas", "receipts", "payments", "events"):
+        rebuilt = asyncio.run(rebuild(live.settings, mesh.projections()[name], stage()))
+        assert rebuilt.swapped and rebuilt.differences is not None and not rebuilt.differences, rebuilt
+    assert "everything is what the log says" in done(live, "verify")
+    assert live.query("SELECT wait_for('orders.events/0/0')")[0][0]
+    again = weft(live, "topics", "grow", "orders", "--partitions", "7")
+    assert "a log can only grow" in again.communicate(timeout=60)[0] and again.returncode == 1
