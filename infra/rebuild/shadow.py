@@ -41,6 +41,8 @@ async def begin(db: asyncpg.Connection, projection: Projection) -> bool:
     async with db.transaction():
         await tables.create(db, projection, schema)
         await strip(db, projection, schema)
+        # a crash empties what is unlogged: then nothing may say that the rows were there
+        await db.execute(f"ALTER TABLE {schema}.cursor SET UNLOGGED")
     return False
 
 
@@ -73,6 +75,7 @@ async def furnish(db: asyncpg.Connection, projection: Projection, schema: str) -
         for piece in await db.fetch(f"SELECT ddl FROM {_furniture(projection, schema)} ORDER BY number"):
             await db.execute(piece["ddl"], timeout=None)
         await db.execute(f"ALTER TABLE {schema}.{projection.name} SET LOGGED", timeout=None)
+        await db.execute(f"ALTER TABLE IF EXISTS {schema}.cursor SET LOGGED")
         await db.execute(f"DROP TABLE {_furniture(projection, schema)}")
     await db.execute(f"ANALYZE {schema}.{projection.name}")
 
