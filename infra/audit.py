@@ -1,6 +1,7 @@
 """Gathers the evidence of a running mesh and holds it against the laws."""
 
 import asyncio
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,9 +45,11 @@ async def gather(settings: Settings) -> Evidence:
 def _rows(settings: Settings) -> list[str]:
     """Where any projection is not the fold of the whole log, once it has had time to read that."""
     deadline = time.monotonic() + PATIENCE_S
-    found = {name: verify.projection(settings, name) for name in mesh.projections()}
-    while (behind := [name for name, v in found.items() if v.behind]) and time.monotonic() < deadline:
-        found |= {name: verify.projection(settings, name) for name in behind}
+    found: dict[str, verify.Verdict] = {}
+    behind = list(mesh.projections())
+    while behind and (not found or time.monotonic() < deadline):
+        found |= {v.name: v for v in verify.verify(settings, behind, (), os.cpu_count() or 1)}
+        behind = [name for name, v in found.items() if v.behind]
     late = [f"{name} is {found[name].behind} records behind" for name in behind]
     return [*late, *(f"{v.name}: {line}" for v in found.values() for line in v.wrong)]
 
