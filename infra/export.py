@@ -17,13 +17,15 @@ from infra import mesh, reading
 from infra.context import Context
 from infra.errors import Unusable
 from infra.reading import Place, meta
-from infra.record import Read, accepted
+from infra.record import TYPE, Read, accepted
 from infra.settings import Settings, address
+from schemas import LOG_KEEPING
 from schemas.content import content
 
 ROWS = 100_000  # records a file
 NAME = re.compile(r"(\d+)-(\d+)-(\d+)\.parquet")
 TOPIC_ID = b"weft.topic_id"
+LOG_KEEPING_TYPES = {f"weft.{t.__name__}".encode() for t in LOG_KEEPING}
 SCHEMA = pa.schema(
     [
         ("offset", pa.int64()),
@@ -84,7 +86,9 @@ def _chunks(client: Consumer, place: Place, start: int, end: int) -> Iterator[li
 
 def _write(directory: Path, topic_id: str, records: list[Read]) -> tuple[Path, int]:
     """One file of what counts among these records; it is there as a whole, or not at all."""
-    rows = [_row(r, headers) for r in records if accepted(headers := dict(r.headers), r.offset)]
+    rows = [
+        _row(r, h) for r in records if accepted(h := dict(r.headers), r.offset) and h.get(TYPE) not in LOG_KEEPING_TYPES
+    ]
     table = pa.Table.from_pylist(rows, SCHEMA.with_metadata({TOPIC_ID: topic_id.encode()}))
     first, last = records[0], records[-1]
     file = directory / f"{first.partition:04}-{first.offset:012}-{last.offset:012}.parquet"

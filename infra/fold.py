@@ -17,7 +17,7 @@ from infra.record import EXPECTED_OFFSET, Read, is_accepted, when
 from schemas import LOG_KEEPING, Meta
 
 NUL = "\x00"
-LOG_KEEPING_NAMES = [f"weft.{t.__name__}" for t in LOG_KEEPING]
+LOG_KEEPING_NAMES = [f"weft.{t.__name__}" for t in LOG_KEEPING]  # no rows are made of these
 Fact = tuple[str, Any, Meta]  # row id, event, and what is known of it
 
 

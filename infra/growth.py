@@ -188,7 +188,9 @@ def _must_be_stopped(admin: AdminClient, context: Context) -> None:
         except KafkaException:
             pass  # nobody has ever run it
     if busy:
-        raise Unusable(f"{', '.join(busy)} is at work: stop the workers first, and leave Kafka and Postgres running")
+        raise Unusable(
+            f"{', '.join(busy)} is at work: stop the workers first, and leave Kafka and Postgres running (an embedded mesh: `weft down`)"
+        )
 
 
 async def _seal(settings: Settings, client: Consumer, target: Target, places: list[Place]) -> dict[Place, int]:

@@ -40,6 +40,11 @@ def read(file: Path) -> Iterator[Read]:
             yield Read(topic, partition, offset, timestamp, b64decode(key), b64decode(value), coded)
 
 
+def context_of(record: Read) -> str:
+    """Whose event it is, whichever generation of topic it is in."""
+    return record.topic.partition(".")[0]
+
+
 def check(file: Path) -> list[str]:
     """Decode and fold a recorded log with today's code, aggregates and projections; raises LogDamaged if it cannot.
 
@@ -48,7 +53,7 @@ def check(file: Path) -> list[str]:
     codec, records = mesh.codec(), list(read(file))
     said = []
     for context in mesh.contexts().values():
-        mine = [r for r in records if r.topic == context.events_topic]
+        mine = [r for r in records if context_of(r) == context.name]
         aggregates = 0
         for number, found in groupby(mine, lambda r: r.partition):
             partition = Partition(context, codec, number, 1, FOR_EVER_MS)
@@ -56,9 +61,9 @@ def check(file: Path) -> list[str]:
             aggregates += len(partition.states)
         said.append(f"{context.name}: {len(mine)} records fold to {aggregates} aggregates")
     for projection in mesh.projections().values():
-        topics = set(mesh.projection_topics(projection))
+        heard = {topic.partition(".")[0] for topic in mesh.projection_topics(projection)}
         fold = Fold(projection, codec)
         rows: dict[str, Any] = {}
-        fold.apply(rows, fold.facts([r for r in records if r.topic in topics]))
+        fold.apply(rows, fold.facts([r for r in records if context_of(r) in heard]))
         said.append(f"{projection.name}: {sum(row is not None for row in rows.values())} rows")
     return said

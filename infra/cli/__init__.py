@@ -51,6 +51,16 @@ def settings() -> Settings:
         sys.exit(USAGE)
 
 
+def reached() -> Settings:
+    """The settings of a mesh whose Kafka answers; from then on this process knows which topics were grown."""
+    from infra import topics  # clients of Kafka, which not every command needs
+    from infra.runfile import resolved
+
+    s = resolved(settings())
+    topics.admin(s)
+    return s
+
+
 def until_done(work: Coroutine[Any, Any, int | None]) -> int:
     """Run a command that waits for the mesh; Ctrl-C ends it quietly."""
     try:

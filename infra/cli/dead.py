@@ -7,23 +7,15 @@ from cyclopts import App, Parameter
 from rich.markup import escape
 from rich.table import Table
 
-from infra import mesh, topics
-from infra.cli import DONE, FAILED, err, out, settings
+from infra import mesh
+from infra.cli import DONE, FAILED, err, out, reached
 from infra.dead import Letter, Office
 from infra.errors import Unusable
-from infra.runfile import resolved
-from infra.settings import Settings
 
 Json = Annotated[bool, Parameter(name="--json", negative=())]
 OPEN = ("waiting", "behind")
 
 dead = App(name="dead", help="Commands that could not be processed, and the later ones of their keys, in order.")
-
-
-def _settings() -> Settings:
-    s = resolved(settings())
-    topics.admin(s)
-    return s
 
 
 @dead.command(name="list")
@@ -38,7 +30,7 @@ def list_(
 
     Example: `weft dead list orders`
     """
-    s = _settings()
+    s = reached()
     found: list[Letter] = []
     for name in [context] if context else mesh.contexts():
         found += Office(s, mesh.context(name)).letters()
@@ -67,7 +59,7 @@ def show(context: str, id: str, /, *, json_: Json = False) -> int:
 
     Example: `weft dead show orders place-17`
     """
-    office = Office(_settings(), mesh.context(context))
+    office = Office(reached(), mesh.context(context))
     letter = _find(office, office.letters(), id)
     value = letter.record.value or b""
     headers = {name: (content or b"").decode(errors="replace") for name, content in letter.record.headers}
@@ -98,7 +90,7 @@ def redrive(context: str, /, *keys: str, timeout: float = 30.0) -> int:
 
     Example: `weft dead redrive orders order-17`
     """
-    office = Office(_settings(), mesh.context(context))
+    office = Office(reached(), mesh.context(context))
     chosen = [x for x in office.letters() if x.status in OPEN and (not keys or x.key in keys)]
     if not chosen:
         out.print("nothing waits", markup=False)
@@ -115,7 +107,7 @@ def discard(context: str, id: str, /, *, reason: str, timeout: float = 30.0) -> 
 
     Example: `weft dead discard orders place-17 --reason "a test that went astray"`
     """
-    office = Office(_settings(), mesh.context(context))
+    office = Office(reached(), mesh.context(context))
     letter = _find(office, office.letters(), id)
     if letter.status not in OPEN:
         err.print(f"{id} does not wait any more: it is {letter.status}", markup=False)

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from infra import avro, catalogue, mesh, reading, recording, topics
-from infra.cli import DONE, FAILED, err, out, settings
+from infra import avro, catalogue, mesh, reading, recording
+from infra.cli import DONE, FAILED, err, out, reached, settings
 from infra.compatibility import incompatible, upcasts
 from infra.errors import Unusable
 from infra.interrupts import stop_signals
@@ -39,8 +39,7 @@ def watch(order: str | None = None, /, *, json_: Json = False) -> int:
 
     Example: `weft watch order-1`
     """
-    s = resolved(settings())
-    topics.admin(s)
+    s = reached()
     client = reading.consumer(address(s, "kafka"))
     try:
         places = reading.partitions_of(client, [c.events_topic for c in mesh.contexts().values()])
@@ -101,9 +100,8 @@ def log(
     Example: `weft log orders order-1 --as-of 2026-11-01T12:00Z` for what was recorded by then, and the state it had
     """
     at = asof.moment(as_of) if as_of else None
+    s = reached()
     c = mesh.context(context)
-    s = resolved(settings())
-    topics.admin(s)
     key = aggregate.encode()
     states, count = {a.name: a.initial for a in c.aggregates}, 0
     for record in _partition(address(s, "kafka"), c.events_topic, key):
@@ -223,9 +221,8 @@ def export(directory: Path, /, *contexts: str, json_: Json = False) -> int:
     """
     from infra import export as files  # Parquet, which only this needs
 
+    s = reached()
     chosen = [mesh.context(name) for name in contexts] or list(mesh.contexts().values())
-    s = resolved(settings())
-    topics.admin(s)
     count = 0
     with stop_signals() as stopping:
         for file, events in files.export(s, directory, chosen, stopping):
@@ -298,8 +295,7 @@ def record(file: Path, /) -> int:
 
     Example: `weft schemas record recorded.jsonl.gz`
     """
-    s = resolved(settings())
-    topics.admin(s)
+    s = reached()
     count = recording.record(s, file)
     out.print(f"{count} records of events topics are in {file}", markup=False)
     return DONE

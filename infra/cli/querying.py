@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 from rich.text import Text
 
-from infra import analytics, mesh, postgres
+from infra import analytics, mesh, postgres, topics
 from infra.cli import DONE, TIMED_OUT, USAGE, err, out, settings, until_done, whole
 from infra.cli.rebuilding import progress_of, stage_of, warn_of_open
 from infra.errors import Unusable
@@ -114,6 +114,7 @@ def sql(
 def _as_of(s: Settings, query: str, as_of: str) -> str | None:
     """Make what the query reads as it stood, unless it is kept already; the schema it is in, or None if somebody interrupts."""
     at = asof.moment(as_of)
+    topics.admin(s)
     into = asof.schema_of(at)
 
     async def names() -> list[str]:

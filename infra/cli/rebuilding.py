@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from infra import mesh, topics
 from infra import verify as verification
-from infra.cli import DONE, FAILED, USAGE, err, out, settings
+from infra.cli import DONE, FAILED, USAGE, err, out, reached, settings
 from infra.errors import Unusable
 from infra.interrupts import stop_signals
 from infra.projection import Projection
@@ -105,8 +105,7 @@ def verify(*names: str, json_: Json = False) -> int:
     Example: `weft verify orders sagas`
     """
     wanted = _wanted(names, not names) or {}
-    s = resolved(settings())
-    topics.admin(s)
+    s = reached()
     heard = {t for p in wanted.values() for t in mesh.projection_topics(p)}
     contexts = [c.name for c in mesh.contexts().values() if c.events_topic in heard]
     total, done, wrong = len(wanted) + len(contexts), 0, False

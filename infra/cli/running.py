@@ -19,7 +19,7 @@ from rich.table import Table
 
 from infra import analytics, logs, mesh, postgres, topics, vault
 from infra import status as mesh_status
-from infra.cli import DONE, FAILED, TIMED_OUT, err, out, settings, until_done, whole
+from infra.cli import DONE, FAILED, TIMED_OUT, err, out, reached, settings, until_done, whole
 from infra.embedded import secrets
 from infra.embedded.instance import Instance, prepare_home
 from infra.embedded.instance import down as stop_instance
@@ -59,7 +59,7 @@ def up(
     mesh.units(names)
     if detach:
         return _detach(names, split)
-    with stop_signals() as stopping, Instance(settings(), _say, _progress()) as instance:
+    with stop_signals() as stopping, Instance(settings(), say, fetching()) as instance:
         s = instance.start_services()
         prepare(s)
         instance.start_units(groups(names, split))
@@ -70,13 +70,13 @@ def up(
             time.sleep(0.1)
             if not ready and (ready := _all_joined(s, names)):
                 instance.declare_ready()
-                _say(
+                say(
                     f"ready: Kafka at {s.kafka}, data in {s.home}. Ctrl-C stops it; `weft demo`, `weft send`, `weft watch` and `weft sql` are next"
                 )
             elif not ready and time.monotonic() - waiting_since > READY_SECONDS:
-                _say(f"not ready after {READY_SECONDS:.0f} s, see {s.home / 'logs'}")
+                say(f"not ready after {READY_SECONDS:.0f} s, see {s.home / 'logs'}")
                 waiting_since = time.monotonic()
-        _say("stopping")
+        say("stopping")
     return DONE
 
 
@@ -184,8 +184,7 @@ def webhooks(*, host: str = "127.0.0.1", port: int = 8182) -> int:
     from infra import webhooks as server
 
     logs.configure()
-    s = resolved(settings())
-    topics.admin(s)
+    s = reached()
 
     async def until_stopped() -> None:
         stop = asyncio.Event()
@@ -265,11 +264,11 @@ def demo(*, orders: int = 50, seed: int = 1) -> int:
         )
     )
     try:
-        with stop_signals() as stopping, Instance(own, _say, _progress()) as instance:
+        with stop_signals() as stopping, Instance(own, say, fetching()) as instance:
             s = instance.start_services()
             prepare(s)
             instance.start_units(groups((), False))
-            code = asyncio.run(story.tell(s, orders, seed, story.Stage(_say, stopping, instance.revive)))
+            code = asyncio.run(story.tell(s, orders, seed, story.Stage(say, stopping, instance.revive)))
             if code != DONE:
                 _say_logs(home / "logs")
             return code
@@ -306,11 +305,11 @@ def bench(
     own = settings().model_copy(
         update={"home": home, "kafka": None, "postgres": None, "session_timeout": 60.0} | dict.fromkeys(unused, "-")
     )
-    say = (lambda text: None) if json_ else _say
+    speak = (lambda text: None) if json_ else say
     try:
-        with stop_signals(), Instance(own, say, _progress()) as instance:
+        with stop_signals(), Instance(own, speak, fetching()) as instance:
             s = instance.start_services()
-            result = MEASURES[what](s, commands, rounds, events, home, say)
+            result = MEASURES[what](s, commands, rounds, events, home, speak)
     finally:
         shutil.rmtree(home, ignore_errors=True)
     if json_:
@@ -371,12 +370,14 @@ def _say_logs(directory: Path) -> None:
 _began = time.monotonic()
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """A line, with the seconds since this process began."""
     out.print(f"{time.monotonic() - _began:6.1f} s  {text}", markup=False)
     sys.stdout.flush()
 
 
-def _progress() -> Any:
+def fetching() -> Any:
+    """How the fetching of Kafka is shown: a bar on a terminal, a line now and then in a pipe."""
     shown = [-1]
 
     def show(done: int, total: int) -> None:
@@ -389,6 +390,6 @@ def _progress() -> Any:
             shown[0] = done
         elif step != shown[0]:
             shown[0] = step
-            _say(f"fetching Kafka: {done} of {total} jars")
+            say(f"fetching Kafka: {done} of {total} jars")
 
     return show

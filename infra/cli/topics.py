@@ -6,10 +6,12 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from infra import mesh, reading
-from infra import topics as kafka
-from infra.cli import DONE, err, out, settings
+from infra.cli import DONE, out, reached, settings
+from infra.cli.running import fetching, say
+from infra.embedded.instance import Instance
 from infra.growth import grow as grow_topics
 from infra.runfile import resolved
+from infra.settings import Settings
 
 topics = App(name="topics", help="The topics of every context, and how to give one more partitions.")
 
@@ -20,8 +22,7 @@ def list_(*, json_: Annotated[bool, Parameter(name="--json", negative=())] = Fal
 
     Example: `weft topics list`
     """
-    s = resolved(settings())
-    kafka.admin(s)
+    s = reached()
     with reading.opened(s) as client:
         for c in mesh.contexts().values():
             for topic in (c.commands_topic, c.events_topic, c.dead_topic):
@@ -36,17 +37,23 @@ def list_(*, json_: Annotated[bool, Parameter(name="--json", negative=())] = Fal
 def grow(context: str, /, *, partitions: int) -> int:
     """Give a context more partitions: its events are copied into a new topic, ids and the order of each key kept, and compared.
 
-    Stop the workers first, and leave Kafka and Postgres running. Whoever was interrupted runs the same command again. The
-    old topic stays, sealed: nobody can append to it any more. Programs that read it have to read the new one.
+    Stop the workers first (an embedded mesh: `weft down`). Whoever was interrupted runs the same command again. The old topic
+    stays, sealed: nobody can append to it any more. Programs that read it have to read the new one.
 
     Example: `weft topics grow orders --partitions 12`
     """
-    s = resolved(settings())
     mesh.context(context)
-    if partitions < 2:
-        err.print("--partitions has to be more than there are", markup=False)
-        return 2
-    events = grow_topics(s, context, partitions, lambda text: out.print(text, markup=False))
+    s = resolved(settings())
+    if s.kafka is not None:
+        return _grow(s, context, partitions)
+    with Instance(
+        s, say, fetching()
+    ) as instance:  # an embedded mesh that is down: its services are needed, and no worker
+        return _grow(instance.start_services(), context, partitions)
+
+
+def _grow(s: Settings, context: str, partitions: int) -> int:
+    events = grow_topics(s, context, partitions, say)
     topic = mesh.context(context).events_topic
     out.print(
         f"{events} events are in {topic}, which has {partitions} partitions; start the workers again", markup=False

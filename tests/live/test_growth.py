@@ -1,11 +1,15 @@
 """More partitions for contexts that have a history, open deadlines and commands that wait: nothing is lost or done twice."""
 
 import asyncio
+import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+from pyarrow import parquet
 
-from infra import growth, mesh, topics
+from infra import growth, mesh, status, topics
 from infra.client import Wish
 from infra.rebuild import rebuild
 from tests.live.harness import LiveMesh, asked, until
@@ -27,9 +31,13 @@ def commands(live: LiveMesh) -> int:
     return int(live.query("SELECT count(*) FROM receipts")[0][0])
 
 
+def waiting(live: LiveMesh) -> int:
+    return int(status.contexts(live.settings)["orders"]["waiting_commands"])
+
+
 @pytest.mark.timeout(240)
 def test_a_context_grows_and_goes_on_as_if_it_had_always_been_so(
-    shop_of_its_own: LiveMesh, monkeypatch: pytest.MonkeyPatch
+    shop_of_its_own: LiveMesh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     live = shop_of_its_own
     # given orders of all fates, and a command that waits for workers that are gone
@@ -56,6 +64,8 @@ def test_a_context_grows_and_goes_on_as_if_it_had_always_been_so(
     live.until_at_rest(len(cards))
     before = commands(live)
     live.post([place(f"old-{i}", card=card) for i, card in enumerate(cards)])
+    until(lambda: waiting(live) == 0, 30, "what was sent again is looked at")
+    assert commands(live) == before
     # and old and new orders go on
     live.post([asked("orders.ShipOrder", "old-0", "{}", "ship-old-0"), *(place(f"new-{i}") for i in range(10))])
     for i in range(10):
@@ -63,7 +73,6 @@ def test_a_context_grows_and_goes_on_as_if_it_had_always_been_so(
     until(lambda: live.query("SELECT 1 FROM orders WHERE order_id = 'old-0' AND status = 'shipped'"), 30, "shipped")
     live.until_at_rest(len(cards) + 10)
     assert not live.query("SELECT 1 FROM receipts WHERE command_id LIKE 'place-old-%' AND command_offset < 0")
-    assert commands(live) > before
     # and the books are right, row by row, also when rows are made anew from the grown log
     _, wrong = live.audit()
     assert wrong == []
@@ -72,5 +81,13 @@ def test_a_context_grows_and_goes_on_as_if_it_had_always_been_so(
         assert rebuilt.swapped and rebuilt.differences is not None and not rebuilt.differences, rebuilt
     assert "everything is what the log says" in done(live, "verify")
     assert live.query("SELECT wait_for('orders.events/0/0')")[0][0]
+    # and every command finds the grown topics
+    assert "orders.OrderShipped" in done(live, "log", "orders", "old-0")
+    now = datetime.now(UTC).isoformat()
+    shipped = done(live, "sql", "--as-of", now, "--json", "select status from orders where order_id = 'old-0'")
+    assert json.loads(shipped.splitlines()[-1]) == {"status": "shipped"}
+    done(live, "export", str(tmp_path), "orders")
+    exported = sum(parquet.read_table(file).num_rows for file in (tmp_path / "orders").glob("*.parquet"))
+    assert exported == live.query("SELECT count(*) FROM orders_events")[0][0]
     again = weft(live, "topics", "grow", "orders", "--partitions", "7")
     assert "a log can only grow" in again.communicate(timeout=60)[0] and again.returncode == 1
