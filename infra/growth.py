@@ -239,23 +239,13 @@ async def _react(
     try:
         for listener in mesh.contexts().values():
             if context.events_topic in mesh.heard_topics(listener):
-                start = _committed(admin, listener, list(ends))
+                start = topics.committed(admin, listener, ends)
                 count = listener.partitions or settings.partitions
                 for records in reading.read_all(client, start, ends):
                     found = list(commands_from(listener, mesh.codec(), records))
                     await appender.send(listener.commands_topic, addressed(found, count))
     finally:
         await appender.stop()
-
-
-def _committed(admin: AdminClient, listener: Context, places: list[Place]) -> dict[Place, int]:
-    group = f"weft.{listener.name}"
-    request = [ConsumerGroupTopicPartitions(group, [TopicPartition(*place) for place in places])]
-    try:
-        found = admin.list_consumer_group_offsets(request, request_timeout=TIMEOUT)[group].result().topic_partitions
-    except KafkaException:
-        return {}
-    return {(tp.topic, tp.partition): max(tp.offset, 0) for tp in found}
 
 
 async def _project(settings: Settings, client: Consumer, context: Context, ends: Mapping[Place, int]) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from infra import mesh, postgres, reading, tables, topics
@@ -36,13 +36,7 @@ def _context(admin: AdminClient, client: Any, c: Any) -> dict[str, Any]:
     if not places:
         return found | {"state": "no topics"}
     ends = {place: client.get_watermark_offsets(TopicPartition(*place), timeout=TIMEOUT)[1] for place in places}
-    committed = dict.fromkeys(places, 0)
-    try:
-        request = [ConsumerGroupTopicPartitions(group)]
-        offsets = admin.list_consumer_group_offsets(request, request_timeout=TIMEOUT)[group].result().topic_partitions
-        committed |= {(tp.topic, tp.partition): max(tp.offset, 0) for tp in offsets if tp.topic == c.commands_topic}
-    except KafkaException:
-        pass
+    committed = topics.committed(admin, c, places)
     dead = [
         client.get_watermark_offsets(TopicPartition(*place), timeout=TIMEOUT)
         for place in reading.partitions_of(client, [c.dead_topic])

@@ -3,13 +3,14 @@
 import json
 from collections.abc import Iterable
 
-from confluent_kafka import KafkaException
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from infra import mesh, reading
 from infra.circuits import CIRCUITS_TOPIC
 from infra.context import Context
 from infra.errors import Unusable
+from infra.reading import Place
 from infra.settings import Settings, address
 
 TIMEOUT = 15.0
@@ -94,6 +95,18 @@ def prepare(settings: Settings, contexts: Iterable[Context]) -> None:
                 if error.args[0].name() != "TOPIC_ALREADY_EXISTS":
                     raise Unusable(f"cannot create the topic {topic}: {error.args[0].str()}") from error
     check(settings, contexts)
+
+
+def committed(client: AdminClient, context: Context, places: Iterable[Place]) -> dict[Place, int]:
+    """How far the workers of a context have read these partitions, as they last said; 0 where they have not."""
+    group = f"weft.{context.name}"
+    found = dict.fromkeys(places, 0)
+    try:
+        request = [ConsumerGroupTopicPartitions(group)]
+        offsets = client.list_consumer_group_offsets(request, request_timeout=TIMEOUT)[group].result().topic_partitions
+    except KafkaException:
+        return found  # nobody has ever run it
+    return found | {(tp.topic, tp.partition): max(tp.offset, 0) for tp in offsets if (tp.topic, tp.partition) in found}
 
 
 def check(settings: Settings, contexts: Iterable[Context]) -> None:

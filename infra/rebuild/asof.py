@@ -13,7 +13,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import asyncpg
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from infra import analytics, mesh, postgres, reading, topics
 from infra.context import Context
@@ -157,28 +158,18 @@ async def drop_unused(settings: Settings) -> None:
 def still_open(settings: Settings, contexts: Iterable[Context], at: datetime) -> list[str]:
     """The contexts that have not decided every command that was posted by then: what they decide may still be of that moment."""
     admin = topics.admin(settings)
-    found = []
+    after = int(at.timestamp() * 1000) + 1
     with reading.opened(settings) as client:
-        for c in contexts:
-            places = reading.partitions_of(client, [c.commands_topic])
-            after = int(at.timestamp() * 1000) + 1
-            asked = [TopicPartition(topic, p, after) for topic, p in places]
-            starts = {
-                (tp.topic, tp.partition): tp.offset
-                for tp in reading.asking(lambda asked=asked: client.offsets_for_times(asked, timeout=reading.TIMEOUT))  # type: ignore[misc]
-            }
-            decided = dict.fromkeys(places, 0)
-            try:
-                group = f"weft.{c.name}"
-                request = [ConsumerGroupTopicPartitions(group)]
-                offsets = admin.list_consumer_group_offsets(request, request_timeout=reading.TIMEOUT)[group].result()
-                decided |= {(tp.topic, tp.partition): max(tp.offset, 0) for tp in offsets.topic_partitions}
-            except KafkaException:
-                pass  # nobody has ever run it
-            for place in places:
-                low, high = reading.bounds(client, place)
-                end = high if starts[place] < 0 else starts[place]
-                if end > max(low, decided[place]):
-                    found.append(c.name)
-                    break
-    return found
+        return [c.name for c in contexts if _is_open(admin, client, c, after)]
+
+
+def _is_open(admin: AdminClient, client: Consumer, c: Context, after_ms: int) -> bool:
+    places = reading.partitions_of(client, [c.commands_topic])
+    decided = topics.committed(admin, c, places)
+    asked = [TopicPartition(topic, p, after_ms) for topic, p in places]
+    for tp in reading.asking(lambda: client.offsets_for_times(asked, timeout=reading.TIMEOUT)):
+        place = (tp.topic, tp.partition)
+        low, high = reading.bounds(client, place)
+        if (high if tp.offset < 0 else tp.offset) > max(low, decided[place]):
+            return True
+    return False
