@@ -28,6 +28,7 @@ from infra.errors import LogDamaged, Unusable
 from infra.fold import Fold
 from infra.log import Producer as Appender
 from infra.log import addressed
+from infra.projection import Projection
 from infra.reactions import commands_from
 from infra.reading import Place
 from infra.record import (
@@ -44,7 +45,7 @@ from infra.record import (
     partition_of,
 )
 from infra.settings import Settings, address
-from infra.tables import Store
+from infra.tables import Fenced, Store
 from infra.topics import GROWN_TOPIC, TIMEOUT
 from schemas import Moved, Opened
 
@@ -249,24 +250,34 @@ async def _react(
 
 
 async def _project(settings: Settings, client: Consumer, context: Context, ends: Mapping[Place, int]) -> None:
-    """Bring every projection of this log to its end."""
+    """Bring every projection of this log to its end; whose projector still runs may do it instead."""
     for projection in mesh.projections().values():
         if context.events_topic not in mesh.projection_topics(projection):
             continue
-        fold = Fold(projection, mesh.codec())
         async with postgres.connection(address(settings, "postgres")) as db:
-            store = Store(db, projection)
-            known = await store.load()
-            if any(topic.startswith(f"{context.events_topic}.") for topic, _ in known):
-                continue  # an earlier run has moved it
-            ids = {
-                context.events_topic: reading.topic_ids(address(settings, "kafka"), [context.events_topic])[
-                    context.events_topic
-                ]
-            }
-            start = {place: known.get(place, ("", 0))[1] for place in ends}
-            for records, positions in reading.read_to(client, start, ends, fold.wanted):
-                await store.commit(fold, fold.batch(records, positions), ids)
+            while not await _is_at(db, projection, context, ends):
+                try:
+                    await _bring(settings, client, db, projection, context, ends)
+                except Fenced:
+                    await asyncio.sleep(0.5)
+
+
+async def _is_at(db: Any, projection: Projection, context: Context, ends: Mapping[Place, int]) -> bool:
+    """Whether a projection has read all of this log, or was moved on to its copy by an earlier run."""
+    known = await tables.position(db, projection.schema)
+    moved = any(topic.startswith(f"{context.events_topic}.") for topic, _ in known)
+    return moved or all(known.get(place, ("", 0))[1] >= end for place, end in ends.items())
+
+
+async def _bring(
+    settings: Settings, client: Consumer, db: Any, projection: Projection, context: Context, ends: Mapping[Place, int]
+) -> None:
+    fold, store = Fold(projection, mesh.codec()), Store(db, projection)
+    known = await store.load()
+    ids = reading.topic_ids(address(settings, "kafka"), [context.events_topic])
+    start = {place: known.get(place, ("", 0))[1] for place in ends}
+    for records, positions in reading.read_to(client, start, ends, fold.wanted):
+        await store.commit(fold, fold.batch(records, positions), ids)
 
 
 async def _copy(
