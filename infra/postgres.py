@@ -11,6 +11,7 @@ from infra.settings import as_role, role_password
 
 ANALYST = "weft_analyst"
 TIMEOUT = 30.0
+LONG = 86_400.0  # for what takes as long as a table is large; None would be TIMEOUT
 # whatever asyncpg raises when a server goes away; it is InternalClientError when that happens in between two messages
 TROUBLE = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 NO_SUCH_COLUMN = asyncpg.UndefinedColumnError

@@ -14,6 +14,7 @@ import asyncpg
 
 from infra.errors import Unusable
 from infra.fold import Batch, Fact, Fold, values
+from infra.postgres import LONG
 from infra.projection import Projection
 from infra.reading import Place
 
@@ -76,7 +77,7 @@ async def position(db: asyncpg.Connection, schema: str) -> dict[Place, tuple[str
 async def copy(db: asyncpg.Connection, projection: Projection, schema: str, rows: Iterable[Any]) -> None:
     """Add rows that are not there yet."""
     await db.copy_records_to_table(
-        projection.name, schema_name=schema, columns=projection.columns, records=values(projection, rows), timeout=600
+        projection.name, schema_name=schema, columns=projection.columns, records=values(projection, rows), timeout=LONG
     )
 
 

@@ -70,7 +70,7 @@ async def _projection(settings: Settings, p: Projection) -> Verdict:
         known = await tables.position(db, p.schema)
         names = ", ".join(p.columns)
         try:
-            found = await db.fetch(f"SELECT {names} FROM {p.schema}.{p.name}", timeout=None)
+            found = await db.fetch(f"SELECT {names} FROM {p.schema}.{p.name}", timeout=postgres.LONG)
         except postgres.NO_SUCH_COLUMN as error:
             return Verdict(p.name, 0, wrong=[f"its tables are of other code ({error}): run `weft rebuild {p.name}`"])
     live = {row[p.key]: p.row(**dict(row)) for row in found}

@@ -76,7 +76,7 @@ async def rebuild(settings: Settings, projection: Projection, stage: Stage) -> R
             if swapped:
                 await one.swap()
             schema = projection.schema if swapped else shadow.shadow(projection)
-            rows = await db.fetchval(f"SELECT count(*) FROM {schema}.{projection.name}")
+            rows = await db.fetchval(f"SELECT count(*) FROM {schema}.{projection.name}", timeout=postgres.LONG)
             records = sum(one.positions.values())
     return Rebuilt(projection.name, rows, records, time.monotonic() - begun, differences, swapped)
 
@@ -153,7 +153,7 @@ class _Rebuild:
         """Differences from the live rows at exactly their position, with the events that made them; None if there are none to compare with."""
         db, live = self._db, self._projection.schema
         target = await self._target()
-        if not await self._is_comparable() or any(self.positions[place] > end for place, end in target.items()):
+        if not await self._is_comparable() or any(self.positions.get(place, 0) > end for place, end in target.items()):
             return None
         async with db.transaction(isolation="repeatable_read"):
             await self._advance()

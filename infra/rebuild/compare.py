@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import asyncpg
 
 from infra import mesh
 from infra.fold import Fold
+from infra.postgres import LONG
 from infra.projection import Projection
 from infra.record import Read
 
@@ -70,9 +71,6 @@ class Differences:
         for change in self.samples:
             yield from change.lines()
 
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 async def compare(db: asyncpg.Connection, projection: Projection, live: str, rebuilt: str) -> Differences:
     """Compare every row of two schemas, in the columns both have, as this transaction sees them."""
@@ -87,7 +85,7 @@ async def compare(db: asyncpg.Connection, projection: Projection, live: str, reb
     found = await db.fetchrow(
         f"SELECT count(*), count(*) FILTER (WHERE a.{key} IS NULL), count(*) FILTER (WHERE b.{key} IS NULL), "
         f"count(*) FILTER (WHERE {both} AND ({any_})){', ' if counts else ''}{counts} {joined}",
-        timeout=None,
+        timeout=LONG,
     )
     rows, missing, extra, changed, *each = found.values()
     samples: list[Change] = []
@@ -96,7 +94,7 @@ async def compare(db: asyncpg.Connection, projection: Projection, live: str, reb
         picked = await db.fetch(
             f"SELECT coalesce(a.{key}, b.{key}), a.{key} IS NULL, b.{key} IS NULL{pairs} {joined} "
             f"WHERE a.{key} IS NULL OR b.{key} IS NULL OR {any_} ORDER BY 1 LIMIT {SAMPLES}",
-            timeout=None,
+            timeout=LONG,
         )
         samples = [_change(common, *row.values()) for row in picked]
     return Differences(

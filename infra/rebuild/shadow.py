@@ -11,6 +11,7 @@ import asyncpg
 
 from infra import analytics, tables
 from infra.errors import Unusable
+from infra.postgres import LONG
 from infra.projection import Projection
 
 # Constraints first come last: a primary key makes its own index. Checks and NOT NULL stay, they cost little.
@@ -73,11 +74,11 @@ async def furnish(db: asyncpg.Connection, projection: Projection, schema: str) -
     """Put indexes and constraints back, and make the rows safe; UniqueViolationError if two parts made the same row."""
     async with db.transaction():
         for piece in await db.fetch(f"SELECT ddl FROM {_furniture(projection, schema)} ORDER BY number"):
-            await db.execute(piece["ddl"], timeout=None)
-        await db.execute(f"ALTER TABLE {schema}.{projection.name} SET LOGGED", timeout=None)
+            await db.execute(piece["ddl"], timeout=LONG)
+        await db.execute(f"ALTER TABLE {schema}.{projection.name} SET LOGGED", timeout=LONG)
         await db.execute(f"ALTER TABLE IF EXISTS {schema}.cursor SET LOGGED")
         await db.execute(f"DROP TABLE {_furniture(projection, schema)}")
-    await db.execute(f"ANALYZE {schema}.{projection.name}")
+    await db.execute(f"ANALYZE {schema}.{projection.name}", timeout=LONG)
 
 
 async def take_over(db: asyncpg.Connection, projection: Projection) -> int:
