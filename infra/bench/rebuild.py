@@ -26,7 +26,6 @@ from infra.log import Producer
 from infra.partition import Partition
 from infra.projection import Projection
 from infra.reactions import outgoing_command
-from infra.reading import Place
 from infra.rebuild import Stage, rebuild
 from infra.rebuild.compare import compare
 from infra.record import Read, partition_of
@@ -158,17 +157,31 @@ async def project(settings: Settings, how: str, records: int) -> float:
                 return records / took
             if how == "one":
                 await db.execute("SET synchronous_commit = on")  # as it is by default
-            done = await _one_by_one(client, store, fold, topic_ids, records)
+            done = await _one_by_one(client, db, projection, records)
             return done / (time.perf_counter() - begun)
 
 
-async def _one_by_one(client: Any, store: Store, fold: Fold, topic_ids: dict[str, str], records: int) -> int:
+async def _one_by_one(client: Any, db: Any, projection: Projection, records: int) -> int:
+    """The projector everybody writes first: a statement for the row, one for the new row, one for the position, a commit."""
+    fold, table, columns = Fold(projection, mesh.codec()), f"{projection.schema}.{projection.name}", projection.columns
+    select = await db.prepare(f"SELECT {', '.join(columns)} FROM {table} WHERE {projection.key} = $1")
+    upsert = await db.prepare(
+        f"INSERT INTO {table} VALUES ({', '.join(f'${i + 1}' for i in range(len(columns)))}) ON CONFLICT ({projection.key}) "
+        f"DO UPDATE SET {', '.join(f'{c} = EXCLUDED.{c}' for c in columns[1:])}"
+    )
+    moved = await db.prepare(
+        f"INSERT INTO {projection.schema}.cursor VALUES ($1, $2, '', $3, $3) "
+        "ON CONFLICT (topic, partition) DO UPDATE SET next_offset = EXCLUDED.next_offset"
+    )
     done = 0
     while done < records:
         for record in reading.poll(client, 500, 5.0)[0]:
-            place: Place = (record.topic, record.partition)
-            if (batch := fold.batch([record], {place: record.offset + 1})).facts:
-                await store.commit(fold, batch, topic_ids)
+            for row_id, event, m in fold.facts([record]):
+                async with db.transaction():
+                    known = await select.fetchrow(row_id)
+                    row = projection.project(projection.row(**dict(known)) if known else None, event, m)
+                    await upsert.fetch(*row.__dict__.values())
+                    await moved.fetch(record.topic, record.partition, record.offset + 1)
             done += 1
     return done
 
