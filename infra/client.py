@@ -113,7 +113,7 @@ class Poster:
     def __init__(self, settings: Settings, patience: float = DELIVERY_TIMEOUT) -> None:
         self._patience = patience
         self._servers = address(settings, "kafka")
-        self._partitions = {c.commands_topic: c.partitions or settings.partitions for c in mesh.contexts().values()}
+        self._partitions = {c.commands_topic: c.partition_count(settings) for c in mesh.contexts().values()}
         self._failed: list[str] = []
         self._producer = Producer(
             {

@@ -88,6 +88,10 @@ class Context:
     def events(self) -> tuple[type, ...]:
         return tuple(t for a in self.aggregates for t in a.events)
 
+    def partition_count(self, settings: Settings) -> int:
+        """Of its topics: what they were grown to, else what topics are created with."""
+        return self.partitions or settings.partitions
+
     @property
     def commands_topic(self) -> str:
         return f"{self.name}.commands"

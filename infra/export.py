@@ -16,16 +16,16 @@ from pyarrow import parquet as pq
 from infra import mesh, reading
 from infra.context import Context
 from infra.errors import Unusable
+from infra.fold import LOG_KEEPING_NAMES
 from infra.reading import Place, meta
 from infra.record import TYPE, Read, accepted
 from infra.settings import Settings, address
-from schemas import LOG_KEEPING
 from schemas.content import content
 
 ROWS = 100_000  # records a file
 NAME = re.compile(r"(\d+)-(\d+)-(\d+)\.parquet")
 TOPIC_ID = b"weft.topic_id"
-LOG_KEEPING_TYPES = {f"weft.{t.__name__}".encode() for t in LOG_KEEPING}
+LOG_KEEPING_TYPES = {name.encode() for name in LOG_KEEPING_NAMES}
 SCHEMA = pa.schema(
     [
         ("offset", pa.int64()),

@@ -152,7 +152,7 @@ def grow(settings: Settings, name: str, partitions: int, say: Say) -> int:
     """
     admin = topics.admin(settings)
     context = mesh.context(name)
-    known = context.partitions or settings.partitions
+    known = context.partition_count(settings)
     if partitions <= known:
         raise Unusable(f"{name} has {known} partitions: a log can only grow")
     _must_be_stopped(admin, context)
@@ -160,12 +160,12 @@ def grow(settings: Settings, name: str, partitions: int, say: Say) -> int:
     with reading.opened(settings) as client:
         places = reading.partitions_of(client, [context.events_topic])
         say(f"sealing {context.events_topic}")
-        ends = asyncio.run(_seal(settings, client, target, places))
+        ends, cursors = asyncio.run(_seal(settings, client, target, places))
         say("letting listeners react and projections read to its end")
         asyncio.run(_react(settings, admin, client, context, ends))
         asyncio.run(_project(settings, client, context, ends))
         say(f"copying into {target.topic}")
-        before = asyncio.run(_copy(settings, admin, client, target, ends))
+        before = asyncio.run(_copy(settings, admin, target, ends, cursors))
         copy_ends = reading.ends(client, reading.partitions_of(client, [target.topic]))
         say("comparing")
         _compare(client, before, copy_ends)
@@ -177,11 +177,15 @@ def grow(settings: Settings, name: str, partitions: int, say: Say) -> int:
     return before.events
 
 
+def _listeners(context: Context) -> list[Context]:
+    """The contexts that react to this log."""
+    return [c for c in mesh.contexts().values() if context.events_topic in mesh.heard_topics(c)]
+
+
 def _must_be_stopped(admin: AdminClient, context: Context) -> None:
     """Nobody may be at work who writes this log or reacts to it."""
-    concerned = [context, *(c for c in mesh.contexts().values() if context.events_topic in mesh.heard_topics(c))]
     busy = []
-    for c in {c.name: c for c in concerned}.values():
+    for c in {c.name: c for c in (context, *_listeners(context))}.values():
         group = f"weft.{c.name}"
         try:
             if admin.describe_consumer_groups([group], request_timeout=TIMEOUT)[group].result().members:
@@ -194,15 +198,18 @@ def _must_be_stopped(admin: AdminClient, context: Context) -> None:
         )
 
 
-async def _seal(settings: Settings, client: Consumer, target: Target, places: list[Place]) -> dict[Place, int]:
-    """End every partition of the old log; returns where."""
+async def _seal(
+    settings: Settings, client: Consumer, target: Target, places: list[Place]
+) -> tuple[dict[Place, int], dict[int, int]]:
+    """End every partition of the old log; returns where, and how far each partition of the commands topic is decided."""
     codec = mesh.codec()
     appender = Appender(address(settings, "kafka"), "weft-grow")
     ends: dict[Place, int] = {}
+    cursors: dict[int, int] = {}
     try:
         for place in places:
             while place not in ends:
-                end, at, moved = _last(client, codec, place)
+                end, at, cursors[place[1]], moved = _last(client, codec, place)
                 if moved is not None:
                     if moved.partitions != target.partitions:
                         raise Unusable(
@@ -216,20 +223,21 @@ async def _seal(settings: Settings, client: Consumer, target: Target, places: li
                     ends[place] = end + 1  # otherwise somebody wrote first: read again, seal again
     finally:
         await appender.stop()
-    return ends
+    return ends, cursors
 
 
-def _last(client: Consumer, codec: Codec, place: Place) -> tuple[int, int, Moved | None]:
-    """The end of a partition, the time of its last accepted record, and its seal if it has one."""
+def _last(client: Consumer, codec: Codec, place: Place) -> tuple[int, int, int, Moved | None]:
+    """The end of a partition; of its accepted records the last time and the commands' cursor; and its seal if it has one."""
     (end,) = reading.ends(client, [place]).values()
-    at, moved = 0, None
+    at, cursor, moved = 0, 0, None
     for records in reading.read_all(client, {}, {place: end}):
         for record in records:
-            if accepted(dict(record.headers), record.offset):
+            if accepted(headers := dict(record.headers), record.offset):
                 at = max(at, record.timestamp)
+                cursor = max(cursor, int(headers[COMMAND_OFFSET] or b"-1") + 1)
                 if (record.value or b"")[:5] == codec.prefix_of(Moved):
                     moved = codec.decode(record.value or b"")
-    return end, at, moved
+    return end, at, cursor, moved
 
 
 async def _react(
@@ -238,13 +246,12 @@ async def _react(
     """Post what listeners would have asked themselves because of events they have not heard yet; asking twice is asking once."""
     appender = Appender(address(settings, "kafka"), "weft-grow")
     try:
-        for listener in mesh.contexts().values():
-            if context.events_topic in mesh.heard_topics(listener):
-                start = topics.committed(admin, listener, ends)
-                count = listener.partitions or settings.partitions
-                for records in reading.read_all(client, start, ends):
-                    found = list(commands_from(listener, mesh.codec(), records))
-                    await appender.send(listener.commands_topic, addressed(found, count))
+        for listener in _listeners(context):
+            start = topics.committed(admin, listener, ends)
+            count = listener.partition_count(settings)
+            for records in reading.read_all(client, start, ends):
+                found = list(commands_from(listener, mesh.codec(), records))
+                await appender.send(listener.commands_topic, addressed(found, count))
     finally:
         await appender.stop()
 
@@ -281,7 +288,7 @@ async def _bring(
 
 
 async def _copy(
-    settings: Settings, admin: AdminClient, client: Consumer, target: Target, ends: Mapping[Place, int]
+    settings: Settings, admin: AdminClient, target: Target, ends: Mapping[Place, int], cursors: Mapping[int, int]
 ) -> Fingerprints:
     """Copy the accepted records of all partitions, merged by time; what an interrupted run has left is copied anew."""
     codec, source = mesh.codec(), target.context.events_topic
@@ -293,7 +300,6 @@ async def _copy(
     made = NewTopic(target.topic, target.partitions, settings.replication, config=config)
     admin.create_topics([made], operation_timeout=TIMEOUT)[target.topic].result(TIMEOUT)
     before = Fingerprints(codec)
-    cursors = _cursors(client, ends)
     appender = Appender(address(settings, "kafka"), "weft-grow")
     writing = {n: [opened(codec, source, target, n, cursors.get(n, 0))] for n in range(target.partitions)}
     written = dict.fromkeys(writing, 0)
@@ -309,10 +315,8 @@ async def _copy(
         writing[number], sizes[number] = [], 0
 
     try:
-        for record in _by_time(settings, ends):
+        for record in _by_time(settings, codec, ends):
             before.add(record)
-            if not is_copied(codec, record):
-                continue
             number = target_of(record, target.partitions)
             one = copied(record, written[number] + len(writing[number]))
             if len(writing[number]) >= AT_ONCE or sizes[number] + one.size() > MAX_BATCH_BYTES:
@@ -327,25 +331,15 @@ async def _copy(
     return before
 
 
-def _by_time(settings: Settings, ends: Mapping[Place, int]) -> Iterator[Read]:
-    """The records of all partitions as they were recorded: times never go back, and the order of each partition is kept."""
+def _by_time(settings: Settings, codec: Codec, ends: Mapping[Place, int]) -> Iterator[Read]:
+    """What is to be copied of all partitions, as they were recorded: times never go back, and the order of each partition is kept."""
 
     def partition(place: Place) -> Iterator[Read]:
         with reading.opened(settings) as client:
             for records in reading.read_all(client, {}, {place: ends[place]}):
-                yield from (r for r in records if accepted(dict(r.headers), r.offset))
+                yield from (r for r in records if is_copied(codec, r))
 
     return heapq.merge(*map(partition, ends), key=lambda r: (r.timestamp, r.partition, r.offset))
-
-
-def _cursors(client: Consumer, ends: Mapping[Place, int]) -> dict[int, int]:
-    """How far each partition of the commands topic is decided."""
-    found: dict[int, int] = {}
-    for place in ends:
-        for records in reading.read_all(client, {}, {place: ends[place]}):
-            offsets = [int(h[COMMAND_OFFSET] or b"-1") for r in records if accepted(h := dict(r.headers), r.offset)]
-            found[place[1]] = max(found.get(place[1], 0), max(offsets, default=-1) + 1)
-    return found
 
 
 def _compare(client: Consumer, before: Fingerprints, ends: Mapping[Place, int]) -> None:
@@ -367,11 +361,10 @@ def _widen(admin: AdminClient, topic: str, partitions: int) -> None:
 def _set_groups(admin: AdminClient, context: Context, ends: Mapping[Place, int]) -> None:
     """Listeners have heard everything that is in the copy."""
     offsets = [TopicPartition(*place, end) for place, end in ends.items()]
-    for listener in mesh.contexts().values():
-        if context.events_topic in mesh.heard_topics(listener):
-            group = f"weft.{listener.name}"
-            request = [ConsumerGroupTopicPartitions(group, offsets)]
-            admin.alter_consumer_group_offsets(request, request_timeout=TIMEOUT)[group].result(TIMEOUT)
+    for listener in _listeners(context):
+        group = f"weft.{listener.name}"
+        request = [ConsumerGroupTopicPartitions(group, offsets)]
+        admin.alter_consumer_group_offsets(request, request_timeout=TIMEOUT)[group].result(TIMEOUT)
 
 
 async def _move_cursors(settings: Settings, context: Context, target: Target, ends: Mapping[Place, int]) -> None:

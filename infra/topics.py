@@ -79,7 +79,7 @@ def prepare(settings: Settings, contexts: Iterable[Context]) -> None:
     contexts = _current(contexts)
     existing = client.list_topics(timeout=TIMEOUT).topics
     wanted = [
-        NewTopic(topic, context.partitions or settings.partitions, settings.replication, config=config)
+        NewTopic(topic, context.partition_count(settings), settings.replication, config=config)
         for context in contexts
         for topic, config in configs(context, settings).items()
         if topic not in existing
@@ -122,7 +122,7 @@ def check(settings: Settings, contexts: Iterable[Context]) -> None:
                     f"the topic {topic} does not exist at {settings.kafka}; create the mesh's topics with `weft setup`"
                 )
             count = len(existing[topic].partitions)
-            wanted = context.partitions or settings.partitions
+            wanted = context.partition_count(settings)
             if topic != context.dead_topic and count != wanted:
                 raise Unusable(
                     f"{topic} has {count} partitions, there should be {wanted}: set WEFT_PARTITIONS={count}; `weft topics grow` is the way to have more"

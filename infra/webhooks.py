@@ -51,7 +51,7 @@ class Webhooks:
         identity, command = heard
         record = outgoing_command(mesh.codec(), command, identity)
         try:
-            partitions = context.partitions or self._settings.partitions
+            partitions = context.partition_count(self._settings)
             await self._producer.send(context.commands_topic, addressed([record], partitions))
         except Unknown as error:  # the sender tries again
             raise web.HTTPServiceUnavailable(text="try again later") from error

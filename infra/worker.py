@@ -52,7 +52,7 @@ class Worker:
     ) -> None:
         self.context = context
         self._topic_id = topic_id
-        self._partitions = context.partitions or settings.partitions
+        self._partitions = context.partition_count(settings)
         self.writers: dict[int, Writer] = {}
         self._snapshots: dict[int, Snapshot] = {}
         self._codec = codec
@@ -240,7 +240,7 @@ async def run(context: Context, settings: Settings, started: Callable[[Worker], 
         if context.connect:
             perform = await stack.enter_async_context(context.connect(settings))
             circuits = Circuits(worker.tell)
-            partitions = context.partitions or settings.partitions
+            partitions = context.partition_count(settings)
             worker.use(EffectRunner(context, codec, perform, producer, partitions, worker.crash, circuits))
         started(worker)
         await stack.enter_async_context(_stopped_at_end(worker))

@@ -9,9 +9,8 @@ from typing import Any
 
 from infra import mesh
 
-CONTEXT = multiprocessing.get_context(
-    "forkserver"
-)  # a fork of a process with threads and connections would not be safe
+# a fork of a process with threads and connections would not be safe
+CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["infra.rebuild.preload"])
 
 
