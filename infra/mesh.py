@@ -1,18 +1,23 @@
-"""The contexts and projections there are, found by their folders, and the map of who is asked, says and hears what."""
+"""The mesh as a value: its contexts, its read models, its messages. Made once, and passed on."""
 
 import importlib
-import os
+import importlib.util
 import pkgutil
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cache
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from hashlib import sha256
+from pathlib import Path
+from types import ModuleType
 
-from infra.avro import RUNTIME_TYPES, Codec, Node, schema_of
-from infra.compatibility import upcasts
-from infra.context import Context
 from infra.errors import Unusable
-from infra.projection import Projection, read_projection
-from infra.registry import Registry
+from infra.model.context import Context
+from infra.model.own import events, receipts
+from infra.model.projection import Projection, read_projection
+from infra.wire.avro import RUNTIME_TYPES, Codec
+from infra.wire.compatibility import Upcast
+from infra.wire.content import withheld
+from infra.wire.schemas import NAMESPACE, Locked, Node, Schemas
 
 
 @dataclass(frozen=True)
@@ -23,175 +28,213 @@ class Growth:
     partitions: int
 
 
-_grown: dict[str, Growth] = {}
+@dataclass(frozen=True)
+class Vocabulary:
+    """Every message of a mesh by name, `<context>.<Type>`, and how it is coded."""
+
+    types: Mapping[str, type]
+    schemas: Schemas
+    current: Mapping[str, Node]
+    upcasts: Mapping[int, Upcast] = field(default_factory=dict)
+    locked: Mapping[int, Locked] | None = None  # the ids of a registry, instead of the locks'
+
+    @cached_property
+    def codec(self) -> Codec:
+        return Codec(self.types, self.schemas, self.locked, self.upcasts)
 
 
-def grown() -> dict[str, Growth]:
-    """The contexts whose topics were grown, as far as this process has learnt."""
-    return dict(_grown)
+@dataclass(frozen=True)
+class Mesh:
+    """Every context and read model of one application.
 
-
-def learn(found: Mapping[str, Growth]) -> None:
-    """From now on these contexts' topics are the grown ones; to be called before anything is read or written."""
-    if dict(found) != _grown:
-        _grown.clear()
-        _grown.update(found)
-        for known in (contexts, owner, home_of):
-            known.cache_clear()
-
-
-@cache
-def contexts() -> dict[str, Context]:
-    """Every package in streams/, by name."""
-    streams = importlib.import_module("streams")
-    found: dict[str, Context] = {
-        m.name: importlib.import_module(f"streams.{m.name}.app").context for m in pkgutil.iter_modules(streams.__path__)
-    }
-    for name, growth in _grown.items():
-        found[name] = replace(found[name], generation=growth.generation, partitions=growth.partitions)
-    return found
-
-
-@cache
-def projections() -> dict[str, Projection]:
-    """Every module in projections/, by name."""
-    package = importlib.import_module("projections")
-    return {
-        m.name: read_projection(importlib.import_module(f"projections.{m.name}"))
-        for m in pkgutil.iter_modules(package.__path__)
-    }
-
-
-@cache
-def owner(message: type) -> Context:
-    """The context that is asked or says `message`."""
-    return next(context for context in contexts().values() if message in context.commands or message in context.events)
-
-
-def context(name: str) -> Context:
-    """The context of that name, or a clear error with the names there are."""
-    try:
-        return contexts()[name]
-    except KeyError:
-        raise Unusable(f"there is no context {name!r}; there are {', '.join(contexts())}") from None
-
-
-def units(names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """(contexts, projections) for the names of contexts and of projections that span contexts; all for no names.
-
-    A context brings the projections of its own events along.
+    `source` is where any process finds the same mesh, `module:attribute`: a mesh is pickled as that, and what is known of
+    its cluster. `spanning` is the SQL of views over views.
     """
-    known, rows = contexts(), projections()
-    spanning = [name for name in rows if home_of(name) is None]
-    unknown = [name for name in names if name not in known and name not in spanning]
-    if unknown:
-        raise Unusable(
-            f"there is no {', '.join(map(repr, unknown))}; there are the contexts {', '.join(known)} and the read models {', '.join(spanning)}"
+
+    source: str
+    contexts: Mapping[str, Context]
+    projections: Mapping[str, Projection]
+    vocabulary: Vocabulary
+    spanning: str = ""
+    growth: Mapping[str, Growth] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, source: str, *, streams: str, schemas: str, projections: str | None = None) -> "Mesh":
+        """The mesh of these packages: a context a package in `streams`, a read model a module in `projections`.
+
+        Unusable says what is missing of one that is half made.
+        """
+        contexts = {name: _context(f"{streams}.{name}") for name in _names(streams)}
+        types = {f"{c.name}.{t.__name__}": t for c in contexts.values() for t in (*c.commands, *c.events)}
+        known = Schemas(_folder(schemas))
+        current = {name: known.current(name) for name in (*RUNTIME_TYPES, *types)}
+        by_type = {t: current[name] for name, t in (*types.items(), *RUNTIME_TYPES.items())}
+        modules = [importlib.import_module(f"{projections}.{name}") for name in _names(projections)]
+        rows = [read_projection(module, by_type) for module in modules]
+        rows += [read_projection(receipts, by_type)]
+        rows += [_telling(read_projection(events, by_type), current, by_type)]
+        spanning = _folder(projections) / "analytics.sql" if projections else None
+        return cls(
+            source,
+            contexts,
+            {p.name: p for p in sorted(rows, key=lambda p: p.name)},
+            Vocabulary(types, known, current, _upcasts(schemas, contexts)),
+            spanning.read_text() if spanning and spanning.exists() else "",
         )
-    chosen = list(names) or [*known, *spanning]
-    return [n for n in known if n in chosen], [n for n in rows if (home_of(n) or n) in chosen]
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _again, (self.source, dict(self.growth), self.vocabulary.locked)
+
+    def grown(self, growth: Mapping[str, Growth]) -> "Mesh":
+        """The same mesh with these contexts' topics grown."""
+        contexts = {
+            name: replace(c, generation=growth[name].generation, partitions=growth[name].partitions)
+            if name in growth
+            else replace(c, generation=1, partitions=None)
+            for name, c in self.contexts.items()
+        }
+        return replace(self, contexts=contexts, growth=dict(growth))
+
+    def with_ids(self, locked: Mapping[int, Locked] | None) -> "Mesh":
+        """The same mesh with the schema ids of a registry."""
+        return replace(self, vocabulary=replace(self.vocabulary, locked=locked))
+
+    def having(self, context: Context) -> "Mesh":
+        """The same mesh with another context of that name."""
+        return replace(self, contexts={**self.contexts, context.name: context})
+
+    @property
+    def codec(self) -> Codec:
+        """The codec of every message there is."""
+        return self.vocabulary.codec
+
+    @property
+    def types(self) -> Mapping[str, type]:
+        """`<context>.<Type>` of every command and event."""
+        return self.vocabulary.types
+
+    def context(self, name: str) -> Context:
+        """The context of that name, or a clear error with the names there are."""
+        try:
+            return self.contexts[name]
+        except KeyError:
+            raise Unusable(f"there is no context {name!r}; there are {', '.join(self.contexts)}") from None
+
+    def projection(self, name: str) -> Projection:
+        """The read model of that name, or a clear error with the names there are."""
+        try:
+            return self.projections[name]
+        except KeyError:
+            raise Unusable(f"there is no read model {name!r}; there are {', '.join(self.projections)}") from None
+
+    @cached_property
+    def _owners(self) -> Mapping[type, str]:
+        return {t: c.name for c in self.contexts.values() for t in (*c.commands, *c.events)}
+
+    def owner(self, message: type) -> Context:
+        """The context that is asked or says `message`."""
+        return self.contexts[self._owners[message]]
+
+    def type_name(self, message: type) -> str:
+        return f"{self._owners[message]}.{message.__name__}"
+
+    def heard_topics(self, listener: Context) -> list[str]:
+        """The events topics a context's policy reads."""
+        return sorted({self.owner(event).events_topic for event in listener.hears})
+
+    def listeners(self, speaker: Context) -> list[Context]:
+        """The contexts that react to what one says."""
+        return [c for c in self.contexts.values() if any(self._owners[event] == speaker.name for event in c.hears)]
+
+    def topics_of(self, projection: Projection) -> list[str]:
+        """The events topics a projection reads."""
+        return [c.events_topic for c in self.speakers(projection)]
+
+    def speakers(self, projection: Projection) -> list[Context]:
+        """The contexts a projection hears."""
+        heard = set(projection.events)
+        return [c for c in self.contexts.values() if not heard or heard & set(c.events)]
+
+    def home_of(self, projection: Projection) -> str | None:
+        """The context a projection reads and runs with, if it is only one."""
+        speakers = self.speakers(projection) if projection.events else []
+        return speakers[0].name if len(speakers) == 1 else None
+
+    def units(self, names: Sequence[str]) -> tuple[list[str], list[str]]:
+        """(contexts, projections) for the names of contexts and of projections that span contexts; all for no names.
+
+        A context brings the projections of its own events along.
+        """
+        home = {name: self.home_of(p) for name, p in self.projections.items()}
+        spanning = [name for name in home if home[name] is None]
+        unknown = [name for name in names if name not in self.contexts and name not in spanning]
+        if unknown:
+            raise Unusable(
+                f"there is no {', '.join(map(repr, unknown))}; there are the contexts {', '.join(self.contexts)} and the read models {', '.join(spanning)}"
+            )
+        chosen = list(names) or [*self.contexts, *spanning]
+        return [n for n in self.contexts if n in chosen], [n for n in home if (home[n] or n) in chosen]
+
+    def subjects(self) -> dict[str, str]:
+        """A registry's subject of every message type: `<topic>-<type>`."""
+        found = {name: f"{NAMESPACE}-{name}" for name in RUNTIME_TYPES}
+        for c in self.contexts.values():
+            for topic, types in ((c.commands_topic, c.commands), (c.events_topic, c.events)):
+                found |= {name: f"{topic}-{name}" for name in map(self.type_name, types)}
+        return found
 
 
-@cache
-def home_of(projection: str) -> str | None:
-    """The context a projection reads and runs with, if it is only one."""
-    heard = set(projections()[projection].events)
-    speakers = [c.name for c in contexts().values() if heard & set(c.events)]
-    return speakers[0] if len(speakers) == 1 else None
-
-
-def heard_topics(listener: Context) -> list[str]:
-    """The events topics a context's policy reads."""
-    return sorted({owner(event).events_topic for event in listener.hears})
-
-
-def projection_topics(projection: Projection) -> list[str]:
-    """The events topics a projection reads."""
-    return [
-        c.events_topic
-        for c in contexts().values()
-        if not projection.events or any(event in c.events for event in projection.events)
-    ]
-
-
-def message_types() -> dict[str, type]:
-    """`<context>.<Type>` of every command and event."""
-    return {f"{c.name}.{t.__name__}": t for c in contexts().values() for t in (*c.commands, *c.events)}
-
-
-@cache
-def codec() -> Codec:
-    """The codec of every message there is; ids come from the registry if there is one, else from the committed lock."""
-    registry = schema_registry()
-    locked = registry.locked(subjects()) if registry else None
-    return Codec(message_types(), locked, upcasts(contexts()))
-
-
-def schema_registry() -> Registry | None:
-    """The registry that SCHEMA_REGISTRY_URL names."""
-    url = os.environ.get("SCHEMA_REGISTRY_URL")
-    return Registry(url) if url else None
-
-
-def subjects() -> dict[str, str]:
-    """The registry's subject of every message type: `<topic>-<type>`."""
-    found = {name: f"weft-{name}" for name in RUNTIME_TYPES}
-    for c in contexts().values():
-        found |= {f"{c.name}.{t.__name__}": f"{c.commands_topic}-{c.name}.{t.__name__}" for t in c.commands}
-        found |= {f"{c.name}.{t.__name__}": f"{c.events_topic}-{c.name}.{t.__name__}" for t in c.events}
+def load(source: str) -> Mesh:
+    """The mesh at `module:attribute`; Unusable if there is none."""
+    module, _, attribute = source.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute or "mesh")
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise Unusable(f"there is no mesh at {source!r}: {error}. WEFT_MESH names one as module:attribute") from error
+    if not isinstance(found, Mesh):
+        raise Unusable(f"{source} is no Mesh")
     return found
 
 
-def current_schemas() -> dict[str, Node]:
-    """The schema of every message type as the code has it."""
-    return {name: schema_of(name) for name in (*RUNTIME_TYPES, *message_types())}
+def _again(source: str, growth: dict[str, Growth], locked: dict[int, Locked] | None) -> Mesh:
+    mesh = load(source)
+    return (mesh.with_ids(locked) if locked is not None else mesh).grown(growth)
 
 
-def type_name(message: type) -> str:
-    return f"{owner(message).name}.{message.__name__}"
+def _folder(package: str) -> Path:
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise Unusable(f"there is no package {package}")
+    return Path(next(iter(spec.submodule_search_locations)))
 
 
-def text_map() -> str:
-    """Who is asked what, who says what, who listens to whom."""
-    lines: list[str] = []
-    for c in contexts().values():
-        lines += [
-            c.name,
-            *_wrap("asked", (t.__name__ for t in c.commands)),
-            *_wrap("says", (t.__name__ for t in c.events)),
-        ]
-        lines += _wrap("hears", (type_name(t) for t in c.hears))
-        lines += _wrap("does", ["effects, driven by its state"]) if c.connect else []
-        lines.append("")
-    lines.append("projections")
-    for p in projections().values():
-        lines += _wrap(p.name, [type_name(t) for t in p.events] or ["every event"], width=14)
-    return "\n".join(lines)
+def _names(package: str | None) -> list[str]:
+    return [m.name for m in pkgutil.iter_modules([str(_folder(package))])] if package else []
 
 
-def mermaid_map() -> str:
-    """The same as a Mermaid flow chart: an arrow is labelled with what the listener hears."""
-    lines = ["flowchart LR"]
-    for c in contexts().values():
-        lines.append(f"    {c.name}([{c.name}])")
-    for c in contexts().values():
-        by_speaker: dict[str, list[str]] = {}
-        for t in c.hears:
-            by_speaker.setdefault(owner(t).name, []).append(t.__name__)
-        lines += [f'    {speaker} -- "{"<br/>".join(heard)}" --> {c.name}' for speaker, heard in by_speaker.items()]
-    for p in projections().values():
-        lines.append(f"    {p.name}_rows[({p.name})]")
-        lines += [f"    {topic.partition('.')[0]} --> {p.name}_rows" for topic in projection_topics(p)]
-    return "\n".join(lines)
+def _context(package: str) -> Context:
+    name = f"{package}.context"
+    if importlib.util.find_spec(name) is None:
+        raise Unusable(f"{package} is no context: it has no context.py that makes one with bounded_context()")
+    found = getattr(importlib.import_module(name), "context", None)
+    if not isinstance(found, Context):
+        raise Unusable(f"{name} has no `context`: make it with bounded_context()")
+    return found
 
 
-def _wrap(label: str, words: Iterable[str], width: int = 6, limit: int = 108) -> list[str]:
-    lines, current = [], f"  {label:{width}} "
-    indent = " " * len(current)
-    for i, word in enumerate(words):
-        piece = word if i == 0 else f", {word}"
-        if len(current) + len(piece) > limit:
-            lines.append(current + ",")
-            current, piece = indent, word
-        current += piece
-    return [*lines, current]
+def _telling(projection: Projection, current: Mapping[str, Node], by_type: Mapping[type, Node]) -> Projection:
+    """The history of events, telling what these schemas allow: a tag that is added makes its rows anew."""
+    kept_back = sorted(f"{name} {fields}" for name, schema in current.items() if (fields := withheld(schema)))
+    definition = sha256("\n".join([projection.definition, *kept_back]).encode()).hexdigest()
+    return replace(projection, project=partial(events.project, schemas=by_type), definition=definition)
+
+
+def _upcasts(schemas: str, contexts: Mapping[str, Context]) -> dict[int, Upcast]:
+    """Every upcast there is, by the id of the schema it reads."""
+    found: dict[int, Upcast] = {}
+    for context in contexts:
+        name = f"{schemas}.{context}.upcasting"
+        if importlib.util.find_spec(f"{schemas}.{context}") and importlib.util.find_spec(name):
+            module: ModuleType = importlib.import_module(name)
+            found |= module.UPCASTS
+    return found

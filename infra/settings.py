@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from platformdirs import PlatformDirs
-from pydantic import Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from infra.errors import Unusable
@@ -45,6 +45,12 @@ class Settings(BaseSettings):
     vault_key: SecretStr | None = None
     identity: str | None = None
     token_keys: SecretStr | None = Field(default=None, description="Ed25519 seeds, the signing one first")
+    mesh: str | None = Field(
+        default=None, description="where the mesh is, module:attribute, if it is not the installed one"
+    )
+    schema_registry: str | None = Field(
+        default=None, validation_alias=AliasChoices("SCHEMA_REGISTRY_URL", "WEFT_SCHEMA_REGISTRY")
+    )
     partitions: int = Field(default=4, ge=1, le=1000)
     replication: int = Field(default=1, ge=1)
     dedupe_days: int = Field(default=30, ge=1)

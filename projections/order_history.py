@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from schemas import Meta
+from infra import Meta
 from schemas.orders import (
     LineReserved,
     OrderAuthorised,

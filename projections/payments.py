@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from projections import changed
-from schemas import Meta
+from infra import Meta, changed
 from schemas.payments import (
     CaptureFailed,
     CaptureRequested,

@@ -4,8 +4,7 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 
-from projections import changed
-from schemas import Meta
+from infra import Meta, changed
 from schemas.products import PriceChanged, ProductDelisted, ProductEvent, ProductListed
 
 

@@ -7,8 +7,7 @@ columns of its own, or counts.
 from dataclasses import dataclass
 from datetime import datetime
 
-from projections import changed
-from schemas import Meta
+from infra import Meta, changed
 from schemas.notifications import NotificationFailed, NotificationSent, TellingSkipped
 from schemas.orders import OrderCancelled, OrderConfirmed, OrderDelivered, OrderPaid, OrderPlaced, OrderShipped
 from schemas.payments import (

@@ -3,7 +3,7 @@
 from types import ModuleType
 from typing import Any
 
-from schemas import Refused
+from infra.messages import Refused
 
 
 class Scenario:

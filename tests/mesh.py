@@ -10,17 +10,19 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from commands import Due
 from commands.notifications import RecordDelivery
 from commands.orders import DeliverOrder, ShipOrder
 from commands.payments import RecordGatewayOutcome
 from commands.users import RecordErasure
-from infra import laws, mesh
-from infra.partition import Intent, Partition
-from infra.reactions import commands_from, outgoing_command
-from infra.record import Outgoing, Read, partition_of
-from infra.snapshots import freeze
-from infra.timers import due_command
+from infra.mesh import Mesh
+from infra.messages import Due
+from infra.shop import laws
+from infra.shop.mesh import mesh as shop
+from infra.wire.record import Outgoing, Read, partition_of
+from infra.write.partition import Intent, Partition
+from infra.write.reactions import commands_from, outgoing_command
+from infra.write.snapshots import freeze
+from infra.write.timers import due_command
 from schemas.orders import OrderCancelled, OrderConfirmed, OrderShipped
 from streams.notifications.decider.message import Deliver
 from streams.payments.decider import Authorise, Capture, Refund, Void
@@ -33,27 +35,32 @@ DAY_MS = 86_400_000
 class Worker:
     """One process's view of one partition: it may be the owner, or believe it still is."""
 
-    def __init__(self, context: str, number: int) -> None:
-        self.partition = Partition(mesh.context(context), mesh.codec(), number, PARTITIONS, 30 * DAY_MS)
+    def __init__(self, context: str, number: int, mesh: Mesh = shop) -> None:
+        self.partition = Partition(mesh.context(context), mesh.codec, number, PARTITIONS, 30 * DAY_MS)
         self.position = 0
 
 
 class World:
-    def __init__(self, seed: int, *, remember_ids: bool = True, gateway_remembers: bool = True) -> None:
+    def __init__(
+        self, seed: int, *, mesh: Mesh = shop, remember_ids: bool = True, gateway_remembers: bool = True
+    ) -> None:
         self.dice = random.Random(seed)
+        self.mesh = mesh
         self.remember_ids = remember_ids
         self.gateway_remembers = gateway_remembers
         self.gateway_up = True
         self.undecided: list[str] = []
-        self.codec = mesh.codec()
+        self.codec = mesh.codec
         self.topics: dict[str, list[list[Read]]] = {}
-        for c in mesh.contexts().values():
+        for c in mesh.contexts.values():
             for topic in (c.commands_topic, c.events_topic, c.dead_topic):
                 self.topics[topic] = [[] for _ in range(PARTITIONS)]
         self.now = 1_700_000_000_000
-        self.workers = {(c, p): [Worker(c, p), Worker(c, p)] for c in mesh.contexts() for p in range(PARTITIONS)}
+        self.workers = {
+            (c, p): [Worker(c, p, mesh), Worker(c, p, mesh)] for c in mesh.contexts for p in range(PARTITIONS)
+        }
         self.policies = {
-            (c.name, t, p): 0 for c in mesh.contexts().values() for t in mesh.heard_topics(c) for p in range(PARTITIONS)
+            (c.name, t, p): 0 for c in mesh.contexts.values() for t in mesh.heard_topics(c) for p in range(PARTITIONS)
         }
         self.ledger: list[dict[str, Any]] = []
         self.messages: list[str] = []
@@ -74,7 +81,7 @@ class World:
         record = outgoing_command(self.codec, command, command_id)
         right = partition_of(record.key or b"", PARTITIONS)
         where = right if self.dice.random() < 0.9 else self.dice.randrange(PARTITIONS)
-        self.append(mesh.owner(type(command)).commands_topic, where, [record])
+        self.append(self.mesh.owner(type(command)).commands_topic, where, [record])
 
     # -- one step of somebody
 
@@ -101,7 +108,7 @@ class World:
     def settle(self) -> None:
         """Everybody recovers and one owner a partition works until nothing is left to do; the warehouse sends what is paid."""
         for context, number in self.workers:
-            self.workers[context, number] = [Worker(context, number)]
+            self.workers[context, number] = [Worker(context, number, self.mesh)]
             self._recover(self.workers[context, number][0])
             while self.workers[context, number][0].partition.settle(3):
                 pass
@@ -135,7 +142,7 @@ class World:
                 moved |= self._react(policy, faulty=False)
 
     def evidence(self) -> laws.Evidence:
-        records = [r for c in mesh.contexts().values() for log in self.topics[c.events_topic] for r in log]
+        records = [r for c in self.mesh.contexts.values() for log in self.topics[c.events_topic] for r in log]
         evidence = laws.evidence(self.codec, records)
         evidence.ledger, evidence.message_ids = self.ledger, self.messages
         return evidence
@@ -192,7 +199,7 @@ class World:
 
     def _crash(self, context: str, number: int, worker: Worker) -> None:
         self.workers[context, number].remove(worker)
-        fresh = Worker(context, number)
+        fresh = Worker(context, number, self.mesh)
         self.workers[context, number].append(fresh)
         if self.dice.random() < 0.7:
             self._recover(fresh)
@@ -209,8 +216,10 @@ class World:
         end = min(len(log), start + self.dice.randint(1, 5)) if faulty else len(log)
         if start == end:
             return False
-        for record in commands_from(mesh.context(context), self.codec, log[start:end]):
-            self.append(mesh.context(context).commands_topic, partition_of(record.key or b"", PARTITIONS), [record])
+        for record in commands_from(self.mesh.context(context), self.codec, log[start:end]):
+            self.append(
+                self.mesh.context(context).commands_topic, partition_of(record.key or b"", PARTITIONS), [record]
+            )
         if not (faulty and self.dice.random() < 0.1):  # otherwise the position was not committed: it reads again
             self.policies[policy] = end
         return True

@@ -1,14 +1,20 @@
 """What import-linter cannot say without naming every context."""
 
-import grimp
+import ast
+import re
+from pathlib import Path
+from typing import Any
 
-from infra import mesh
+import grimp
+import pytest
+
+from infra.shop.mesh import mesh
 
 graph = grimp.build_graph("commands", "infra", "projections", "schemas", "streams")
 
 
 def test_contexts_meet_only_through_events_in_policies_and_projections() -> None:
-    contexts = set(mesh.contexts())
+    contexts = set(mesh.contexts)
     for module in graph.find_descendants("streams") | graph.find_descendants("projections"):
         facet, name, *part = module.split(".")
         for imported in graph.find_modules_directly_imported_by(module):
@@ -20,15 +26,34 @@ def test_contexts_meet_only_through_events_in_policies_and_projections() -> None
 
 
 def test_every_context_has_the_same_name_in_every_facet() -> None:
-    for name in mesh.contexts():
+    for name in mesh.contexts:
         assert {f"commands.{name}", f"schemas.{name}", f"streams.{name}", f"projections.{name}"} <= graph.modules
 
 
-def test_the_runtime_names_no_context() -> None:
-    story = {"infra.demo", "infra.demo.wishes", "infra.laws"}  # the demo and its checks are about the shop
-    for module in graph.find_descendants("infra") - story:
+RUNTIME = [file for file in Path("infra").rglob("*.py") if "shop" not in file.parts]
+
+
+def test_the_runtime_imports_no_context() -> None:
+    for module in graph.find_descendants("infra") - graph.find_descendants("infra.shop") - {"infra.shop"}:
         known = graph.find_modules_directly_imported_by(module)
-        assert not {m for m in known if m.partition(".")[2] in mesh.contexts()}, module
+        assert not {m for m in known if m.partition(".")[0] in ("commands", "schemas", "streams", "projections")}, (
+            module
+        )
+        assert not {m for m in known if m.startswith("infra.shop")}, module
+
+
+@pytest.mark.parametrize("file", RUNTIME, ids=str)
+def test_the_runtime_names_no_context_either(file: Path) -> None:
+    tree = ast.parse(file.read_text())
+    spoken = {id(node.body[0].value) for node in _documented(tree)}  # examples in docstrings
+    names = re.compile(rf"\b({'|'.join(mesh.contexts)})\b")
+    said = [n for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+    assert [n.value for n in said if id(n) not in spoken and names.search(n.value)] == []
+
+
+def _documented(tree: ast.AST) -> list[Any]:
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    return [n for n in ast.walk(tree) if isinstance(n, kinds) and n.body and isinstance(n.body[0], ast.Expr)]
 
 
 def test_every_module_says_what_it_is() -> None:

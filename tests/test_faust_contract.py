@@ -1,4 +1,4 @@
-"""The private parts of faust-streaming that infra/batches.py touches, pinned: an upgrade that moves them fails here."""
+"""The private parts of faust-streaming that infra/write/host/batches.py touches, pinned: an upgrade that moves them fails here."""
 
 import inspect
 from importlib.metadata import version
@@ -8,7 +8,7 @@ from faust.events import Event
 from faust.transport.consumer import Consumer
 from faust.transport.drivers import aiokafka as driver
 
-from infra.batches import BatchConsumer, BatchTransport
+from infra.write.host.batches import BatchConsumer, BatchTransport
 
 
 def test_the_version_is_the_one_that_was_read() -> None:
@@ -60,7 +60,7 @@ def test_an_event_is_made_the_way_we_make_it() -> None:
 def test_aiokafka_makes_its_records_where_we_make_plain_ones() -> None:
     from aiokafka.consumer import fetcher
 
-    from infra import lean
+    from infra.kafka import lean
 
     assert version("aiokafka") == "0.14.0"
     known = inspect.getsource(lean.LeanRecords.__mro__[1])

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import infra.laws
-import infra.partition
-import infra.reactions
+import infra.shop.laws
+import infra.write.partition
+import infra.write.reactions
 import streams.notifications.decider.message as message
 import streams.orders.decider as orders
 import streams.payments.decider as payments
@@ -20,8 +20,8 @@ from commands.orders import CancelOrder, PlaceOrder
 from commands.payments import RefundPayment
 from commands.products import AdjustStock, ChangePrice, DelistProduct, ListProduct
 from commands.users import ChangeContactChannels, EraseUser, RegisterUser
-from infra import mesh
-from infra.context import Context
+from infra.model.context import Context
+from infra.shop.mesh import mesh
 from schemas.orders import OrderLine
 from schemas.users import Channel as UserChannel
 from tests.mesh import Worker, World
@@ -128,9 +128,11 @@ def test_the_laws_hold_for_any_customers_under_any_schedule(seed: int, asked: li
 def test_sending_everything_again_changes_nothing() -> None:
     world = run(1)
     before = {topic: [len(log) for log in logs] for topic, logs in world.topics.items() if topic.endswith(".events")}
-    for c in mesh.contexts().values():
+    for c in mesh.contexts.values():
         for number, log in enumerate(world.topics[c.commands_topic]):
-            world.append(c.commands_topic, number, [infra.partition.Outgoing(r.key, r.value, r.headers) for r in log])
+            world.append(
+                c.commands_topic, number, [infra.write.partition.Outgoing(r.key, r.value, r.headers) for r in log]
+            )
     world.settle()
     after = {topic: [len(log) for log in logs] for topic, logs in world.topics.items() if topic.endswith(".events")}
     assert after == before
@@ -165,8 +167,8 @@ def caught(**options: Any) -> bool:
 
 
 def test_accepting_every_record_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(infra.partition, "is_accepted", lambda record: True)
-    for module in (infra.reactions, infra.laws):
+    monkeypatch.setattr(infra.write.partition, "is_accepted", lambda record: True)
+    for module in (infra.write.reactions, infra.shop.laws):
         monkeypatch.setattr(module, "accepted", lambda headers, offset: True)
     assert caught()
 
@@ -179,27 +181,21 @@ def test_a_gateway_that_forgets_its_idempotency_keys_is_caught() -> None:
     assert caught(gateway_remembers=False)
 
 
-HEARD = [(c.name, t.__name__) for c in mesh.contexts().values() for t in c.hears]
+HEARD = [(c.name, t.__name__) for c in mesh.contexts.values() for t in c.hears]
 
 
 @pytest.mark.parametrize(("context", "event"), HEARD)
-def test_a_policy_that_misses_an_event_is_caught(context: str, event: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_policy_that_misses_an_event_is_caught(context: str, event: str) -> None:
     known = mesh.context(context)
     deaf = replace(known, hears=tuple(t for t in known.hears if t.__name__ != event))
-    changed(monkeypatch, deaf)
-    assert caught()
-
-
-def changed(monkeypatch: pytest.MonkeyPatch, context: Context) -> None:
-    real = mesh.context
-    monkeypatch.setattr("infra.mesh.context", lambda name: context if name == context.name else real(name))
+    assert caught(mesh=mesh.having(deaf))
 
 
 def without(module: Any, name: str, instead: Callable[..., Any]) -> Context:
     """The context of a decider, with one of its functions replaced."""
     context = next(
         c
-        for c in mesh.contexts().values()
+        for c in mesh.contexts.values()
         for a in c.aggregates
         if module.__name__.endswith(("." + a.name, f"{c.name}.decider")) and a.evolve is module.evolve
     )
@@ -251,6 +247,5 @@ MUTANTS = {
 
 
 @pytest.mark.parametrize("mutant", MUTANTS)
-def test_a_decider_without_one_of_its_guards_is_caught(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    changed(monkeypatch, MUTANTS[mutant]())
-    assert caught()
+def test_a_decider_without_one_of_its_guards_is_caught(mutant: str) -> None:
+    assert caught(mesh=mesh.having(MUTANTS[mutant]()))

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from infra import mesh
 from infra.cli import _register, app
 from infra.cli.looking import map_
+from infra.shop.mesh import mesh
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
@@ -44,5 +44,5 @@ def test_every_variable_it_names_is_a_setting(variable: str) -> None:
 
 def test_the_saga_it_tells_is_made_of_messages_there_are() -> None:
     story = README[README.index("An order asks stock") : README.index("Each outcome is told")]
-    names = {t.__name__ for t in mesh.message_types().values()}
+    names = {t.__name__ for t in mesh.types.values()}
     assert set(re.findall(r"[A-Z]\w+[a-z]", story)) - {"An"} <= names

@@ -11,28 +11,24 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from infra import client, mesh, postgres, topics
-from infra.cli import DONE, FAILED, TIMED_OUT, err, out, settings, until_done
-from infra.client import Posted, Wish
+from infra.cli.console import DONE, FAILED, TIMED_OUT, Flag, Json, err, out, reached, resolved_settings, until_done
+from infra.edge import client
+from infra.edge.client import Posted, Wish
 from infra.errors import Unreadable, Unusable
-from infra.runfile import resolved
+from infra.read import postgres
 from infra.settings import Settings, address
-
-
-def _running() -> Settings:
-    return resolved(settings())
 
 
 def send(
     command: str | None = None,
     /,
     *arguments: str,
-    wait: Annotated[bool, Parameter(negative=())] = False,
+    wait: Flag = False,
     projected: Annotated[bool, Parameter(name="--wait-projected", negative=())] = False,
     from_: Annotated[Path | None, Parameter(name="--from", allow_leading_hyphen=True)] = None,
     id: str | None = None,
     timeout: float = 30.0,
-    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    json_: Json = False,
 ) -> int:
     """Post a command, or a file of them; with --wait, print what became of it.
 
@@ -65,7 +61,6 @@ def send(
             markup=False,
         )
         return 2
-    codec = mesh.codec()
     with ExitStack() as stack:
         if from_ is None:
             assert command is not None
@@ -77,11 +72,12 @@ def send(
             except OSError as error:
                 raise Unusable(f"cannot read {from_}: {error.strerror}") from error
             wishes = list(client.read_lines(lines))
-        s = _running()
+        s, mesh = reached()
+        if wait or projected:
+            address(s, "postgres")  # before anything is posted: who cannot wait would send it again
         # all or nothing: a bad line is found before the first is sent
-        asked = [client.asked(codec, wish) for wish in asyncio.run(client.sealed(s, wishes))]
-        topics.admin(s)
-        posted = client.post_all(s, asked)
+        asked = [client.asked(mesh, wish) for wish in asyncio.run(client.sealed(s, mesh, wishes))]
+        posted = client.post_all(s, mesh, asked)
     if not (wait or projected):
         for p in posted if from_ is None or json_ else ():
             _say_posted(p, json_)
@@ -137,7 +133,7 @@ async def _wait(s: Settings, posted: list[Posted], timeout: float, as_json: bool
     return DONE if all(row["status"] == "accepted" for row in found.values()) else FAILED
 
 
-def receipt(command_id: str, /, *, json_: Annotated[bool, Parameter(name="--json", negative=())] = False) -> int:
+def receipt(command_id: str, /, *, json_: Json = False) -> int:
     """What became of a command: accepted (which events), refused or rejected (why).
 
     Example: `weft receipt 7c9e6679-7425-40de-944b-e07fc1f90ae7`
@@ -155,7 +151,7 @@ def receipt(command_id: str, /, *, json_: Annotated[bool, Parameter(name="--json
             )
         return DONE if rows else FAILED
 
-    s = _running()
+    s = resolved_settings()
     return until_done(look())
 
 

@@ -7,12 +7,10 @@ from cyclopts import App, Parameter
 from rich.markup import escape
 from rich.table import Table
 
-from infra import mesh
-from infra.cli import DONE, FAILED, err, out, reached
-from infra.dead import Letter, Office
+from infra.cli.console import DONE, FAILED, Json, err, out, reached
 from infra.errors import Unusable
+from infra.ops.dead import Letter, Office
 
-Json = Annotated[bool, Parameter(name="--json", negative=())]
 OPEN = ("waiting", "behind")
 
 dead = App(name="dead", help="Commands that could not be processed, and the later ones of their keys, in order.")
@@ -30,10 +28,10 @@ def list_(
 
     Example: `weft dead list orders`
     """
-    s = reached()
+    s, mesh = reached()
     found: list[Letter] = []
-    for name in [context] if context else mesh.contexts():
-        found += Office(s, mesh.context(name)).letters()
+    for name in [context] if context else mesh.contexts:
+        found += Office(s, mesh, mesh.context(name)).letters()
     shown = [letter for letter in found if all_ or letter.status not in ("processed", "discarded")]
     if json_:
         for letter in shown:
@@ -59,7 +57,7 @@ def show(context: str, id: str, /, *, json_: Json = False) -> int:
 
     Example: `weft dead show orders place-17`
     """
-    office = Office(reached(), mesh.context(context))
+    office = _office(context)
     letter = _find(office, office.letters(), id)
     value = letter.record.value or b""
     headers = {name: (content or b"").decode(errors="replace") for name, content in letter.record.headers}
@@ -90,7 +88,7 @@ def redrive(context: str, /, *keys: str, timeout: float = 30.0) -> int:
 
     Example: `weft dead redrive orders order-17`
     """
-    office = Office(reached(), mesh.context(context))
+    office = _office(context)
     chosen = [x for x in office.letters() if x.status in OPEN and (not keys or x.key in keys)]
     if not chosen:
         out.print("nothing waits", markup=False)
@@ -107,7 +105,7 @@ def discard(context: str, id: str, /, *, reason: str, timeout: float = 30.0) -> 
 
     Example: `weft dead discard orders place-17 --reason "a test that went astray"`
     """
-    office = Office(reached(), mesh.context(context))
+    office = _office(context)
     letter = _find(office, office.letters(), id)
     if letter.status not in OPEN:
         err.print(f"{id} does not wait any more: it is {letter.status}", markup=False)
@@ -115,6 +113,11 @@ def discard(context: str, id: str, /, *, reason: str, timeout: float = 30.0) -> 
     outcome = office.discard(letter, reason, timeout)
     out.print(f"{id}: {outcome}", markup=False)
     return DONE if outcome == "discarded" else FAILED
+
+
+def _office(context: str) -> Office:
+    s, mesh = reached()
+    return Office(s, mesh, mesh.context(context))
 
 
 def _find(office: Office, letters: list[Letter], identity: str) -> Letter:

@@ -5,30 +5,24 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
-from infra import avro, catalogue, mesh, reading, recording
-from infra.cli import DONE, FAILED, err, out, reached, settings
-from infra.compatibility import incompatible, upcasts
+from infra.cli.console import DONE, FAILED, Flag, Json, err, out, reached, settings, the_mesh
 from infra.errors import Unusable
-from infra.interrupts import stop_signals
-from infra.rebuild import asof
-from infra.record import (
-    CAUSATION,
-    EXPECTED_OFFSET,
-    TYPE,
-    Read,
-    accepted,
-    partition_of,
-    when,
-)
-from infra.runfile import resolved
-from infra.settings import address
-from schemas import RUNTIME
+from infra.kafka import reading
+from infra.mesh import Vocabulary
+from infra.messages import RUNTIME
+from infra.ops import catalogue, recording
+from infra.ops.interrupts import stop_signals
+from infra.ops.map import mermaid_map, text_map
+from infra.read.rebuild import asof
+from infra.settings import Settings
+from infra.wire.avro import Codec
+from infra.wire.compatibility import incompatible
+from infra.wire.record import CAUSATION, EXPECTED_OFFSET, TYPE, Read, accepted, partition_of, when
 
-Json = Annotated[bool, Parameter(name="--json", negative=())]
 UNDOING = ("Cancelled", "Declined", "Void", "Failed")
 
 
@@ -39,30 +33,27 @@ def watch(order: str | None = None, /, *, json_: Json = False) -> int:
 
     Example: `weft watch order-1`
     """
-    s = reached()
-    client = reading.consumer(address(s, "kafka"))
-    try:
-        places = reading.partitions_of(client, [c.events_topic for c in mesh.contexts().values()])
+    s, mesh = reached()
+    with reading.opened(s) as client:
+        places = reading.partitions_of(client, [c.events_topic for c in mesh.contexts.values()])
         ends = reading.ends(client, places)
         with stop_signals() as stopping:
             if order is not None:
                 past = (record for batch in reading.read_all(client, {}, ends) for record in batch)
                 for record in sorted(past, key=lambda r: r.timestamp):
-                    _say_event(record, order, json_)
+                    _say_event(mesh.codec, record, order, json_)
             reading.assign(client, ends)
             while not stopping():
                 for record in reading.poll(client, 1000, 0.2)[0]:
-                    _say_event(record, order, json_)
-    finally:
-        client.close()
+                    _say_event(mesh.codec, record, order, json_)
     return DONE
 
 
-def _say_event(record: Read, order: str | None, as_json: bool) -> None:
+def _say_event(codec: Codec, record: Read, order: str | None, as_json: bool) -> None:
     headers = dict(record.headers)
     if not accepted(headers, record.offset):
         return
-    event, m = mesh.codec().decode(record.value or b""), reading.meta(record, headers)
+    event, m = codec.decode(record.value or b""), reading.meta(record, headers)
     if order is not None and order not in (m.subject, getattr(event, "order_id", None)):
         return
     content = asdict(event)
@@ -90,7 +81,7 @@ def log(
     /,
     *,
     as_of: str | None = None,
-    raw: Annotated[bool, Parameter(negative=())] = False,
+    raw: Flag = False,
     json_: Json = False,
 ) -> int:
     """An aggregate's events and the state they fold to, read from the topic; --raw shows void records too.
@@ -100,18 +91,18 @@ def log(
     Example: `weft log orders order-1 --as-of 2026-11-01T12:00Z` for what was recorded by then, and the state it had
     """
     at = asof.moment(as_of) if as_of else None
-    s = reached()
+    s, mesh = reached()
     c = mesh.context(context)
     key = aggregate.encode()
     states, count = {a.name: a.initial for a in c.aggregates}, 0
-    for record in _partition(address(s, "kafka"), c.events_topic, key):
+    for record in _partition(s, c.events_topic, key):
         if record.key != key:
             continue
         headers = dict(record.headers)
         counts = accepted(headers, record.offset)
         if (not counts and not raw) or (at and when(record.timestamp) > at):
             continue
-        event = mesh.codec().decode(record.value or b"")
+        event = mesh.codec.decode(record.value or b"")
         if counts:
             count += 1
             for a in c.aggregates:
@@ -130,17 +121,14 @@ def log(
     return DONE
 
 
-def _partition(servers: str, topic: str, key: bytes) -> Iterator[Read]:
-    client = reading.consumer(servers)
-    try:
+def _partition(s: Settings, topic: str, key: bytes) -> Iterator[Read]:
+    with reading.opened(s) as client:
         places = reading.partitions_of(client, [topic])
         if not places:
             raise Unusable(f"the topic {topic} does not exist; create the mesh's topics with `weft setup`")
         place = (topic, partition_of(key, len(places)))
         for batch in reading.read_all(client, {}, reading.ends(client, [place])):
             yield from batch
-    finally:
-        client.close()
 
 
 def _say_record(record: Read, headers: dict[str, bytes | None], event: Any, counts: bool, as_json: bool) -> None:
@@ -167,31 +155,13 @@ def _say_record(record: Read, headers: dict[str, bytes | None], event: Any, coun
         )
 
 
-def mail(recipient: str | None = None, /, *, json_: Json = False) -> int:
-    """What arrived at the mail server that `weft up` started.
-
-    Example: `weft mail customer-001@example.org`
-    """
-    from infra.sandbox import mail as sandbox
-
-    s = resolved(settings())
-    if s.mailbox is None:
-        raise Unusable("the mail server is not ours: `weft mail` shows what the one of `weft up` keeps")
-    for message in sandbox.messages(Path(s.mailbox)):
-        if recipient in (None, message["to"]):
-            text = message["text"].strip()
-            out.print(
-                json.dumps(message) if json_ else f"{message['to']}  {message['subject']}\n    {text}", markup=False
-            )
-    return DONE
-
-
-def map_(*, mermaid: Annotated[bool, Parameter(negative=())] = False) -> int:
+def map_(*, mermaid: Flag = False) -> int:
     """Who is asked what, who says what, who listens to whom: read from the code.
 
     Example: `weft map --mermaid`
     """
-    print(mesh.mermaid_map() if mermaid else mesh.text_map())
+    mesh = the_mesh(settings())
+    print(mermaid_map(mesh) if mermaid else text_map(mesh))
     return DONE
 
 
@@ -202,7 +172,8 @@ def catalog(name: str | None = None, /, *, json_: Json = False) -> int:
 
     Example: `weft catalog --json`
     """
-    found = [e for e in catalogue.entries(settings()) if name is None or name.lower() in e.name.lower()]
+    s = settings()
+    found = [e for e in catalogue.entries(s, the_mesh(s)) if name is None or name.lower() in e.name.lower()]
     for entry in found:
         if json_:
             out.print(json.dumps(asdict(entry)), markup=False)
@@ -219,13 +190,13 @@ def export(directory: Path, /, *contexts: str, json_: Json = False) -> int:
 
     Example: `weft export history` and `weft export history orders payments`
     """
-    from infra import export as files  # Parquet, which only this needs
+    from infra.read import export as files  # Parquet, which only this needs
 
-    s = reached()
-    chosen = [mesh.context(name) for name in contexts] or list(mesh.contexts().values())
+    s, mesh = reached()
+    chosen = [mesh.context(name) for name in contexts] or list(mesh.contexts.values())
     count = 0
     with stop_signals() as stopping:
-        for file, events in files.export(s, directory, chosen, stopping):
+        for file, events in files.export(s, mesh, directory, chosen, stopping):
             count += events
             out.print(
                 json.dumps({"file": str(file), "events": events}) if json_ else f"{file}: {events} events", markup=False
@@ -261,9 +232,10 @@ def lock_() -> int:
 
     Example: `weft schemas lock`
     """
-    if broken := _incompatible():
+    words = the_mesh(settings()).vocabulary
+    if broken := _incompatible(words):
         return _refused(broken)
-    added = avro.lock(list(mesh.current_schemas()))
+    added = words.schemas.lock(words.current)
     out.print(f"locked {', '.join(added)}" if added else "every schema is locked", markup=False)
     return DONE
 
@@ -279,13 +251,13 @@ def check(*, log: Path | None = None) -> int:
     log
         A recorded log to decode and fold as well; `weft schemas record` makes one.
     """
-    if broken := _incompatible():
+    mesh = the_mesh(settings())
+    if broken := _incompatible(mesh.vocabulary):
         return _refused(broken)
-    codec = avro.Codec(mesh.message_types())
-    out.print(f"{len(codec.types)} schemas are locked as they are, and read every older version", markup=False)
+    out.print(f"{len(mesh.codec.types)} schemas are locked as they are, and read every older version", markup=False)
     if log is not None:
-        for line in recording.check(log):
-            out.print(line, markup=False)
+        for folded in recording.check(mesh, log):
+            out.print(str(folded), markup=False)
     return DONE
 
 
@@ -295,20 +267,21 @@ def record(file: Path, /) -> int:
 
     Example: `weft schemas record recorded.jsonl.gz`
     """
-    s = reached()
-    count = recording.record(s, file)
+    s, mesh = reached()
+    count = recording.record(s, mesh, file)
     out.print(f"{count} records of events topics are in {file}", markup=False)
     return DONE
 
 
-def _incompatible() -> list[str]:
-    return incompatible(mesh.current_schemas(), avro.read_lock(), upcasts(mesh.contexts()))
+def _incompatible(words: Vocabulary) -> list[str]:
+    return incompatible(words.current, words.schemas.locked(), words.upcasts)
 
 
 def _refused(broken: list[str]) -> int:
     for line in broken:
         err.print(line, style="red", markup=False)
     err.print(
-        "events are for ever: add fields with defaults, or write an upcast (see infra/compatibility.py)", markup=False
+        "events are for ever: add fields with defaults, or write an upcast (see infra/wire/compatibility.py)",
+        markup=False,
     )
     return FAILED

@@ -4,41 +4,39 @@ import asyncio
 import csv
 import json
 import sys
-from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
-import asyncpg
-import pyarrow as pa
 from cyclopts import Parameter
 from rich.markup import escape
 from rich.table import Column, Table
 from rich.text import Text
 
-from infra import analytics, mesh, postgres, topics
-from infra.cli import DONE, TIMED_OUT, USAGE, err, out, settings, until_done, whole
+from infra.cli.console import (
+    DONE,
+    TIMED_OUT,
+    USAGE,
+    Json,
+    err,
+    out,
+    reached,
+    resolved_settings,
+    the_mesh,
+    until_done,
+    whole,
+)
 from infra.cli.rebuilding import progress_of, stage_of, warn_of_open
 from infra.errors import Unusable
-from infra.interrupts import stop_signals
-from infra.rebuild import asof
-from infra.rebuild.bulk import Stopped
-from infra.runfile import resolved
+from infra.mesh import Mesh
+from infra.ops.interrupts import stop_signals
+from infra.read import analytics, postgres
+from infra.read import query as analysts
+from infra.read.query import Answer, plain
+from infra.read.rebuild import asof
+from infra.read.rebuild.bulk import Stopped
 from infra.settings import Settings, address
-
-Json = Annotated[bool, Parameter(name="--json", negative=())]
-PARQUET: dict[str, pa.DataType] = {
-    "int2": pa.int16(),
-    "int4": pa.int32(),
-    "int8": pa.int64(),
-    "float4": pa.float32(),
-    "float8": pa.float64(),
-    "bool": pa.bool_(),
-    "date": pa.date32(),
-    "timestamptz": pa.timestamp("us", "UTC"),
-    "timestamp": pa.timestamp("us"),
-}
 
 
 def sql(
@@ -74,8 +72,8 @@ def sql(
     if sum((json_, csv_, parquet is not None)) > 1 or (as_of and after):
         err.print("at most one of --json, --csv and --parquet, and of --as-of and --after", markup=False)
         return USAGE
-    s = resolved(settings())
-    into = _as_of(s, query, as_of) if as_of else None
+    s, mesh = reached() if as_of else (s := resolved_settings(), the_mesh(s))
+    into = _as_of(s, mesh, query, as_of) if as_of else None
     if as_of and into is None:
         return 130
 
@@ -83,119 +81,60 @@ def sql(
         async with postgres.connection(postgres.analyst(address(s, "postgres"))) as db:
             if into is not None:
                 await db.execute(f"SET search_path = {into}")
-                if live := await _read_schemas(db, query) - {asof.tables_of(into)}:
+                if live := await analysts.schemas_read(db, mesh, query) - {asof.tables_of(into)}:
                     raise Unusable(
                         f"the query names {', '.join(sorted(live))} by schema, which is what is now: leave `analytics.` out of it"
                     )
             if after is not None:
-                for name in await _read_schemas(db, query) & mesh.projections().keys():
+                for name in await analysts.schemas_read(db, mesh, query) & mesh.projections.keys():
                     if not await db.fetchval(
                         "SELECT wait_for($1, $2, make_interval(secs => $3))", after, name, timeout
                     ):
                         err.print(f"{name} has not read {after} within {timeout:g} s; see `weft status`", markup=False)
                         return TIMED_OUT
-            try:
-                statement = await db.prepare(query)
-                rows = await statement.fetch()
-            except asyncpg.PostgresError as error:
-                raise Unusable(f"{error.sqlstate} {error}" + _hint(error)) from error
-            attributes = statement.get_attributes()
-        names = [a.name for a in attributes]
+            answer = await analysts.ask(db, mesh, query)
         if parquet is not None:
-            _write_parquet(parquet, names, [a.type.name for a in attributes], rows)
-            out.print(f"{len(rows)} rows are in {parquet}", markup=False)
+            analysts.write_parquet(parquet, answer)
+            out.print(f"{len(answer.rows)} rows are in {parquet}", markup=False)
         else:
-            _say_rows(names, [tuple(row) for row in rows], json_, csv_)
+            _say_rows(answer, json_, csv_)
         return DONE
 
     return until_done(ask())
 
 
-def _as_of(s: Settings, query: str, as_of: str) -> str | None:
+def _as_of(s: Settings, mesh: Mesh, query: str, as_of: str) -> str | None:
     """Make what the query reads as it stood, unless it is kept already; the schema it is in, or None if somebody interrupts."""
     at = asof.moment(as_of)
-    topics.admin(s)
     into = asof.schema_of(at)
 
     async def names() -> list[str]:
         async with postgres.connection(postgres.analyst(address(s, "postgres"))) as db:
-            read = await _read_schemas(db, query)
-        return [name for name in mesh.projections() if name in read or analytics.SCHEMA in read]
+            read = await analysts.schemas_read(db, mesh, query)
+        return [name for name in mesh.projections if name in read or analytics.SCHEMA in read]
 
     wanted = asyncio.run(names())
     with stop_signals() as stopping, progress_of(not err.is_terminal) as progress:
         try:
-            asyncio.run(asof.build(s, wanted, at, into, stage_of(progress, stopping)))
+            asyncio.run(asof.build(s, mesh, wanted, at, into, stage_of(progress, stopping)))
         except Stopped as error:
             err.print(str(error), markup=False)
             return None
     asyncio.run(asof.drop_unused(s))
-    warn_of_open(s, wanted, at)
+    warn_of_open(s, mesh, wanted, at)
     return into
 
 
-async def _read_schemas(db: asyncpg.Connection, query: str) -> set[str]:
-    """The schemas of the tables and functions a query reads, from its plan."""
-    try:
-        plan = await db.fetchval(f"EXPLAIN (VERBOSE, FORMAT JSON) {query}")
-    except asyncpg.PostgresError as error:
-        raise Unusable(f"{error.sqlstate} {error}" + _hint(error)) from error
-    return set(_schemas(json.loads(plan)))
-
-
-def _schemas(node: Any) -> Iterator[str]:
-    if isinstance(node, dict):
-        if "Schema" in node and node["Schema"] != "pg_catalog":
-            yield node["Schema"]
-        for child in node.values():
-            yield from _schemas(child)
-    elif isinstance(node, list):
-        for child in node:
-            yield from _schemas(child)
-
-
-def _write_parquet(file: Path, names: list[str], types: list[str], rows: list[asyncpg.Record]) -> None:
-    """Columns by what Postgres says they are; what Parquet has no equal for becomes text."""
-    from pyarrow import parquet as pq  # a tenth of a second, that no other command needs
-
-    columns = []
-    for i, kind in enumerate(types):
-        values = [row[i] for row in rows]
-        if kind == "numeric":
-            columns.append(
-                pa.array(values) if any(v is not None for v in values) else pa.nulls(len(values), pa.int64())
-            )
-        elif kind in PARQUET:
-            columns.append(pa.array(values, PARQUET[kind]))
-        else:
-            columns.append(pa.array([v if v is None else _text(v) for v in values], pa.string()))
-    try:
-        pq.write_table(pa.Table.from_arrays(columns, names), file)
-    except OSError as error:
-        raise Unusable(f"cannot write {file}: {error}") from error
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else str(_plain(value))
-
-
-def _hint(error: asyncpg.PostgresError) -> str:
-    if isinstance(error, asyncpg.UndefinedTableError):
-        return f"\nthere are: {', '.join(mesh.projections())}; columns: select * from ... limit 1"
-    if isinstance(error, asyncpg.ReadOnlySQLTransactionError | asyncpg.InsufficientPrivilegeError):
-        return "\nanalysts read the views of the schema analytics, and nothing else"
-    return ""
-
-
-def _say_rows(names: list[str], rows: list[tuple[Any, ...]], as_json: bool, as_csv: bool) -> None:
+def _say_rows(answer: Answer, as_json: bool, as_csv: bool) -> None:
+    names, rows = answer.names, answer.rows
     if as_json:
         for row in rows:
-            print(json.dumps(dict(zip(names, row, strict=True)), default=_plain))
+            print(json.dumps(dict(zip(names, row, strict=True)), default=plain))
     elif as_csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(names)
         writer.writerows(
-            [["" if v is None else _plain(v) if isinstance(v, datetime | Decimal) else v for v in row] for row in rows]
+            [["" if v is None else plain(v) if isinstance(v, datetime | Decimal) else v for v in row] for row in rows]
         )
     else:
         _say_table(names, [[_cell(value) for value in row] for row in rows])
@@ -217,15 +156,3 @@ def _say_table(names: list[str], rows: list[list[Text]]) -> None:
 
 def _cell(value: Any) -> Text:
     return Text("" if value is None else f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else str(value))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime | date):
-        return value.isoformat()
-    return (
-        int(value)
-        if isinstance(value, Decimal) and value == value.to_integral()
-        else float(value)
-        if isinstance(value, Decimal)
-        else str(value)
-    )

@@ -14,22 +14,19 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from infra import mesh, topics
-from infra import verify as verification
-from infra.cli import DONE, FAILED, USAGE, err, out, reached, settings
+from infra.cli.console import DONE, FAILED, USAGE, Flag, Json, err, out, reached, resolved_settings, settings, the_mesh
 from infra.errors import Unusable
-from infra.interrupts import stop_signals
-from infra.projection import Projection
-from infra.rebuild import Rebuilt, Stage, asof, drop_former, roll_back
-from infra.rebuild import rebuild as rebuild_one
-from infra.rebuild.bulk import Stopped
-from infra.rebuild.compare import Differences
-from infra.runfile import resolved
+from infra.mesh import Mesh
+from infra.model.projection import Projection
+from infra.ops.interrupts import stop_signals
+from infra.read import verify as verification
+from infra.read.rebuild import Rebuilt, Stage, asof, drop_former, roll_back
+from infra.read.rebuild import rebuild as rebuild_one
+from infra.read.rebuild.bulk import Stopped
+from infra.read.rebuild.compare import Differences
+from infra.read.verify import Verdict
 from infra.settings import Settings
-from infra.verify import Verdict
 
-Flag = Annotated[bool, Parameter(negative=())]
-Json = Annotated[bool, Parameter(name="--json", negative=())]
 SAY_EVERY_S = 2.0
 
 
@@ -71,28 +68,29 @@ def rebuild(
     into
         The schema to put them in, for analysts to query; the tables behind its views are in <schema>_rows.
     """
-    wanted = _wanted(names, all_)
+    mesh = the_mesh(settings())
+    wanted = _wanted(mesh, names, all_)
     if wanted is None or sum((rollback, drop_old, as_of is not None)) > 1 or (as_of is None) != (into is None):
         err.print(
             "name read models, or --all; and at most one of --rollback, --drop-old, and --as-of with --into. "
-            f"There are: {', '.join(mesh.projections())}",
+            f"There are: {', '.join(mesh.projections)}",
             markup=False,
         )
         return USAGE
-    s = resolved(settings())
+    s = resolved_settings()
     if drop_old:
         dropped = asyncio.run(drop_former(s, wanted))
         out.print(f"dropped the former tables of {', '.join(dropped)}" if dropped else "there were none", markup=False)
         return DONE
     if rollback:
         for projection in wanted.values():
-            asyncio.run(roll_back(s, projection))
+            asyncio.run(roll_back(s, mesh, projection))
             out.print(f"{projection.name}: the former tables are live again", markup=False)
         return DONE
-    topics.admin(s)
+    s, mesh = reached()
     if as_of is not None and into is not None:
-        return _as_of(s, list(wanted), as_of, into, json_)
-    return _rebuild_all(s, list(wanted.values()), yes, json_)
+        return _as_of(s, mesh, list(wanted), as_of, into, json_)
+    return _rebuild_all(s, mesh, list(wanted.values()), yes, json_)
 
 
 def verify(*names: str, json_: Json = False) -> int:
@@ -104,13 +102,12 @@ def verify(*names: str, json_: Json = False) -> int:
 
     Example: `weft verify orders sagas`
     """
-    wanted = _wanted(names, not names) or {}
-    s = reached()
-    heard = {t for p in wanted.values() for t in mesh.projection_topics(p)}
-    contexts = [c.name for c in mesh.contexts().values() if c.events_topic in heard]
+    wanted = _wanted(the_mesh(settings()), names, not names) or {}
+    s, mesh = reached()
+    contexts = list(dict.fromkeys(c.name for p in wanted.values() for c in mesh.speakers(p)))
     total, done, wrong = len(wanted) + len(contexts), 0, False
     with stop_signals() as stopping:
-        for verdict in verification.verify(s, list(wanted), contexts, os.cpu_count() or 1):
+        for verdict in verification.verify(s, mesh, list(wanted), contexts, os.cpu_count() or 1):
             done += 1
             wrong |= bool(verdict.wrong)
             if json_:
@@ -137,8 +134,8 @@ def _say_verdict(verdict: Verdict, count: str) -> None:
     sys.stdout.flush()
 
 
-def _wanted(names: tuple[str, ...], all_: bool) -> dict[str, Projection] | None:
-    known = mesh.projections()
+def _wanted(mesh: Mesh, names: tuple[str, ...], all_: bool) -> dict[str, Projection] | None:
+    known = mesh.projections
     if bool(names) == all_:
         return None
     if unknown := [name for name in names if name not in known]:
@@ -146,7 +143,7 @@ def _wanted(names: tuple[str, ...], all_: bool) -> dict[str, Projection] | None:
     return {name: known[name] for name in names or known}
 
 
-def _rebuild_all(s: Settings, projections: list[Projection], yes: bool, as_json: bool) -> int:
+def _rebuild_all(s: Settings, mesh: Mesh, projections: list[Projection], yes: bool, as_json: bool) -> int:
     refused = False
     with stop_signals() as stopping, progress_of(as_json) as progress:
         stage = Stage(
@@ -157,7 +154,7 @@ def _rebuild_all(s: Settings, projections: list[Projection], yes: bool, as_json:
         )
         for projection in projections:
             try:
-                done = asyncio.run(rebuild_one(s, projection, stage))
+                done = asyncio.run(rebuild_one(s, mesh, projection, stage))
             except Stopped as error:
                 progress.say(str(error))
                 return 130
@@ -166,15 +163,15 @@ def _rebuild_all(s: Settings, projections: list[Projection], yes: bool, as_json:
     return FAILED if refused else DONE
 
 
-def _as_of(s: Settings, names: list[str], as_of: str, into: str, as_json: bool) -> int:
+def _as_of(s: Settings, mesh: Mesh, names: list[str], as_of: str, into: str, as_json: bool) -> int:
     at = asof.moment(as_of)
     with stop_signals() as stopping, progress_of(as_json) as progress:
         try:
-            rows = asyncio.run(asof.build(s, names, at, into, stage_of(progress, stopping)))
+            rows = asyncio.run(asof.build(s, mesh, names, at, into, stage_of(progress, stopping)))
         except Stopped as error:
             progress.say(str(error))
             return 130
-    warn_of_open(s, names, at)
+    warn_of_open(s, mesh, names, at)
     if as_json:
         out.print(json.dumps({"schema": into, "as_of": at.isoformat(), "rows": rows}), markup=False)
     else:
@@ -187,11 +184,10 @@ def stage_of(progress: "Plain", stopping: Callable[[], bool]) -> Stage:
     return Stage(progress.say, progress.show, stopping, lambda p, d: False)
 
 
-def warn_of_open(s: Settings, names: Iterable[str], at: datetime) -> None:
+def warn_of_open(s: Settings, mesh: Mesh, names: Iterable[str], at: datetime) -> None:
     """Say whose commands of that time are not decided yet."""
-    heard = {t for name in names for t in mesh.projection_topics(mesh.projections()[name])}
-    speakers = [c for c in mesh.contexts().values() if c.events_topic in heard]
-    if waiting := asof.still_open(s, speakers, at):
+    speakers = {c.name: c for name in names for c in mesh.speakers(mesh.projection(name))}
+    if waiting := asof.still_open(s, speakers.values(), at):
         err.print(
             f"{', '.join(waiting)} has not decided everything that was posted by then: what it still decides may be of that time",
             style="yellow",

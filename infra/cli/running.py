@@ -3,40 +3,53 @@
 import asyncio
 import contextlib
 import json
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 from rich.table import Table
 
-from infra import analytics, logs, mesh, postgres, topics, vault
-from infra import status as mesh_status
-from infra.cli import DONE, FAILED, TIMED_OUT, err, out, reached, settings, until_done, whole
+from infra.cli.console import (
+    DONE,
+    FAILED,
+    TIMED_OUT,
+    Flag,
+    Json,
+    err,
+    out,
+    reached,
+    resolved_settings,
+    settings,
+    the_mesh,
+    until_done,
+    whole,
+)
 from infra.embedded import secrets
 from infra.embedded.instance import Instance, prepare_home
 from infra.embedded.instance import down as stop_instance
 from infra.embedded.instance import wipe as wipe_instance
-from infra.identity import service as identity
-from infra.interrupts import stop_signals
-from infra.runfile import resolved, running
-from infra.settings import Settings, address
+from infra.embedded.runfile import running
+from infra.kafka import topics
+from infra.mesh import Mesh
+from infra.ops import logs
+from infra.ops import setup as setting_up
+from infra.ops import status as mesh_status
+from infra.ops.interrupts import stop_signals
+from infra.read import postgres
+from infra.settings import Settings
 
-Json = Annotated[bool, Parameter(name="--json", negative=())]
 READY_SECONDS = 60.0
 
 
 def up(
     *names: str,
-    split: Annotated[bool, Parameter(negative=())] = False,
-    detach: Annotated[bool, Parameter(negative=())] = False,
+    split: Flag = False,
+    detach: Flag = False,
 ) -> int:
     """Start the mesh: all contexts in one process, or the named ones, or with --split one process each.
 
@@ -56,19 +69,20 @@ def up(
     detach
         Return once everything is ready, and go on in the background.
     """
+    mesh = the_mesh(settings())
     mesh.units(names)
     if detach:
         return _detach(names, split)
     with stop_signals() as stopping, Instance(settings(), say, fetching()) as instance:
         s = instance.start_services()
-        prepare(s)
-        instance.start_units(groups(names, split))
+        mesh = prepare(s, mesh)
+        instance.start_units(groups(mesh, names, split))
         ready = False
         waiting_since = time.monotonic()
         while not stopping():
             instance.revive()
             time.sleep(0.1)
-            if not ready and (ready := _all_joined(s, names)):
+            if not ready and (ready := _all_joined(s, mesh, names)):
                 instance.declare_ready()
                 say(
                     f"ready: Kafka at {s.kafka}, data in {s.home}. Ctrl-C stops it; `weft demo`, `weft send`, `weft watch` and `weft sql` are next"
@@ -80,31 +94,28 @@ def up(
     return DONE
 
 
-def prepare(s: Settings) -> None:
-    """Topics, schemas, roles: all that has to be there before a worker starts."""
-    if registry := mesh.schema_registry():
-        registry.prepare(mesh.subjects(), mesh.current_schemas())
-    topics.prepare(s, mesh.contexts().values())
-    for name in asyncio.run(analytics.prepare(address(s, "postgres"), mesh.projections().values())):
+def prepare(s: Settings, mesh: Mesh) -> Mesh:
+    """Topics, schemas, roles: all that has to be there before a worker starts; returns the mesh as it is deployed."""
+    now, changed = setting_up.prepare(s, mesh)
+    for name in changed:
         err.print(
             f"the code of {name} is not the one that made its tables: they stay as they are until `weft rebuild {name}`",
             style="yellow",
             markup=False,
         )
-    asyncio.run(vault.prepare(s))
-    asyncio.run(identity.prepare(s))
+    return now
 
 
-def groups(names: Sequence[str], split: bool) -> list[list[str]]:
+def groups(mesh: Mesh, names: Sequence[str], split: bool) -> list[list[str]]:
     """The units of each worker process."""
     contexts, projections = mesh.units(names)
-    chosen = [*contexts, *(p for p in projections if mesh.home_of(p) is None)]
+    chosen = [*contexts, *(p for p in projections if mesh.home_of(mesh.projection(p)) is None)]
     return [[name] for name in chosen] if split else [chosen]
 
 
-def _all_joined(s: Settings, names: Sequence[str]) -> bool:
+def _all_joined(s: Settings, mesh: Mesh, names: Sequence[str]) -> bool:
     with contextlib.suppress(Exception):
-        found = mesh_status.contexts(s)
+        found = mesh_status.contexts(s, mesh)
         return all(found[c]["state"] == "stable" and found[c]["members"] for c in mesh.units(names)[0])
     return False
 
@@ -136,7 +147,7 @@ def _detach(names: Sequence[str], split: bool) -> int:
     return TIMED_OUT
 
 
-def down(*, wipe: Annotated[bool, Parameter(negative=())] = False) -> int:
+def down(*, wipe: Flag = False) -> int:
     """Stop the instance in WEFT_HOME; with --wipe remove its data too.
 
     Example: `weft down --wipe`
@@ -158,7 +169,7 @@ def setup() -> int:
 
     Example: `WEFT_KAFKA=broker:9092 WEFT_POSTGRES=postgresql://... weft setup`
     """
-    prepare(resolved(settings()))
+    prepare(resolved_settings(), the_mesh(settings()))
     out.print("topics, schemas and roles are in place", markup=False)
     return DONE
 
@@ -168,12 +179,12 @@ def run(*names: str, leave_with_parent: Annotated[bool, Parameter(show=False, ne
 
     Example: `weft run orders`
     """
-    from infra import run as worker_process  # Faust, which only a worker needs
+    from infra.ops import run as worker_process  # Faust, which only a worker needs
 
     logs.configure()
-    s = resolved(settings())
+    s, mesh = reached()
     topics.check(s, [mesh.context(name) for name in mesh.units(names)[0]])
-    return until_done(worker_process.run(names, s, leave_with_parent=leave_with_parent))
+    return until_done(worker_process.run(mesh, names, s, leave_with_parent=leave_with_parent))
 
 
 def webhooks(*, host: str = "127.0.0.1", port: int = 8182) -> int:
@@ -181,16 +192,16 @@ def webhooks(*, host: str = "127.0.0.1", port: int = 8182) -> int:
 
     Example: `WEFT_STRIPE_WEBHOOK_SECRET=whsec_... weft webhooks --port 8182`
     """
-    from infra import webhooks as server
+    from infra.edge import webhooks as server
 
     logs.configure()
-    s = reached()
+    s, mesh = reached()
 
     async def until_stopped() -> None:
         stop = asyncio.Event()
         for signum in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(signum, stop.set)
-        await server.serve(s, host, port, stop)
+        await server.serve(s, mesh, host, port, stop)
 
     return until_done(until_stopped())
 
@@ -200,12 +211,12 @@ def status(*, json_: Json = False) -> int:
 
     Example: `weft status --json`
     """
-    s = resolved(settings())
+    s, mesh = resolved_settings(), the_mesh(settings())
     found = running(s.home)
     if found is None and s.kafka is None:
         err.print(f"nothing runs in {s.home}; start the mesh with `weft up`", markup=False)
         return FAILED
-    gathered: dict[str, Any] = asyncio.run(mesh_status.gather(s))
+    gathered: dict[str, Any] = asyncio.run(mesh_status.gather(s, mesh))
     addresses = {name: getattr(s, name) for name in ("kafka", "postgres", "gateway", "smtp", "mailbox")} | {
         "home": str(s.home)
     }
@@ -243,114 +254,6 @@ def _show_status(gathered: dict[str, Any]) -> None:
             err.print(gathered[error], style="red", markup=False)
 
 
-def demo(*, orders: int = 50, seed: int = 1) -> int:
-    """Start everything, place orders (some declined, some cancelled), show the sagas, check that all adds up, stop.
-
-    Works in a directory of its own, removed at the end. Exit 1 if anything does not add up.
-
-    Example: `weft demo --orders 1000`
-    """
-    from infra import demo as story
-
-    if orders < 1:
-        err.print("--orders has to be at least 1", markup=False)
-        return 2
-    home = Path(tempfile.mkdtemp(prefix="weft-demo-"))
-    home.chmod(0o711)  # the service user that Postgres needs under root has to pass
-    own = settings().model_copy(
-        update={"home": home}
-        | dict.fromkeys(
-            ("kafka", "postgres", "gateway", "smtp", "mailbox", "sms", "push", "vault", "vault_key", "push_key")
-        )
-    )
-    try:
-        with stop_signals() as stopping, Instance(own, say, fetching()) as instance:
-            s = instance.start_services()
-            prepare(s)
-            instance.start_units(groups((), False))
-            code = asyncio.run(story.tell(s, orders, seed, story.Stage(say, stopping, instance.revive)))
-            if code != DONE:
-                _say_logs(home / "logs")
-            return code
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
-
-
-def bench(
-    what: Literal["commands", "recovery", "rebuild"] = "commands",
-    /,
-    *,
-    commands: int = 100_000,
-    rounds: int | None = None,
-    events: int = 1_000_000,
-    json_: Json = False,
-) -> int:
-    """PlaceOrder commands a second through the orders context, against a plain Faust agent with a Table, on one broker.
-
-    Or how long a partition of so many events needs until it decides again, from nothing and from its snapshot. Or events a
-    second into a read model: one by one, live, and rebuilt.
-
-    Example: `weft bench --commands 50000 --rounds 3`
-
-    Example: `weft bench recovery --events 1000000`
-
-    Example: `weft bench rebuild --events 1000000`
-    """
-    if commands < 5000 or (rounds is not None and rounds < 1) or events < 1000:
-        err.print("--commands has to be at least 5000, --rounds at least 1, --events at least 1000", markup=False)
-        return 2
-    home = Path(tempfile.mkdtemp(prefix="weft-bench-"))
-    home.chmod(0o711)
-    unused = ("gateway", "smtp", "sms", "push") if what == "rebuild" else ("postgres", "gateway", "smtp", "sms", "push")
-    own = settings().model_copy(
-        update={"home": home, "kafka": None, "postgres": None, "session_timeout": 60.0} | dict.fromkeys(unused, "-")
-    )
-    speak = (lambda text: None) if json_ else say
-    try:
-        with stop_signals(), Instance(own, speak, fetching()) as instance:
-            s = instance.start_services()
-            result = MEASURES[what](s, commands, rounds, events, home, speak)
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
-    if json_:
-        out.print(json.dumps(result), markup=False)
-    return DONE
-
-
-def _bench_commands(
-    s: Settings, commands: int, rounds: int | None, events: int, home: Path, say: Callable[[str], None]
-) -> dict[str, Any]:
-    from infra.bench import commands as measured
-
-    result = measured.summary(measured.compare(s, commands, rounds or 5, say))
-    say(
-        f"median of {result['rounds']} rounds: Weft {result['weft']:,.0f} commands/s, plain Faust with a Table {result['plain']:,.0f}/s: "
-        f"{result['ratio']:.1f} times ({result['ratio_min']:.1f} to {result['ratio_max']:.1f})"
-    )
-    return result
-
-
-def _bench_recovery(
-    s: Settings, commands: int, rounds: int | None, events: int, home: Path, say: Callable[[str], None]
-) -> dict[str, Any]:
-    from infra.bench import recovery
-
-    return recovery.measure(s, events, home / "recovery", say)
-
-
-def _bench_rebuild(
-    s: Settings, commands: int, rounds: int | None, events: int, home: Path, say: Callable[[str], None]
-) -> dict[str, Any]:
-    from infra.bench import rebuild
-
-    topics.prepare(s, mesh.contexts().values())
-    asyncio.run(analytics.prepare(address(s, "postgres"), mesh.projections().values()))
-    return rebuild.measure(s, events, rounds or 3, say)
-
-
-MEASURES = {"commands": _bench_commands, "recovery": _bench_recovery, "rebuild": _bench_rebuild}
-
-
 def key(kind: Literal["vault", "token", "push"], /) -> int:
     """A fresh key: for WEFT_VAULT_KEY, WEFT_TOKEN_KEYS or WEFT_PUSH_KEY. Who loses the vault's has erased everybody.
 
@@ -359,12 +262,6 @@ def key(kind: Literal["vault", "token", "push"], /) -> int:
     maker = {"vault": "vault_key", "token": "token_keys", "push": "push_key"}[kind]
     print(secrets.MAKERS[maker]())
     return DONE
-
-
-def _say_logs(directory: Path) -> None:
-    for log in sorted(directory.glob("*.log")):
-        err.print(f"--- the end of {log.name}", markup=False)
-        err.print("\n".join(line[:1000] for line in log.read_text(errors="replace").splitlines()[-12:]), markup=False)
 
 
 _began = time.monotonic()

@@ -1,30 +1,30 @@
 """`weft topics`: what there is on the broker, and more partitions for a context."""
 
 import json
-from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
-from infra import mesh, reading
-from infra.cli import DONE, out, reached, settings
+from infra.cli.console import DONE, Json, out, reached, resolved_settings, settings, the_mesh
 from infra.cli.running import fetching, say
 from infra.embedded.instance import Instance
-from infra.growth import grow as grow_topics
-from infra.runfile import resolved
+from infra.kafka import reading
+from infra.mesh import Mesh
+from infra.ops.growth import grow as grow_topics
+from infra.ops.setup import deployed
 from infra.settings import Settings
 
 topics = App(name="topics", help="The topics of every context, and how to give one more partitions.")
 
 
 @topics.command(name="list")
-def list_(*, json_: Annotated[bool, Parameter(name="--json", negative=())] = False) -> int:
+def list_(*, json_: Json = False) -> int:
     """Every topic of the mesh with its partitions and records.
 
     Example: `weft topics list`
     """
-    s = reached()
+    s, mesh = reached()
     with reading.opened(s) as client:
-        for c in mesh.contexts().values():
+        for c in mesh.contexts.values():
             for topic in (c.commands_topic, c.events_topic, c.dead_topic):
                 bounds = [reading.bounds(client, place) for place in reading.partitions_of(client, [topic])]
                 found = {"topic": topic, "partitions": len(bounds), "records": sum(high - low for low, high in bounds)}
@@ -42,19 +42,20 @@ def grow(context: str, /, *, partitions: int) -> int:
 
     Example: `weft topics grow orders --partitions 12`
     """
+    mesh = the_mesh(settings())
     mesh.context(context)
-    s = resolved(settings())
+    s = resolved_settings()
     if s.kafka is not None:
-        return _grow(s, context, partitions)
+        return _grow(s, mesh, context, partitions)
     with Instance(
         s, say, fetching()
     ) as instance:  # an embedded mesh that is down: its services are needed, and no worker
-        return _grow(instance.start_services(), context, partitions)
+        return _grow(instance.start_services(), mesh, context, partitions)
 
 
-def _grow(s: Settings, context: str, partitions: int) -> int:
-    events = grow_topics(s, context, partitions, say)
-    topic = mesh.context(context).events_topic
+def _grow(s: Settings, mesh: Mesh, context: str, partitions: int) -> int:
+    events, grown = grow_topics(s, deployed(s, mesh), context, partitions, say)
+    topic = grown.context(context).events_topic
     out.print(
         f"{events} events are in {topic}, which has {partitions} partitions; start the workers again", markup=False
     )

@@ -27,8 +27,8 @@ from pydantic import SecretStr
 
 from infra.embedded import jars, kafka, postgres, secrets
 from infra.embedded.processes import Children, end_leftovers, leftovers
+from infra.embedded.runfile import SECRETS, running
 from infra.errors import Unusable
-from infra.runfile import SECRETS, running
 from infra.settings import Settings, cache_dir, default_home
 
 NEEDED_BYTES = 300 << 20
@@ -165,7 +165,7 @@ class Instance:
         command: list[str | Path] = [
             sys.executable,
             "-m",
-            "infra.sandbox",
+            "infra.shop.outside",
             self.home / "sandbox",
             "127.0.0.1",
             str(gateway),

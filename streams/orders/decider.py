@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from commands import Due, is_id
 from commands.orders import (
     CancelOrder,
     DeliverOrder,
@@ -18,7 +17,7 @@ from commands.orders import (
     RecordStock,
     ShipOrder,
 )
-from schemas import Refused
+from infra import Due, Refused, is_id
 from schemas.orders import (
     LineReserved,
     OrderAuthorised,

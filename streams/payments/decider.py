@@ -15,7 +15,7 @@ from commands.payments import (
     RefundPayment,
     VoidPayment,
 )
-from schemas import Refused
+from infra import Refused
 from schemas.payments import (
     CaptureFailed,
     CaptureRequested,

@@ -12,14 +12,7 @@ from commands.users import (
     ReserveEmail,
     UserCommand,
 )
-from schemas.users import (
-    EmailClaimed,
-    EmailConfirmed,
-    EmailRefused,
-    EmailReserved,
-    RegistrationRequested,
-    UserErased,
-)
+from schemas.users import EmailClaimed, EmailConfirmed, EmailRefused, EmailReserved, RegistrationRequested, UserErased
 
 
 def react(

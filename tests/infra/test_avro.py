@@ -5,10 +5,12 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
 
-from infra import avro, mesh
-from infra.avro import Codec, Locked
 from infra.errors import Unusable
-from schemas import Refused
+from infra.messages import Refused
+from infra.shop.mesh import mesh
+from infra.wire import avro
+from infra.wire.avro import Codec
+from infra.wire.schemas import OWN, OWN_IDS, Locked, fingerprint, lock_in, read_lock
 from tests.orders.examples import place, placed
 
 AVRO = {"string": str, "long": int, "boolean": bool, "double": float}
@@ -26,33 +28,33 @@ def mirrors(schema: Any, hint: Any) -> bool:
     )
 
 
-@pytest.mark.parametrize("name", [*mesh.message_types(), *avro.RUNTIME_TYPES])
+@pytest.mark.parametrize("name", [*mesh.types, *avro.RUNTIME_TYPES])
 def test_the_dataclass_mirrors_the_schema(name: str) -> None:
-    schema = json.loads(avro.schema_file(name).read_text())
+    schema = json.loads(mesh.vocabulary.schemas.file(name).read_text())
     assert f"{schema['namespace']}.{schema['name']}" == name
-    assert mirrors(schema, mesh.codec().types[name])
+    assert mirrors(schema, mesh.codec.types[name])
 
 
-@pytest.mark.parametrize("name", mesh.message_types())
+@pytest.mark.parametrize("name", mesh.types)
 def test_the_first_field_is_the_aggregates_id(name: str) -> None:
-    first = fields(mesh.message_types()[name])[0]
+    first = fields(mesh.types[name])[0]
     assert first.name.endswith("_id") or first.name in ("sku", "email_key")
     assert first.type is str
 
 
 def test_no_schema_file_is_left_over() -> None:
-    files = set(avro.ROOT.rglob("*.avsc"))
-    assert files == {avro.schema_file(name) for name in mesh.codec().types}
+    files = {*mesh.vocabulary.schemas.root.rglob("*.avsc"), *OWN.glob("*.avsc")}
+    assert files == {mesh.vocabulary.schemas.file(name) for name in mesh.codec.types}
 
 
 @pytest.mark.parametrize("message", [place, placed, Refused(code="no", reason="because")])
 def test_a_message_survives_the_wire(message: Any) -> None:
-    codec = mesh.codec()
+    codec = mesh.codec
     assert codec.decode(codec.encode(message)) == message
 
 
 def test_encoding_leaves_the_message_as_it_was() -> None:
-    mesh.codec().encode(placed)
+    mesh.codec.encode(placed)
     assert isinstance(placed.lines, tuple)
 
 
@@ -63,23 +65,23 @@ def test_encoding_leaves_the_message_as_it_was() -> None:
         b"\x00\x00\x00",
         b"\x01\x00\x00\x00\x01ab",
         b"\x00\x00\x0f\x42\x40ab",
-        mesh.codec().encode(placed)[:-1],
-        mesh.codec().encode(placed) + b"\x00",
+        mesh.codec.encode(placed)[:-1],
+        mesh.codec.encode(placed) + b"\x00",
     ],
 )
 def test_what_is_not_exactly_one_message_is_not_read(value: bytes) -> None:
     with pytest.raises(ValueError, match=r"framing|lock|Avro|left over"):
-        mesh.codec().decode(value)
+        mesh.codec.decode(value)
 
 
 def test_a_record_of_an_older_schema_is_read_with_todays_defaults() -> None:
-    today = json.loads(avro.schema_file("weft.Refused").read_text())
+    today = json.loads(mesh.vocabulary.schemas.file("weft.Refused").read_text())
     newer = today | {"fields": [*today["fields"], {"name": "hint", "type": "string", "default": "none"}]}
-    locked = avro.read_lock()
-    old_value = mesh.codec().encode(Refused(code="no", reason="because"))
+    locked = mesh.vocabulary.schemas.locked()
+    old_value = mesh.codec.encode(Refused(code="no", reason="because"))
     old = next(entry for entry in locked.values() if entry.name == "weft.Refused")
     # given a reader whose current schema has one field more
-    _, writer, _, make = Codec({}, locked)._decoders[old.id.to_bytes(5)]
+    _, writer, _, make = Codec({}, mesh.vocabulary.schemas, locked)._decoders[old.id.to_bytes(5)]
     import fastavro
 
     found = avro._read(old_value, 5, writer, fastavro.parse_schema(newer))
@@ -89,19 +91,36 @@ def test_a_record_of_an_older_schema_is_read_with_todays_defaults() -> None:
 
 def test_a_schema_that_is_not_locked_is_refused_with_the_cure() -> None:
     with pytest.raises(Unusable, match="weft schemas lock"):
-        Codec(mesh.message_types(), {})
+        Codec(mesh.types, mesh.vocabulary.schemas, {})
+
+
+ONE, OTHER = ("orders.OrderPlaced",), ("orders.OrderConfirmed",)
 
 
 def test_locking_gives_new_ids_and_keeps_old_ones(tmp_path: Path) -> None:
     file = tmp_path / "lock.json"
-    avro.lock(["orders.OrderPlaced"], file)
-    before = avro.read_lock(file)
-    assert avro.lock(["orders.OrderPlaced", "orders.OrderConfirmed"], file) == ["orders.OrderConfirmed"]
-    after = avro.read_lock(file)
+    first, both = ({name: mesh.vocabulary.current[name] for name in names} for names in (ONE, (*ONE, *OTHER)))
+    lock_in(file, first, 1, {})
+    before = read_lock(file)
+    assert lock_in(file, both, 1, {}) == [*OTHER]
+    after = read_lock(file)
     assert after.keys() == {1, 2}
     assert after[1] == before[1]
 
 
+def test_the_librarys_ids_never_meet_an_applications(tmp_path: Path) -> None:
+    taken = mesh.vocabulary.schemas.locked()
+    lock_in(
+        tmp_path / "own.json",
+        {"weft.Refused": {**mesh.vocabulary.current["weft.Refused"], "doc": "newer"}},
+        OWN_IDS,
+        taken,
+    )
+    lock_in(tmp_path / "lock.json", {"orders.OrderPlaced": mesh.vocabulary.current["orders.OrderPlaced"]}, 1, taken)
+    assert [*read_lock(tmp_path / "own.json")] == [OWN_IDS]
+    assert [*read_lock(tmp_path / "lock.json")] == [max(taken) + 1]
+
+
 def test_the_committed_lock_is_what_its_fingerprints_say() -> None:
-    locked = avro.read_lock()
-    assert all(isinstance(e, Locked) and avro.fingerprint(e.schema) == e.fingerprint for e in locked.values())
+    locked = mesh.vocabulary.schemas.locked()
+    assert all(isinstance(e, Locked) and fingerprint(e.schema) == e.fingerprint for e in locked.values())

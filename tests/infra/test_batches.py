@@ -9,7 +9,7 @@ import faust
 import pytest
 from faust.types import TP
 
-from infra.batches import BatchConsumer, BatchTransport
+from infra.write.host.batches import BatchConsumer, BatchTransport
 
 EVENTS = TP("orders.events", 0)
 COMMANDS = TP("payments.commands", 0)

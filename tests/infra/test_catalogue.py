@@ -2,11 +2,11 @@
 
 import pytest
 
-from infra import mesh
-from infra.catalogue import Entry, entries
+from infra.ops.catalogue import Entry, entries
 from infra.settings import Settings
+from infra.shop.mesh import mesh
 
-ENTRIES = entries(Settings())
+ENTRIES = entries(Settings(), mesh)
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: f"{e.kind} {e.name}")
@@ -18,6 +18,6 @@ def test_it_says_what_it_is_and_whose(entry: Entry) -> None:
 
 def test_nothing_is_left_out() -> None:
     names = {e.name for e in ENTRIES}
-    assert set(mesh.message_types()) | set(mesh.projections()) <= names
-    assert {f"{c}.{part}" for c in mesh.contexts() for part in ("commands", "events", "dead")} <= names
-    assert {f"{c}_events" for c in mesh.contexts()} | {"freshness", "wait_for", "customers"} <= names
+    assert set(mesh.types) | set(mesh.projections) <= names
+    assert {f"{c}.{part}" for c in mesh.contexts for part in ("commands", "events", "dead")} <= names
+    assert {f"{c}_events" for c in mesh.contexts} | {"freshness", "wait_for", "customers"} <= names

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from infra.circuits import AT_ONCE, FAILURES, OPEN_S, Circuit, Circuits, circuit_record, current
 from infra.errors import Unknown
-from infra.record import Read
+from infra.wire.record import Read
+from infra.write.circuits import AT_ONCE, FAILURES, OPEN_S, Circuit, Circuits, circuit_record, current
 
 OPEN = 0.3  # seconds, here
 

@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commands.orders import PlaceOrder
-from infra import mesh
-from infra.columns import FEW
-from schemas import Refused
+from infra.messages import Refused
+from infra.shop.mesh import mesh
+from infra.wire.columns import FEW
 from schemas.orders import OrderLine
 from tests.orders.examples import place, placed
 
-CODEC = mesh.codec()
+CODEC = mesh.codec
 LONG = st.integers(-(2**63), 2**63 - 1)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 LINES = st.lists(st.builds(OrderLine, sku=TEXT, quantity=LONG, unit_price_minor=LONG), max_size=4).map(tuple)

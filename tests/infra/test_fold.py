@@ -9,21 +9,22 @@ from typing import Any
 
 import pytest
 
-from infra import mesh, recording
 from infra.errors import LogDamaged
-from infra.fold import Fold, one_by_one, recorded, stored, values
-from infra.projection import Projection
-from infra.reading import meta
-from infra.record import EXPECTED_OFFSET, Read, when, with_header
-from schemas import Meta
+from infra.kafka.reading import meta
+from infra.messages import Meta
+from infra.model.projection import Projection
+from infra.ops import recording
+from infra.read.fold import Fold, one_by_one, recorded, stored, values
+from infra.shop.mesh import mesh
+from infra.wire.record import EXPECTED_OFFSET, Read, when, with_header
 
-CODEC = mesh.codec()
+CODEC = mesh.codec
 LOG = [r for file in sorted(Path("tests/recorded").glob("*.gz")) for r in recording.read(file)]
-PROJECTIONS = mesh.projections()
+PROJECTIONS = mesh.projections
 
 
 def log_of(projection: Projection) -> list[Read]:
-    topics = set(mesh.projection_topics(projection))
+    topics = set(mesh.topics_of(projection))
     return [r for r in LOG if r.topic in topics]
 
 

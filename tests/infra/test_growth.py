@@ -4,16 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from infra import mesh
 from infra.errors import LogMoved
-from infra.growth import Fingerprints, Target, copied, is_copied, opened, sealed, target_of
-from infra.partition import Partition
-from infra.reading import meta
-from infra.record import Outgoing, Read
+from infra.kafka.reading import meta
+from infra.mesh import Growth
+from infra.ops.growth import Fingerprints, Target, copied, is_copied, opened, sealed, target_of
+from infra.shop.mesh import mesh
+from infra.wire.record import Outgoing, Read
+from infra.write.partition import Partition
 from tests.mesh import DAY_MS, World
 from tests.test_laws import run
 
-CODEC = mesh.codec()
+CODEC = mesh.codec
 MORE = 5
 
 
@@ -40,7 +41,7 @@ def partition(name: str, number: int) -> Partition:
     return Partition(context, CODEC, number, MORE, 30 * DAY_MS)
 
 
-@pytest.mark.parametrize("name", mesh.contexts())
+@pytest.mark.parametrize("name", mesh.contexts)
 @pytest.mark.parametrize("seed", range(3))
 def test_states_wishes_and_known_commands_are_the_same(name: str, seed: int) -> None:
     # given a log that a mesh has written
@@ -109,11 +110,9 @@ def test_whoever_reads_a_sealed_log_stops() -> None:
 
 
 def test_a_context_that_was_grown_has_the_topics_it_grew_into() -> None:
-    try:
-        mesh.learn({"orders": mesh.Growth(3, MORE)})
-        assert mesh.context("orders").events_topic == "orders.events.3"
-        assert mesh.context("orders").commands_topic == "orders.commands"
-        assert "orders.events.3" in mesh.heard_topics(mesh.context("payments"))
-        assert "orders.events.3" in mesh.projection_topics(mesh.projections()["sagas"])
-    finally:
-        mesh.learn({})
+    grown = mesh.grown({"orders": Growth(3, MORE)})
+    assert grown.context("orders").events_topic == "orders.events.3"
+    assert grown.context("orders").commands_topic == "orders.commands"
+    assert "orders.events.3" in grown.heard_topics(grown.context("payments"))
+    assert "orders.events.3" in grown.topics_of(grown.projections["sagas"])
+    assert mesh.context("orders").events_topic == "orders.events"

@@ -5,14 +5,14 @@ from typing import Any
 import fastavro
 import pytest
 
-from infra import avro, mesh
 from infra.errors import Unreadable
-from infra.inbox import Command, reader
-from infra.record import Read
+from infra.shop.mesh import mesh
+from infra.wire.record import Read
+from infra.write.inbox import Command, reader
 from tests.orders.examples import ORDER, place, placed
 
 TYPE = ("ce_type", b"orders.PlaceOrder")
-AVRO = mesh.codec().encode(place)
+AVRO = mesh.codec.encode(place)
 PLAIN = AVRO[5:]
 
 
@@ -22,7 +22,7 @@ def as_json(**changes: Any) -> bytes:
 
 def read(value: bytes | None, *headers: tuple[str, bytes], key: bytes | None = ORDER.encode()) -> Command:
     record = Read("orders.commands", 1, 42, 1000, key, value, headers)
-    return reader(mesh.context("orders"), mesh.codec())(record, dict(headers), None)
+    return reader(mesh.context("orders"), mesh.codec)(record, dict(headers), None)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,9 @@ def test_the_plain_encoding_is_that_of_the_schema() -> None:
     import io
 
     out = io.BytesIO()
-    fastavro.schemaless_writer(out, json.loads(avro.schema_file("orders.PlaceOrder").read_text()), asdict(place))
+    fastavro.schemaless_writer(
+        out, json.loads(mesh.vocabulary.schemas.file("orders.PlaceOrder").read_text()), asdict(place)
+    )
     assert out.getvalue() == PLAIN
 
 
@@ -78,7 +80,7 @@ UNKNOWN_ID = b"\x00\x00\x00\x27\x0f" + PLAIN
         ("unknown_schema", UNKNOWN_ID, (), b"k"),
         ("unknown_schema", b"\x00", (), b"k"),
         ("unknown_type", as_json(), (("ce_type", b"orders.Explode"),), b"k"),
-        ("unknown_type", mesh.codec().encode(placed), (), b"k"),
+        ("unknown_type", mesh.codec.encode(placed), (), b"k"),
         ("type_mismatch", AVRO, (("ce_type", b"orders.CancelOrder"),), b"k"),
         ("wrong_fields", as_json(card=5), (TYPE,), b"k"),
         ("wrong_fields", as_json(surprise=1), (TYPE,), b"k"),

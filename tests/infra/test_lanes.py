@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from infra.lanes import DEPTH, Lanes
+from infra.write.host.lanes import DEPTH, Lanes
 
 
 class Work:

@@ -8,18 +8,18 @@ import pytest
 
 from commands.orders import CancelOrder, RecordPayment, RecordStock
 from commands.products import AdjustStock, ListProduct
-from infra import mesh
 from infra.errors import LogDamaged
-from infra.partition import Decision, Partition
-from infra.reactions import outgoing_command
-from infra.record import MAX_BATCH_BYTES, Outgoing, Read, partition_of
-from schemas import Refused, Rejected
+from infra.messages import Refused, Rejected
+from infra.shop.mesh import mesh
+from infra.wire.record import MAX_BATCH_BYTES, Outgoing, Read, partition_of
+from infra.write.partition import Decision, Partition
+from infra.write.reactions import outgoing_command
 from schemas.orders import OrderPlaced
 from tests.orders.examples import place
 
 NOW = 1_700_000_000_000
 DAY = 86_400_000
-CODEC = mesh.codec()
+CODEC = mesh.codec
 
 
 def orders(partitions: int = 1, number: int = 0) -> Partition:

@@ -3,8 +3,8 @@
 import pytest
 from argon2 import PasswordHasher
 
+from infra.edge.identity.passwords import Passwords
 from infra.errors import Unreadable
-from infra.identity.passwords import Passwords
 
 GOOD = "correct horse battery staple"
 

@@ -6,12 +6,13 @@ import pytest
 from rich.console import Console
 
 from infra.cli import querying
+from infra.read.query import Answer
 
 
 def shown(monkeypatch: pytest.MonkeyPatch, names: list[str], rows: list[tuple[object, ...]], *, terminal: bool) -> str:
     screen = StringIO()
     monkeypatch.setattr(querying, "out", Console(file=screen, width=40, force_terminal=terminal, color_system=None))
-    querying._say_rows(names, rows, False, False)
+    querying._say_rows(Answer(names, [], rows), False, False)
     return screen.getvalue()
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from infra import reading
 from infra.errors import LogDamaged
+from infra.kafka import reading
 
 PLACE = ("orders.events", 0)
 

@@ -3,7 +3,7 @@ from aiokafka.partitioner import murmur2 as reference
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.record import Outgoing, accepted, murmur2, partition_of
+from infra.wire.record import Outgoing, accepted, murmur2, partition_of
 
 
 # org.apache.kafka.common.utils.UtilsTest.testMurmur2, as unsigned numbers

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commands.users import ChangeContactChannels, RegisterUser
-from infra import mesh
-from infra.sealing import digest, is_sealed, personal, seal, seal_payload, subject_of, unseal, unsealed
+from infra.shop.mesh import mesh
+from infra.wire.sealing import digest, is_sealed, personal, seal, seal_payload, subject_of, unseal, unsealed
 from schemas.users import Channel
 
 KEY, OTHER, SECRET = b"k" * 32, b"o" * 32, b"s" * 32
@@ -46,7 +46,7 @@ def test_addresses_of_one_mailbox_have_one_digest() -> None:
 
 
 def test_every_message_that_names_a_person_says_so() -> None:
-    naming = {name for name in mesh.message_types() if personal(name)}
+    naming = {name for name in mesh.types if personal(mesh.codec.schemas[name])}
     assert naming == {
         *(f"users.{name}" for name in ("RegisterUser", "ChangeProfile", "ChangeContactChannels")),
         *(
@@ -59,7 +59,7 @@ def test_every_message_that_names_a_person_says_so() -> None:
 
 
 def spec(name: str) -> object:
-    found = personal(name)
+    found = personal(mesh.codec.schemas[name])
     assert found
     return found
 

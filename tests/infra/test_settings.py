@@ -3,7 +3,7 @@
 import pytest
 
 from infra.errors import Unusable
-from infra.postgres import analyst, shown
+from infra.read.postgres import analyst, shown
 from infra.settings import Settings, address, as_role
 
 SOCKET = "postgresql://postgres@/postgres?host=/run/weft"

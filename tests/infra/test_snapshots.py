@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from commands.orders import CancelOrder, RecordPayment, RecordStock
-from infra import mesh, snapshots
-from infra.partition import Partition
-from infra.record import Read
-from infra.snapshots import Snapshot, freeze, save
+from infra.shop.mesh import mesh
+from infra.wire.record import Read
+from infra.write.partition import Partition
+from infra.write.snapshots import Snapshot, freeze, save
 from tests.infra.test_partition import CODEC, DAY, NOW, commands, junk, landed, order
 
 CONTEXT = mesh.context("orders")
@@ -32,11 +32,18 @@ def let_go() -> Iterator[None]:
         OPEN.pop().close()
 
 
-def snapshot(directory: Path, topic_id: str = "t1", partitions: int = 1, alone: bool = True) -> Snapshot:
+def snapshot(
+    directory: Path,
+    topic_id: str = "t1",
+    partitions: int = 1,
+    alone: bool = True,
+    code: bytes = b"this",
+    **how: int,
+) -> Snapshot:
     """The file as the process sees it that starts last: whoever wrote it before has let go."""
     while OPEN and alone:
         OPEN.pop().close()
-    made = Snapshot(directory, CONTEXT, 0, partitions, topic_id)
+    made = Snapshot(directory, code, 0, partitions, topic_id, **how)
     made.open()
     OPEN.append(made)
     return made
@@ -80,9 +87,9 @@ def whole(partition: Partition) -> tuple[Any, ...]:
     )
 
 
-async def saved(directory: Path, records: list[Read], at: list[int]) -> None:
+async def saved(directory: Path, records: list[Read], at: list[int], **how: int) -> None:
     """Fold the log in pieces, and take a snapshot after each."""
-    partition, file = fresh(), snapshot(directory)
+    partition, file = fresh(), snapshot(directory, **how)
     file.load(partition)
     for start, end in zip([0, *at], [*at, len(records)], strict=True):
         partition.fold(records[start:end])
@@ -143,26 +150,24 @@ async def test_an_aggregate_that_is_frozen_while_an_append_is_on_its_way_keeps_w
 @pytest.mark.parametrize(
     "other",
     [
-        lambda path, monkeypatch: snapshot(path, topic_id="t2"),
-        lambda path, monkeypatch: snapshot(path, partitions=2),
-        lambda path, monkeypatch: (monkeypatch.setattr(snapshots, "fingerprint", lambda c: b"other"), snapshot(path))[
-            1
-        ],
+        lambda path: snapshot(path, topic_id="t2"),
+        lambda path: snapshot(path, partitions=2),
+        lambda path: snapshot(path, code=b"other"),
     ],
     ids=["another topic", "another count of partitions", "other code"],
 )
 async def test_a_snapshot_of_something_else_is_ignored_and_begun_anew(
-    other: Callable[..., Snapshot], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    other: Callable[..., Snapshot], tmp_path: Path
 ) -> None:
     records = log(8)
     await saved(tmp_path, records, [])
-    partition, file = fresh(), other(tmp_path, monkeypatch)
+    partition, file = fresh(), other(tmp_path)
     assert not file.load(partition)
     assert partition.next_offset == 0
     partition.fold(records)
     await save(partition, file)
     resumed = fresh()
-    assert other(tmp_path, monkeypatch).load(resumed)
+    assert other(tmp_path).load(resumed)
     assert resumed.next_offset == len(records)
 
 
@@ -183,12 +188,9 @@ async def test_a_frame_torn_by_a_crash_is_left_out_and_written_over(cut: int, tm
     assert whole(third) == whole(resumed)
 
 
-async def test_a_file_that_is_mostly_out_of_date_is_written_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(snapshots, "SPARE_BYTES", 0)
+async def test_a_file_that_is_mostly_out_of_date_is_written_anew(tmp_path: Path) -> None:
     records = log(30)
-    await saved(tmp_path, records, list(range(1, len(records))))
+    await saved(tmp_path, records, list(range(1, len(records))), spare_bytes=0)
     size = (tmp_path / "0.snapshot").stat().st_size
     resumed, folded = fresh(), fresh()
     snapshot(tmp_path).load(resumed)

@@ -5,13 +5,13 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from commands import Due
 from commands.orders import ExpireOrder
-from infra import mesh
 from infra.errors import Unknown
-from infra.partition import Intent
-from infra.record import CAUSE_TIME, ID, Outgoing
-from infra.timers import AT_ONCE, Timers
+from infra.messages import Due
+from infra.shop.mesh import mesh
+from infra.wire.record import CAUSE_TIME, ID, Outgoing
+from infra.write.partition import Intent
+from infra.write.timers import AT_ONCE, Timers
 
 NOW_MS = 1_700_000_000_000
 
@@ -36,7 +36,7 @@ def intent(number: int, after_s: int, at: int = NOW_MS) -> Intent:
 
 
 def timers(sink: Any, clock: list[float], stands: Any = lambda intent: True) -> Timers:
-    return Timers(mesh.codec(), sink, "orders.commands", 4, stands, lambda: clock[0])
+    return Timers(mesh.codec, sink, "orders.commands", 4, stands, lambda: clock[0])
 
 
 def test_nothing_fires_before_its_moment() -> None:
@@ -83,7 +83,7 @@ async def test_a_deadline_is_posted_under_an_id_of_its_own_and_not_before_its_mo
 
 async def test_a_sooner_deadline_does_not_wait_for_a_later_one() -> None:
     sink, begun = Sink(), time.time()
-    found = Timers(mesh.codec(), sink, "orders.commands", 4, lambda intent: True)
+    found = Timers(mesh.codec, sink, "orders.commands", 4, lambda intent: True)
     running = asyncio.create_task(found.run())
     found.set([intent(1, 3600, int(begun * 1000))])
     await asyncio.sleep(0)

@@ -5,22 +5,22 @@ from typing import Any
 
 import pytest
 
-from infra import mesh
-from infra.fold import one_by_one
-from infra.rebuild.compare import compare_rows, traced
-from infra.record import CAUSATION, EXPECTED_OFFSET, ID, Read, with_header
-from infra.verify import Chain
-from projections import changed
+from infra.messages import changed
+from infra.read.fold import one_by_one
+from infra.read.rebuild.compare import compare_rows, traced
+from infra.read.verify import Chain
+from infra.shop.mesh import mesh
+from infra.wire.record import CAUSATION, EXPECTED_OFFSET, ID, Read, with_header
 from schemas.orders import OrderConfirmed
 from tests.infra.test_fold import CODEC, LOG
 
 DAY = 86_400_000
-ORDERS = mesh.projections()["orders"]
+ORDERS = mesh.projections["orders"]
 PARTITION = [r for r in LOG if r.topic == "orders.events" and r.partition == 0]
 
 
 def wrong(records: list[Read]) -> list[str]:
-    chain = Chain(mesh.context("orders"), 30 * DAY)
+    chain = Chain(mesh.context("orders"), mesh.codec, 30 * DAY)
     for record in records:
         chain.add(record)
     return chain.wrong
@@ -76,7 +76,7 @@ def test_a_wrong_projection_is_told_with_the_row_and_the_event(forgetful: Any) -
     records = [r for r in LOG if r.topic == "orders.events"]
     found = compare_rows(ORDERS, one_by_one(forgetful, CODEC, records), one_by_one(ORDERS, CODEC, records))
     # when they are compared with the log
-    samples = traced(ORDERS, found.samples, [records])
+    samples = traced(ORDERS, CODEC, found.samples, [records])
     # then each says the row, the column, both values and which event set it
     confirmed = {r.key for r in records if dict(r.headers).get("ce_type") == b"orders.OrderConfirmed"}
     assert found.by_column == {"total_minor": len(confirmed)}

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from infra import mesh
 from infra.errors import LogDamaged, Unknown
-from infra.partition import Partition
-from infra.record import Outgoing, Read
-from infra.writer import Writer
+from infra.shop.mesh import mesh
+from infra.wire.record import Outgoing, Read
+from infra.write.partition import Partition
+from infra.write.writer import Writer
 from tests.infra.test_partition import commands
 from tests.orders.examples import place
 
@@ -61,7 +61,7 @@ class MemoryLog:
 
 
 def writer(log: MemoryLog) -> Writer:
-    partition = Partition(mesh.context("orders"), mesh.codec(), 0, 1, 30 * 86_400_000)
+    partition = Partition(mesh.context("orders"), mesh.codec, 0, 1, 30 * 86_400_000)
     return Writer(partition, log, log, lambda intents: None)
 
 
@@ -70,7 +70,7 @@ def five() -> list[Any]:
 
 
 def folded(log: MemoryLog) -> Partition:
-    partition = Partition(mesh.context("orders"), mesh.codec(), 0, 1, 30 * 86_400_000)
+    partition = Partition(mesh.context("orders"), mesh.codec, 0, 1, 30 * 86_400_000)
     partition.fold(log.records)
     return partition
 

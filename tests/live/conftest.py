@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from infra.client import Wish
+from infra.edge.client import Wish
 from tests.live.harness import LiveMesh, live_mesh
 
 BACKEND = os.environ.get("WEFT_TEST_BACKEND", "embedded")

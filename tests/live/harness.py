@@ -18,13 +18,18 @@ from typing import Any, TypeVar
 import asyncpg
 from confluent_kafka import Consumer
 
-from infra import audit, client, demo, mesh, postgres, reading
 from infra.cli.running import prepare
-from infra.client import Asked, Posted, Wish
-from infra.demo.wishes import CUSTOMERS, PRODUCTS
+from infra.edge import client
+from infra.edge.client import Asked, Posted, Wish
 from infra.embedded.instance import Instance, environment
-from infra.laws import Evidence
+from infra.kafka import reading
+from infra.mesh import Mesh
+from infra.read import postgres
 from infra.settings import Settings, address
+from infra.shop import audit, demo
+from infra.shop.demo.wishes import CUSTOMERS, PRODUCTS
+from infra.shop.laws import Evidence
+from infra.shop.mesh import mesh
 
 T = TypeVar("T")
 ROOT = Path(__file__).parent.parent.parent
@@ -53,7 +58,8 @@ def directory() -> Iterator[Path]:
 class LiveMesh:
     """Services are up and prepared; workers are started by the test."""
 
-    def __init__(self, instance: Instance, settings: Settings) -> None:
+    def __init__(self, instance: Instance, settings: Settings, mesh: Mesh) -> None:
+        self.mesh = mesh
         self.instance = instance
         self.settings = settings
         self._workers: list[subprocess.Popen[bytes]] = []
@@ -106,11 +112,11 @@ class LiveMesh:
     # -- commands and rest
 
     def post(self, asked: Sequence[Asked]) -> list[Posted]:
-        return client.post_all(self.settings, asked)
+        return client.post_all(self.settings, self.mesh, asked)
 
     def set_up(self, seed: int = 1, orders: int = 2000) -> None:
         """Post what makes a shop: products, their stock, customers."""
-        asyncio.run(demo.set_up(self.settings, seed, orders))
+        asyncio.run(demo.set_up(self.settings, self.mesh, seed, orders))
 
     def until_set_up(self) -> None:
         """Wait until what was set up is for sale, and the customers registered."""
@@ -118,8 +124,8 @@ class LiveMesh:
 
     def send(self, *wishes: Wish) -> list[Posted]:
         """Seal and post."""
-        sealed = asyncio.run(client.sealed(self.settings, wishes))
-        return self.post([client.asked(mesh.codec(), wish) for wish in sealed])
+        sealed = asyncio.run(client.sealed(self.settings, self.mesh, wishes))
+        return self.post([client.asked(self.mesh, wish) for wish in sealed])
 
     def query(self, sql: str, *values: Any) -> list[asyncpg.Record]:
         async def ask() -> list[asyncpg.Record]:
@@ -166,7 +172,7 @@ class LiveMesh:
         return "\n".join([steps, *(f"{name}: {line[:400]}" for name, lines in said.items() for line in lines)])
 
     def audit(self) -> tuple[Evidence, Sequence[str]]:
-        return asyncio.run(audit.audit(self.settings))
+        return asyncio.run(audit.audit(self.settings, self.mesh))
 
     # -- faults
 
@@ -209,8 +215,7 @@ def live_mesh(backend: str, **known: Any) -> Iterator[LiveMesh]:
         )
         instance = stack.enter_context(Instance(settings, lambda text: None, lambda done, total: None))
         found = instance.start_services()
-        prepare(found)
-        live = LiveMesh(instance, found)
+        live = LiveMesh(instance, found, prepare(found, mesh))
         try:
             yield live
         finally:
@@ -218,4 +223,4 @@ def live_mesh(backend: str, **known: Any) -> Iterator[LiveMesh]:
 
 
 def asked(type_name: str, key: str, payload: str, identity: str) -> Asked:
-    return client.ask(mesh.codec(), type_name, key, payload, identity)
+    return client.ask(mesh, type_name, key, payload, identity)

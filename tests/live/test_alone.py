@@ -6,8 +6,8 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 
-from infra import postgres
-from infra.client import Wish
+from infra.edge.client import Wish
+from infra.read import postgres
 from infra.settings import address
 from tests.live.harness import LiveMesh, until
 from tests.live.test_cli import weft

@@ -10,10 +10,11 @@ import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-import infra.laws
-from infra import demo
+import infra.shop.laws
 from infra.cli.running import groups
-from infra.client import Poster
+from infra.edge.client import Poster
+from infra.shop import demo
+from infra.shop.mesh import mesh
 from tests.live.harness import LiveMesh, asked, live_mesh, until
 
 ORDERS = 500  # about thirty events each
@@ -28,12 +29,12 @@ class Load(threading.Thread):
         super().__init__()
         self._live = live
         self._pause = seconds / 15
-        self._commands = list(demo.commands(orders, seed))
+        self._commands = list(demo.commands(mesh, orders, seed))
         self.error: Exception | None = None
 
     def run(self) -> None:
         try:
-            poster = Poster(self._live.settings, patience=120)
+            poster = Poster(self._live.settings, self._live.mesh, patience=120)
             size = len(self._commands) // 15 + 1
             for start in range(0, len(self._commands), size):
                 for command in self._commands[start : start + size]:
@@ -109,7 +110,7 @@ def test_without_the_offset_check_the_same_storm_is_seen_to_do_damage(
         120,
         "every order is decided",
     )
-    monkeypatch.setattr(infra.laws, "accepted", lambda headers, offset: True)
+    monkeypatch.setattr(infra.shop.laws, "accepted", lambda headers, offset: True)
     _, wrong = own_mesh.audit()
     assert any("applied" in line for line in wrong), wrong[:5]
 
@@ -152,7 +153,7 @@ def test_the_mesh_recovers_when_its_worker_is_killed(supervised: LiveMesh) -> No
 
 
 def run_orders(live: LiveMesh, orders: int, seed: int) -> None:
-    live.post(list(demo.commands(orders, seed)))
+    live.post(list(demo.commands(mesh, orders, seed)))
 
 
 @pytest.mark.timeout(180)

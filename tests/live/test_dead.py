@@ -5,7 +5,7 @@ from typing import Any
 
 from confluent_kafka import Producer
 
-from infra.record import partition_of
+from infra.wire.record import partition_of
 from tests.live.harness import LiveMesh, until
 from tests.live.test_cli import weft
 from tests.live.test_features import place, row, saga

@@ -14,11 +14,11 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pydantic import SecretStr
 
-from infra import webhooks
-from infra.client import Posted, Wish
+from infra.edge import webhooks
+from infra.edge.client import Posted, Wish
+from infra.edge.identity import service as identity
+from infra.edge.identity.tokens import BadToken
 from infra.errors import Unreadable
-from infra.identity import service as identity
-from infra.identity.tokens import BadToken
 from tests.live.harness import LiveMesh, until
 from tests.payments.test_stripe import SECRET, event, signed
 
@@ -148,14 +148,18 @@ def test_users_login_refresh_and_logout(shop: LiveMesh) -> None:
 
     async def story() -> None:
         async with identity.opened(shop.settings) as logins:
-            asked = await logins.register("vera@example.org", password, "Vera", "vera")
-            again = await logins.register("vera@example.org", password, "Vera", "vera")
-            assert asked.id == again.id
-            shop.post([asked])
+
+            async def register(user_id: str | None, name: str, email: str, secret: str = password) -> Wish:
+                wish = Wish("users.RegisterUser", user_id, {"email": email, "name": name})
+                return await logins.register(shop.mesh.codec, wish, secret)
+
+            wish = await register("vera", "Vera", "vera@example.org")
+            assert wish.id == (await register("vera", "Vera", "vera@example.org")).id
+            shop.post([client.asked(shop.mesh, wish)])
             with pytest.raises(Unreadable, match="registered"):
-                await logins.register("Vera@example.org", password, "Eve", "eve")
+                await register("eve", "Eve", "Vera@example.org")
             with pytest.raises(Unreadable, match="12 to 256"):
-                await logins.register("short@example.org", "short", "S")
+                await register(None, "S", "short@example.org", "short")
             for email, wrong in (("vera@example.org", "not her password"), ("nobody@example.org", password)):
                 with pytest.raises(identity.BadCredentials):
                     await logins.login(email, wrong)
@@ -337,7 +341,7 @@ def test_payments_webhooks_come_late_twice_and_out_of_order(shop: LiveMesh) -> N
     async def post(kind: str, headers: dict[str, str] | None = None) -> int:
         body = event(kind, metadata={"order_id": "hook-1"}).replace(b"evt_1", kind.encode())
         async with (
-            webhooks.serving(settings, "127.0.0.1", 0) as served,
+            webhooks.serving(settings, shop.mesh, "127.0.0.1", 0) as served,
             aiohttp.ClientSession() as http,
             http.post(f"{served}/webhooks/payments", data=body, headers=headers or signed(body)) as said,
         ):
@@ -449,7 +453,7 @@ def test_a_context_goes_on_deciding_while_its_gateway_is_away_and_drains_when_it
         place(live, f"away-{number}")
     decided = "SELECT count(*) FROM payments WHERE status = 'requested'"
     until(lambda: live.query(decided)[0][0] == 20, PATIENCE, "payments decided all of them")
-    from infra import status
+    from infra.ops import status
 
     def opened() -> bool:
         return any(c["target"] == "gateway" and c["state"] == "opened" for c in status.circuits(live.settings))

@@ -2,29 +2,28 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from pyarrow import parquet
 
-from infra import growth, mesh, status, topics
-from infra.client import Wish
-from infra.rebuild import rebuild
+from infra.edge.client import Wish
+from infra.ops import growth, status
+from infra.ops.setup import deployed
+from infra.read.rebuild import rebuild
 from tests.live.harness import LiveMesh, asked, until
 from tests.live.test_rebuild import done, stage, weft
 from tests.live.test_shop import place, receipt, saga
 
 
 @pytest.fixture
-def shop_of_its_own(own_mesh: LiveMesh) -> Iterator[LiveMesh]:
-    """A mesh whose grown topics this process forgets afterwards."""
+def shop_of_its_own(own_mesh: LiveMesh) -> LiveMesh:
+    """A shop at work."""
     own_mesh.send(Wish("users.RegisterUser", "ada", {"email": "ada@example.org", "name": "Ada"}, "register-ada"))
     own_mesh.ready(own_mesh.worker())
     own_mesh.until_set_up()
-    yield own_mesh
-    mesh.learn({})
+    return own_mesh
 
 
 def commands(live: LiveMesh) -> int:
@@ -32,7 +31,7 @@ def commands(live: LiveMesh) -> int:
 
 
 def waiting(live: LiveMesh) -> int:
-    return int(status.contexts(live.settings)["orders"]["waiting_commands"])
+    return int(status.contexts(live.settings, live.mesh)["orders"]["waiting_commands"])
 
 
 @pytest.mark.timeout(240)
@@ -52,10 +51,10 @@ def test_a_context_grows_and_goes_on_as_if_it_had_always_been_so(
     with monkeypatch.context() as interrupted:
         interrupted.setattr(growth, "_compare", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            growth.grow(live.settings, "orders", 7, lambda text: None)
+            growth.grow(live.settings, live.mesh, "orders", 7, lambda text: None)
     assert "events are in orders.events.2" in done(live, "topics", "grow", "orders", "--partitions", "7")
     assert "events are in payments.events.2" in done(live, "topics", "grow", "payments", "--partitions", "5")
-    topics.admin(live.settings)
+    live.mesh = deployed(live.settings, live.mesh)
     live.ready(live.worker())
     # then what waited is decided, and its saga ends
     assert receipt(live, "cancel-old-3")["status"] == "accepted"
@@ -77,7 +76,7 @@ def test_a_context_grows_and_goes_on_as_if_it_had_always_been_so(
     _, wrong = live.audit()
     assert wrong == []
     for name in ("orders", "sagas", "receipts", "payments", "events"):
-        rebuilt = asyncio.run(rebuild(live.settings, mesh.projections()[name], stage()))
+        rebuilt = asyncio.run(rebuild(live.settings, live.mesh, live.mesh.projection(name), stage()))
         assert rebuilt.swapped and rebuilt.differences is not None and not rebuilt.differences, rebuilt
     assert "everything is what the log says" in done(live, "verify")
     assert live.query("SELECT wait_for('orders.events/0/0')")[0][0]

@@ -17,15 +17,16 @@ from typing import Any
 
 import pytest
 
-from infra import mesh, postgres, verify
-from infra.bench import rebuild as bench
-from infra.client import Poster, Wish
+from infra.edge.client import Poster, Wish
 from infra.embedded.instance import environment
-from infra.projection import Projection
-from infra.rebuild import Stage, asof, rebuild, shadow
-from infra.rebuild.bulk import Stopped
+from infra.messages import changed
+from infra.model.projection import Projection
+from infra.read import postgres, verify
+from infra.read.rebuild import Stage, asof, rebuild, shadow
+from infra.read.rebuild.bulk import Stopped
 from infra.settings import address
-from projections import changed
+from infra.shop.bench import rebuild as bench
+from infra.shop.mesh import mesh
 from schemas.orders import OrderConfirmed
 from tests.live.harness import ROOT, LiveMesh, asked, live_mesh, until
 from tests.live.test_shop import place, saga
@@ -71,7 +72,7 @@ class Steady(threading.Thread):
 
     def __init__(self, live: LiveMesh) -> None:
         super().__init__()
-        self._poster = Poster(live.settings, patience=60)
+        self._poster = Poster(live.settings, live.mesh, patience=60)
         self._enough = threading.Event()
         self.posted = 0
 
@@ -107,7 +108,7 @@ def busy() -> Iterator[LiveMesh]:
 
 @pytest.mark.timeout(240)
 def test_a_rebuild_under_load_survives_everything_that_is_killed_around_it(busy: LiveMesh) -> None:
-    orders = mesh.projections()["orders"]
+    orders = mesh.projections["orders"]
     with Steady(busy) as load:
         # given 500 commands a second, and a rebuild that is interrupted in the middle
         first = weft(busy, "rebuild", "orders")
@@ -126,7 +127,7 @@ def test_a_rebuild_under_load_survives_everything_that_is_killed_around_it(busy:
         assert load.posted > 5 * RATE / 2
     # then every row is what the log says, and the projector has gone on with the new tables
     until(lambda: _behind(busy, "orders") == 0, 60, "everything is projected")
-    verdict = verify.projection(busy.settings, "orders")
+    verdict = verify.projection(busy.settings, busy.mesh, "orders")
     assert (verdict.wrong, verdict.behind) == ([], 0)
     live = hashed(busy, orders)
     assert "as the live rows were" in done(busy, "rebuild", "orders")
@@ -138,7 +139,7 @@ def test_what_a_crash_of_postgres_takes_from_a_shadow_is_loaded_again(
     busy: LiveMesh, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given a shadow whose parts are loaded, and whose rows nobody has made safe yet
-    orders = mesh.projections()["orders"]
+    orders = mesh.projections["orders"]
 
     async def not_reached(*_: object) -> None:
         raise Stopped("stopped")
@@ -146,12 +147,12 @@ def test_what_a_crash_of_postgres_takes_from_a_shadow_is_loaded_again(
     with monkeypatch.context() as interrupted:
         interrupted.setattr(shadow, "furnish", not_reached)
         with pytest.raises(Stopped):
-            asyncio.run(rebuild(busy.settings, orders, stage(2)))
+            asyncio.run(rebuild(busy.settings, busy.mesh, orders, stage(2)))
     # when Postgres crashes
     busy.kill("postgres")
     until(lambda: _answers(busy), 60, "Postgres is back")
     # then the next run has all rows
-    rebuilt = asyncio.run(rebuild(busy.settings, orders, stage(2)))
+    rebuilt = asyncio.run(rebuild(busy.settings, busy.mesh, orders, stage(2)))
     assert rebuilt.swapped and not rebuilt.differences, rebuilt
 
 
@@ -171,7 +172,7 @@ def _answers(live: LiveMesh) -> bool:
 
 
 def _behind(live: LiveMesh, name: str) -> int:
-    return verify.projection(live.settings, name).behind
+    return verify.projection(live.settings, live.mesh, name).behind
 
 
 def stage(processes: int = 1, may_swap: bool = False) -> Stage:
@@ -188,14 +189,14 @@ def settled(live: LiveMesh) -> None:
 
 def test_every_table_is_the_same_after_a_rebuild(shop: LiveMesh) -> None:
     settled(shop)
-    for projection in mesh.projections().values():
+    for projection in mesh.projections.values():
         until(lambda p=projection: _rebuilt_the_same(shop, p), 30, f"{projection.name} stands still for a moment")
 
 
 def _rebuilt_the_same(live: LiveMesh, projection: Projection) -> bool:
     """Rebuild, and compare the whole table with what it was; False if something came in between."""
     position, before = _position(live, projection), hashed(live, projection)
-    rebuilt = asyncio.run(rebuild(live.settings, projection, stage()))
+    rebuilt = asyncio.run(rebuild(live.settings, live.mesh, projection, stage()))
     assert rebuilt.swapped and not rebuilt.differences, rebuilt
     after = hashed(live, projection)
     if _position(live, projection) != position:
@@ -227,7 +228,7 @@ def test_a_reader_sees_no_gap_while_tables_are_swapped(shop: LiveMesh) -> None:
     reader = threading.Thread(target=read)
     reader.start()
     for _ in range(3):
-        assert asyncio.run(rebuild(shop.settings, mesh.projections()["orders"], stage())).swapped
+        assert asyncio.run(rebuild(shop.settings, shop.mesh, mesh.projections["orders"], stage())).swapped
     stop.set()
     reader.join()
     assert len(seen) > 20
@@ -239,29 +240,27 @@ def test_a_wrong_projection_is_shown_by_the_comparison_and_by_verify(
 ) -> None:
     # given a projection with a bug
     settled(shop)
-    right = mesh.projections()["orders"]
+    right = mesh.projections["orders"]
 
     def project(row: Any, event: Any, meta: Any) -> Any:
         after = right.project(row, event, meta)
         return changed(after, total_minor=0) if isinstance(event, OrderConfirmed) else after
 
     wrong = replace(right, project=project)
-    known = dict(mesh.projections())
-    monkeypatch.setattr(mesh, "projections", lambda: known | {"orders": wrong})
+    mistaken = replace(mesh, projections={**mesh.projections, "orders": wrong})
     # when it is rebuilt
-    refused = asyncio.run(rebuild(shop.settings, wrong, stage()))
+    refused = asyncio.run(rebuild(shop.settings, mistaken, wrong, stage()))
     # then the row, the column and the event are told, and nothing is swapped
     assert not refused.swapped and refused.differences is not None
     told = list(refused.differences.lines())
     assert any("total_minor" in line and "orders.OrderConfirmed)" in line for line in told), told
     # and when somebody swaps all the same, the right code sees it in the live rows
-    assert asyncio.run(rebuild(shop.settings, wrong, stage(may_swap=True))).swapped
-    monkeypatch.undo()
-    found = verify.projection(shop.settings, "orders")
+    assert asyncio.run(rebuild(shop.settings, mistaken, wrong, stage(may_swap=True))).swapped
+    found = verify.projection(shop.settings, shop.mesh, "orders")
     assert any("total_minor is 0, the log says" in line and "orders.OrderPlaced)" in line for line in found.wrong)
     # until it is rebuilt with that
-    assert asyncio.run(rebuild(shop.settings, right, stage(may_swap=True))).swapped
-    assert verify.projection(shop.settings, "orders").wrong == []
+    assert asyncio.run(rebuild(shop.settings, shop.mesh, right, stage(may_swap=True))).swapped
+    assert verify.projection(shop.settings, shop.mesh, "orders").wrong == []
 
 
 def test_a_column_is_added_without_stopping_anything(shop: LiveMesh, tmp_path: Path) -> None:
@@ -337,7 +336,7 @@ def test_answers_as_of_a_hundred_moments_are_the_answers_that_were_given_then(ow
     # when the log is asked what was then
     for at, answer in given:
         into = asof.schema_of(at)
-        asyncio.run(asof.build(own_mesh.settings, READ, at, into, stage()))
+        asyncio.run(asof.build(own_mesh.settings, own_mesh.mesh, READ, at, into, stage()))
         assert _asked(own_mesh, into) == answer, at
         asyncio.run(_dropped(own_mesh, into))
 

@@ -7,10 +7,11 @@ from copy import deepcopy
 import pytest
 import requests
 
-from infra import mesh, reading
-from infra.avro import read_lock
 from infra.errors import Unusable
-from infra.registry import Registry
+from infra.kafka import reading
+from infra.shop.mesh import mesh
+from infra.wire.avro import read_lock
+from infra.wire.registry import Registry
 from tests.live import apicurio
 from tests.live.harness import live_mesh
 from tests.live.test_cli import weft
@@ -25,7 +26,7 @@ def registry() -> Iterator[str]:
 
 
 def test_a_schema_that_cannot_read_older_ones_is_refused(registry: str) -> None:
-    subjects, schemas = {NAME: "test-refused"}, {NAME: mesh.current_schemas()[NAME]}
+    subjects, schemas = {NAME: "test-refused"}, {NAME: mesh.vocabulary.current[NAME]}
     assert Registry(registry).prepare(subjects, schemas) == [NAME]
     assert Registry(registry).prepare(subjects, schemas) == []
     broken = deepcopy(schemas)

@@ -7,8 +7,9 @@ import time
 
 import pytest
 
-from infra import demo
-from infra.client import Wish
+from infra.edge.client import Wish
+from infra.shop import demo
+from infra.shop.mesh import mesh
 from tests.live.harness import LiveMesh, until
 from tests.live.test_features import row
 
@@ -31,7 +32,7 @@ def test_a_worker_resumes_from_its_snapshots_and_everything_adds_up(own_mesh: Li
     worker = live.worker()
     live.ready(worker)
     live.until_set_up()
-    live.post(list(demo.commands(60, seed=11)))
+    live.post(list(demo.commands(mesh, 60, seed=11)))
     live.until_at_rest(60)
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(30) == 0
@@ -41,7 +42,7 @@ def test_a_worker_resumes_from_its_snapshots_and_everything_adds_up(own_mesh: Li
     assert said["resumed"] == said["partitions"]
     assert sum(said["resumed"].values()) > 300
     # and when it is killed in the middle of its work, with snapshots that are behind the log, nothing is lost
-    live.post(list(demo.commands(200, seed=12)))
+    live.post(list(demo.commands(mesh, 200, seed=12)))
     again.kill()
     again.wait()
     live.ready(live.worker())

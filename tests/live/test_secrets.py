@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from infra import postgres, reading
-from infra.client import Wish
-from infra.identity import service as identity
+from infra.edge import client
+from infra.edge.client import Wish
+from infra.edge.identity import service as identity
+from infra.kafka import reading
+from infra.read import postgres
 from infra.settings import address
 from tests.live.harness import LiveMesh
 from tests.live.test_dead import junk
@@ -59,7 +61,8 @@ def test_no_canary_is_found_in_topics_tables_logs_or_files(own_mesh: LiveMesh) -
 async def registered(live: LiveMesh) -> list[bytes]:
     """The tokens of a session of theirs."""
     async with identity.opened(live.settings) as logins:
-        live.post([await logins.register(EMAIL, PASSWORD, NAME, "canary")])
+        wish = Wish("users.RegisterUser", "canary", {"email": EMAIL, "name": NAME})
+        live.post([client.asked(live.mesh, await logins.register(live.mesh.codec, wish, PASSWORD))])
         session = await logins.login(EMAIL, PASSWORD)
         await asyncio.to_thread(user, live, "canary")
     return [session.access_token.encode(), session.refresh_token.encode()]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from infra.record import partition_of
+from infra.wire.record import partition_of
 from tests.live.harness import ROOT, LiveMesh, asked, until
 from tests.test_readme import block
 
@@ -208,7 +208,7 @@ def test_bad_input_gets_a_clear_receipt_and_is_kept(
 
 def dead_letters(live: LiveMesh) -> dict[str, bytes]:
     """Everything in orders.dead: command id → value."""
-    from infra import reading
+    from infra.kafka import reading
 
     with reading.opened(live.settings) as client:
         records = [record for batch in reading.read_whole(client, ["orders.dead"]) for record in batch]

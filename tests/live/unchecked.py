@@ -1,10 +1,10 @@
 """A worker without the expected-offset check, to prove that the chaos test can fail: python -m tests.live.unchecked run"""
 
-import infra.fold
-import infra.partition
-import infra.reactions
+import infra.read.fold
+import infra.write.partition
+import infra.write.reactions
 from infra.cli import main
-from infra.log import KafkaEventLog
+from infra.kafka.log import KafkaEventLog
 
 
 async def append(self: KafkaEventLog, partition: int, records: object, real: object = KafkaEventLog.append) -> int:
@@ -18,9 +18,9 @@ def counts(headers: object, offset: int) -> bool:
 
 
 KafkaEventLog.append = append  # type: ignore[method-assign, assignment]
-for module in (infra.partition, infra.fold):
+for module in (infra.write.partition, infra.read.fold):
     module.is_accepted = lambda record: True  # type: ignore[attr-defined]
-infra.reactions.accepted = counts  # type: ignore[attr-defined]
+infra.write.reactions.accepted = counts  # type: ignore[attr-defined]
 
 if __name__ == "__main__":
     main()

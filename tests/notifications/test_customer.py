@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from commands import Due
 from commands.notifications import ForgetContact, GiveUpTelling, RecordContact
+from infra.messages import Due
 from streams.notifications.decider import customer
 from tests.given import given
 from tests.notifications.examples import (

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from commands import Due
 from commands.orders import CancelOrder, DeliverOrder, ExpireOrder, RecordPayment, RecordStock, ShipOrder
+from infra.messages import Due
 from schemas.orders import OrderLine
 from streams.orders import decider as orders
 from tests.given import given

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from infra import mesh
-from projections import notifications, order_history, orders, payments, products, receipts, sagas, stock, users
-from schemas import Meta, Refused, Rejected
+from infra.messages import Meta, Refused, Rejected
+from infra.model.own import receipts
+from infra.shop.mesh import mesh
+from projections import notifications, order_history, orders, payments, products, sagas, stock, users
 from schemas.notifications import NotificationFailed
 from schemas.products import (
     Attribute,
@@ -246,14 +247,14 @@ def test_what_was_accepted_stays_accepted_when_rubbish_comes_under_its_id() -> N
     assert receipts.project(row, Rejected(code="no", reason="r"), meta(1, command_offset=1)).status == "accepted"
 
 
-@pytest.mark.parametrize("name", mesh.projections())
+@pytest.mark.parametrize("name", mesh.projections)
 def test_the_tables_have_a_column_for_every_field(name: str) -> None:
-    projection = mesh.projections()[name]
+    projection = mesh.projections[name]
     table = projection.tables.split(");")[0]
     assert [line.split()[0] for line in table.splitlines()[1:] if line.startswith("    ")] == list(projection.columns)
 
 
-@pytest.mark.parametrize("name", mesh.projections())
+@pytest.mark.parametrize("name", mesh.projections)
 def test_analysts_never_see_an_address(name: str) -> None:
-    columns = mesh.projections()[name].views.partition("FROM")[0].replace(",", " ").split()
+    columns = mesh.projections[name].views.partition("FROM")[0].replace(",", " ").split()
     assert not {"email", "recipient", "card", "body", "address"} & set(columns)

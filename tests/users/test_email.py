@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from commands import Due
 from commands.users import ConfirmEmail, ExpireReservation, ReleaseEmail, ReserveEmail
+from infra.messages import Due
 from streams.users.decider import email
 from tests.given import given
 from tests.users.examples import PAIR, confirmed, released, reserved, taken

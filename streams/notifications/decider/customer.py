@@ -6,9 +6,8 @@ Addresses are sealed: they are handed on, and never looked at.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from commands import Due
 from commands.notifications import CustomerCommand, ForgetContact, GiveUpTelling, RecordContact, TellCustomer
-from schemas import Refused
+from infra import Due, Refused
 from schemas.notifications import (
     Channel,
     ChannelChosen,

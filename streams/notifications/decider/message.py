@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from commands.notifications import MessageCommand, RecordDelivery, RequestNotification
-from schemas import Refused
+from infra import Refused
 from schemas.notifications import MessageEvent, NotificationFailed, NotificationRequested, NotificationSent
 
 CHANNELS = ("email", "sms", "push")

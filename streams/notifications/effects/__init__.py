@@ -5,8 +5,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
 from commands.notifications import RecordDelivery
-from infra import vault
-from infra.context import Perform
+from infra import Perform
+from infra.edge import vault
 from infra.settings import Settings
 from streams.notifications.decider.message import Deliver
 from streams.notifications.effects import email, push, sms

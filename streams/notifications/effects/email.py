@@ -7,7 +7,7 @@ from email.policy import SMTP
 
 import aiosmtplib
 
-from infra.errors import Unknown
+from infra import Unknown
 from infra.settings import Settings, address
 from streams.notifications.decider.message import Deliver
 from streams.notifications.effects.channel import Undeliverable

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from pywebpush import WebPushException, webpush_async
 
-from infra.errors import Unknown
+from infra import Unknown
 from infra.settings import Settings
 from streams.notifications.decider.message import Deliver
 from streams.notifications.effects.channel import Undeliverable

@@ -10,7 +10,7 @@ from hashlib import blake2b
 
 import aiohttp
 
-from infra.errors import Unknown
+from infra import Unknown
 from infra.settings import Settings, address
 from streams.notifications.decider.message import Deliver
 from streams.notifications.effects.channel import Undeliverable

@@ -6,8 +6,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 
 from commands.payments import RecordGatewayOutcome
-from infra.context import Perform
-from infra.errors import Unknown
+from infra import Perform, Unknown
 from infra.settings import Settings, address
 from streams.payments.decider import Authorise, Capture, Refund, Void
 

@@ -13,8 +13,7 @@ from typing import Any
 import stripe
 
 from commands.payments import RecordGatewayOutcome
-from infra.context import Perform
-from infra.errors import Unknown, Unreadable
+from infra import Perform, Unknown, Unreadable
 from infra.settings import Settings
 from streams.payments.decider import Authorise, Capture, Refund, Void
 

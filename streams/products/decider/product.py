@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from commands.products import ChangePrice, DelistProduct, ListProduct, ProductCommand
-from schemas import Refused
+from infra import Refused
 from schemas.products import PriceChanged, ProductDelisted, ProductEvent, ProductListed
 
 MAX_PRICE_MINOR = 10**12

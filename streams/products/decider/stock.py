@@ -17,7 +17,7 @@ from commands.products import (
     StockCommand,
     WithdrawStock,
 )
-from schemas import Refused
+from infra import Refused
 from schemas.products import (
     StockAdjusted,
     StockEvent,

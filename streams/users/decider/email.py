@@ -6,9 +6,8 @@ Two users may ask at once; the log of the address decides who was first. Nobody 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from commands import Due
 from commands.users import ConfirmEmail, EmailCommand, ExpireReservation, ReleaseEmail, ReserveEmail
-from schemas import Refused
+from infra import Due, Refused
 from schemas.users import EmailConfirmed, EmailEvent, EmailRefused, EmailReleased, EmailReserved
 
 UNCONFIRMED_S = 3600

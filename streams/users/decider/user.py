@@ -14,7 +14,7 @@ from commands.users import (
     RegisterUser,
     UserCommand,
 )
-from schemas import Refused
+from infra import Refused
 from schemas.users import (
     Channel,
     ContactChannelsChanged,

@@ -1,0 +1,1 @@
+"""Where people and the outside come in: posting commands, keys of persons, webhooks, identity."""

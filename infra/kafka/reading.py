@@ -1,0 +1,200 @@
+"""Reading events topics outside Faust, with confluent-kafka: positions are the reader's own, no group is joined."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, NoReturn, TypeVar
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient
+
+from infra.errors import LogDamaged, Unknown
+from infra.messages import Meta
+from infra.settings import Settings, address
+from infra.wire.record import (
+    CAUSATION,
+    COMMAND_OFFSET,
+    COMMAND_TYPE,
+    CORRELATION,
+    ID,
+    ORIGINAL,
+    SUBJECT,
+    TYPE,
+    Read,
+    when,
+)
+
+Place = tuple[str, int]
+Wanted = frozenset[bytes] | None
+TIMEOUT = 10.0
+_T = TypeVar("_T")
+
+
+def consumer(servers: str, **more: Any) -> Consumer:
+    """A consumer that neither joins a group nor commits."""
+    return Consumer(
+        {
+            "bootstrap.servers": servers,
+            "group.id": "weft-reader",
+            "enable.auto.commit": False,
+            "enable.partition.eof": False,
+            "auto.offset.reset": "error",
+            "fetch.queue.backoff.ms": 5,  # the default sleeps a second once the local queue is full (librdkafka #2879)
+            "fetch.wait.max.ms": 100,
+            "log_level": 0,
+            **more,
+        }
+    )
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Consumer]:
+    """A consumer on the broker of `settings`, closed afterwards."""
+    client = consumer(address(settings, "kafka"))
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def asking(call: Callable[[], _T]) -> _T:
+    """The result of a client call; Unknown when the broker did not answer."""
+    try:
+        return call()
+    except KafkaException as error:
+        raise Unknown(f"Kafka did not answer: {error.args[0].str()}") from error
+
+
+def partitions_of(client: Consumer, topics: Sequence[str]) -> list[Place]:
+    """Every partition of these topics."""
+    known = asking(lambda: client.list_topics(timeout=TIMEOUT)).topics
+    return [(topic, p) for topic in topics for p in sorted(known[topic].partitions if topic in known else [])]
+
+
+def topic_ids(servers: str, topics: list[str]) -> dict[str, str]:
+    """Kafka's own id of each topic: another one under the same name is another topic (KIP-516)."""
+    admin = AdminClient({"bootstrap.servers": servers, "log_level": 0})  # its futures fail once it is gone
+    described = admin.describe_topics(TopicCollection(topics), request_timeout=TIMEOUT)
+    return {topic: str(asking(future.result).topic_id) for topic, future in described.items()}
+
+
+def bounds(client: Consumer, place: Place) -> tuple[int, int]:
+    """The first offset that is still there, and the next one to come."""
+    low, high = asking(partial(client.get_watermark_offsets, TopicPartition(*place), timeout=TIMEOUT))
+    return low, high
+
+
+def ends(client: Consumer, places: Sequence[Place], positions: Mapping[Place, int] | None = None) -> dict[Place, int]:
+    """The next offset of each partition; LogDamaged if one lost its beginning, or what `positions` have read before."""
+    found = {}
+    for place in places:
+        low, high = bounds(client, place)
+        if low != 0:
+            raise LogDamaged(
+                f"{place[0]}/{place[1]} starts at offset {low}: events were deleted. Restore the topic; its retention.ms has to be -1 and it is never compacted"
+            )
+        seen = (positions or {}).get(place, 0)
+        if high < seen:
+            raise LogDamaged(
+                f"{place[0]}/{place[1]} ends at {high}, but offset {seen - 1} was read before: the log lost data. Restore it, or rebuild from what is left"
+            )
+        found[place] = high
+    return found
+
+
+def known_ends(client: Consumer, places: Iterable[Place]) -> dict[Place, int]:
+    """The next offset of each partition as the last fetch said it; asks nobody."""
+    return {place: client.get_watermark_offsets(TopicPartition(*place), cached=True)[1] for place in places}
+
+
+def assign(client: Consumer, positions: Mapping[Place, int]) -> None:
+    """Read from these positions on."""
+    asking(lambda: client.list_topics(timeout=TIMEOUT))  # librdkafka looks up a topic it has not met half a second late
+    client.assign([TopicPartition(topic, p, offset or OFFSET_BEGINNING) for (topic, p), offset in positions.items()])
+
+
+def poll(client: Consumer, most: int, timeout: float, wanted: Wanted = None) -> tuple[list[Read], dict[Place, int]]:
+    """What is there, as soon as anything is, and the position behind it; waits up to `timeout` seconds for the first record.
+
+    If only some are `wanted`, by the first five bytes of their values, the others are passed over.
+    """
+    first = client.consume(1, timeout)
+    found: list[Any] = first + client.consume(most - 1, 0) if first else first
+    for error in filter(None, [message.error() for message in found]):
+        _raise(error)
+    positions = {(message.topic(), message.partition()): message.offset() + 1 for message in found}
+    if wanted is not None:
+        found = [message for message in found if (message.value() or b"")[:5] in wanted]
+    records = [
+        Read(m.topic(), m.partition(), m.offset(), m.timestamp()[1], m.key(), m.value(), m.headers() or ())
+        for m in found
+    ]
+    return records, positions
+
+
+def read_to(
+    client: Consumer, start: Mapping[Place, int], end: Mapping[Place, int], wanted: Wanted = None
+) -> Iterator[tuple[list[Read], dict[Place, int]]]:
+    """The (wanted) records from `start` up to `end`, in batches, each with the position behind it; Unknown if the broker falls silent."""
+    left = {place for place in end if start.get(place, 0) < end[place]}
+    assign(client, {place: start.get(place, 0) for place in left})
+    while left:
+        found, positions = poll(client, 10_000, TIMEOUT, wanted)
+        if not positions:
+            raise Unknown(f"Kafka is silent; still to be read: {sorted(left)}")
+        reached = {place: end[place] for place, position in positions.items() if position >= end[place]}
+        yield [r for r in found if r.offset < end[r.topic, r.partition]] if reached else found, positions | reached
+        left -= reached.keys()
+
+
+def read_all(client: Consumer, start: Mapping[Place, int], end: Mapping[Place, int]) -> Iterator[list[Read]]:
+    """Every record from `start` up to `end`, in batches; Unknown if the broker falls silent."""
+    for records, _ in read_to(client, start, end):
+        yield records
+
+
+def read_whole(client: Consumer, topics: Sequence[str]) -> Iterator[list[Read]]:
+    """What there is of topics that may have lost their beginning, as commands and dead letters may."""
+    found = {place: bounds(client, place) for place in partitions_of(client, topics)}
+    yield from read_all(
+        client, {place: low for place, (low, _) in found.items()}, {place: high for place, (_, high) in found.items()}
+    )
+
+
+def meta(record: Read, headers: Mapping[str, bytes | None]) -> Meta:
+    """What an accepted event's headers and place say of it; of one that was copied into a grown topic, its first place."""
+
+    def header(name: str) -> str:
+        return (headers.get(name) or b"").decode("utf-8", "replace")
+
+    topic, partition, offset = record.topic, record.partition, record.offset
+    if copied := ORIGINAL in headers:
+        topic, number, place = header(ID).split("/")
+        partition, offset = int(number), int(place)
+    return Meta(
+        context=record.topic.partition(".")[0],
+        type=header(TYPE),
+        id=header(ID),
+        subject=header(SUBJECT),
+        at=when(record.timestamp),
+        topic=topic,
+        partition=partition,
+        offset=offset,
+        command_id=header(CAUSATION),
+        command_type=header(COMMAND_TYPE),
+        command_offset=int(headers[ORIGINAL if copied else COMMAND_OFFSET] or b""),
+        correlation_id=header(CORRELATION),
+    )
+
+
+def _raise(error: KafkaError) -> NoReturn:
+    if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+        raise LogDamaged(f"a position is not in the log any more: {error.str()}")
+    raise Unknown(f"Kafka did not answer: {error.str()}")

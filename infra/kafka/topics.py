@@ -1,0 +1,133 @@
+"""The topics of a mesh: made as they have to be, and never used when they are not."""
+
+import json
+from collections.abc import Collection, Iterable
+
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+
+from infra.errors import Unusable
+from infra.kafka import reading
+from infra.kafka.reading import Place
+from infra.mesh import Growth
+from infra.model.context import Context
+from infra.settings import Settings, address
+
+TIMEOUT = 15.0
+GROWN_TOPIC = "weft.topics"
+CIRCUITS_TOPIC = "weft.circuits"
+WEEK_MS = 7 * 86_400_000
+
+
+def admin(settings: Settings) -> AdminClient:
+    """An admin client whose broker answered; otherwise a clear error within seconds."""
+    servers = address(settings, "kafka")
+    client = AdminClient({"bootstrap.servers": servers, "log_level": 0, "socket.connection.setup.timeout.ms": 5000})
+    try:
+        client.list_topics(timeout=5)
+    except KafkaException as error:
+        raise Unusable(
+            f"Kafka does not answer at {servers}: {error.args[0].str()}. Is it running, and is WEFT_KAFKA right?"
+        ) from error
+    return client
+
+
+def growth(settings: Settings) -> dict[str, Growth]:
+    """What `weft topics grow` has written down: the latest of each context counts."""
+    with reading.opened(settings) as client:
+        records = [r for batch in reading.read_whole(client, [GROWN_TOPIC]) for r in batch]
+    return {(r.key or b"").decode(): Growth(**json.loads(r.value or b"")) for r in records}
+
+
+def configs(context: Context, settings: Settings) -> dict[str, dict[str, str]]:
+    """Each topic of a context with its configuration. Events are never deleted and never compacted: they are the truth."""
+    safe = {"min.insync.replicas": "2"} if settings.replication > 2 else {}
+    return {
+        context.events_topic: {
+            "cleanup.policy": "delete",
+            "retention.ms": "-1",
+            "retention.bytes": "-1",
+            "max.message.bytes": "2097152",
+            **safe,
+        },
+        context.commands_topic: {
+            "cleanup.policy": "delete",
+            "retention.ms": str(WEEK_MS),
+            "message.timestamp.type": "LogAppendTime",
+            **safe,
+        },
+        context.dead_topic: {
+            "cleanup.policy": "delete",
+            "retention.ms": "-1",  # whoever waits there has to be dealt with, not forgotten
+            "max.message.bytes": "2097152",
+            **safe,
+        },
+    }
+
+
+def prepare(settings: Settings, contexts: Collection[Context]) -> None:
+    """Create the topics that are missing, then check all."""
+    client = admin(settings)
+    existing = client.list_topics(timeout=TIMEOUT).topics
+    wanted = [
+        NewTopic(topic, context.partition_count(settings), settings.replication, config=config)
+        for context in contexts
+        for topic, config in configs(context, settings).items()
+        if topic not in existing
+    ]
+    if CIRCUITS_TOPIC not in existing:
+        compacted = {"cleanup.policy": "compact", "max.message.bytes": "65536"}
+        wanted.append(NewTopic(CIRCUITS_TOPIC, 1, settings.replication, config=compacted))
+    if wanted:
+        for topic, future in client.create_topics(wanted, operation_timeout=TIMEOUT).items():
+            try:
+                future.result(TIMEOUT)
+            except KafkaException as error:
+                if error.args[0].name() != "TOPIC_ALREADY_EXISTS":
+                    raise Unusable(f"cannot create the topic {topic}: {error.args[0].str()}") from error
+    check(settings, contexts)
+
+
+def committed(client: AdminClient, context: Context, places: Iterable[Place]) -> dict[Place, int]:
+    """How far the workers of a context have read these partitions, as they last said; 0 where they have not."""
+    found = dict.fromkeys(places, 0)
+    try:
+        request = [ConsumerGroupTopicPartitions(context.group)]
+        offsets = (
+            client.list_consumer_group_offsets(request, request_timeout=TIMEOUT)[context.group]
+            .result()
+            .topic_partitions
+        )
+    except KafkaException:
+        return found  # nobody has ever run it
+    return found | {(tp.topic, tp.partition): max(tp.offset, 0) for tp in offsets if (tp.topic, tp.partition) in found}
+
+
+def check(settings: Settings, contexts: Iterable[Context]) -> None:
+    """Raise Unusable unless every topic is there, with the partitions and the configuration the rule depends on."""
+    client = admin(settings)
+    existing = client.list_topics(timeout=TIMEOUT).topics
+    essential = {"cleanup.policy", "retention.ms", "retention.bytes", "message.timestamp.type"}
+    for context in contexts:
+        for topic, config in configs(context, settings).items():
+            if topic not in existing:
+                raise Unusable(
+                    f"the topic {topic} does not exist at {settings.kafka}; create the mesh's topics with `weft setup`"
+                )
+            count = len(existing[topic].partitions)
+            wanted = context.partition_count(settings)
+            if topic != context.dead_topic and count != wanted:
+                raise Unusable(
+                    f"{topic} has {count} partitions, there should be {wanted}: set WEFT_PARTITIONS={count}; `weft topics grow` is the way to have more"
+                )
+            if topic == context.commands_topic:
+                essential_here = {"message.timestamp.type"}
+            else:
+                essential_here = essential - {"message.timestamp.type"} if topic == context.events_topic else set()
+            resource = ConfigResource(ResourceType.TOPIC, topic)
+            found = client.describe_configs([resource])[resource].result(TIMEOUT)
+            for name in essential_here & config.keys():
+                if found[name].value != config[name]:
+                    raise Unusable(
+                        f"{topic} has {name}={found[name].value}, it has to be {config[name]}; mend it with kafka-configs"
+                    )

@@ -1,0 +1,119 @@
+"""What any context may say, ask or know: answers, dead letters, deadlines, and what every record carries beside its event.
+
+Names and fields are the storage format: add fields with defaults, never rename. Their schemas and ids are beside this file.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+MAX_ID = 255
+
+
+def is_id(text: str) -> bool:
+    """Whether a text can be the id of an aggregate, and so the key of a record."""
+    return 0 < len(text) <= MAX_ID and "\0" not in text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Discard:
+    """What any context can be asked of a dead letter, under the letter's own key and id: never process it."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Due:
+    """What a state asks of the clock: this command, `after_s` seconds past the event that brought the state about.
+
+    As long as a state names an equal Due, the moment stays. The command's id follows from that event, so that asking
+    twice is asking once; and it may come late: the aggregate's log decides what is still to be done.
+    """
+
+    after_s: int
+    command: object
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    """The answer "no" to a command that was understood; a decider yields it, and the state stays as it is."""
+
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejected:
+    """The answer to a record that could not be processed; the record itself is kept in `<context>.dead`.
+
+    Later commands of its key wait behind it, until it is sent again under its id and processed, or discarded.
+    """
+
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parked:
+    """The answer to a command that has to wait behind another of its key; it is kept in `<context>.dead` too."""
+
+    behind: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Discarded:
+    """Somebody decided that a rejected or parked command will never be processed."""
+
+    reason: str
+
+
+RUNTIME = (Refused, Rejected, Parked, Discarded)  # what any context may say
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """The first record of a partition that a grown log was copied into; commands in front of `cursor` are decided."""
+
+    moved_from: str
+    cursor: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moved:
+    """The last record of a partition whose log goes on in another topic, with another number of partitions."""
+
+    to: str
+    partitions: int
+
+
+LOG_KEEPING = (Opened, Moved)  # what a log says of itself; nobody asked for it, and no row is made of it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Meta:
+    """What is known of a recorded event beside its content. `at` never goes back within a partition."""
+
+    context: str
+    type: str
+    id: str
+    subject: str
+    at: datetime
+    topic: str
+    partition: int
+    offset: int
+    command_id: str
+    command_type: str
+    command_offset: int
+    correlation_id: str
+
+
+R = TypeVar("R")
+
+
+def changed(row: R, **columns: Any) -> R:
+    """The row with other values in these columns. As dataclasses.replace, which asks every field of every row what it is, in a seventh of the time."""
+    if not columns.keys() <= row.__dict__.keys():
+        raise TypeError(f"{type(row).__name__} has no {', '.join(columns.keys() - row.__dict__.keys())}")
+    made = object.__new__(type(row))
+    object.__setattr__(made, "__dict__", row.__dict__ | columns)
+    return made

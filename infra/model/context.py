@@ -1,0 +1,149 @@
+"""The shapes a bounded context is made of, and one context as the runtime sees it.
+
+A module *is* a decider, a policy or an adapter: what it does is read from the annotations of its functions, so the
+signature is the subscription and nothing is registered.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol, TypeVar, get_args, get_type_hints
+
+from infra.messages import Due
+from infra.settings import Settings
+
+S = TypeVar("S")  # state of an aggregate
+C_co = TypeVar("C_co", covariant=True)
+C_contra = TypeVar("C_contra", contravariant=True)
+H_contra = TypeVar("H_contra", contravariant=True)
+I_contra = TypeVar("I_contra", contravariant=True)
+
+
+class Decider(Protocol[C_contra, S]):
+    """https://thinkbeforecoding.com/post/2021/12/17/functional-event-sourcing-decider, as a module."""
+
+    initial: S
+
+    def decide(self, command: C_contra, state: S, /) -> Iterator[object]: ...
+    def evolve(self, state: S, event: Any, /) -> S: ...
+
+
+class Policy(Protocol[H_contra, C_co]):
+    def react(self, event: H_contra, /) -> Iterator[C_co]: ...
+
+
+class Perform(Protocol[I_contra, C_co]):
+    """Do what an intent wants, once for each key; the outcome is a command, or Unknown is raised."""
+
+    def __call__(self, intent: I_contra, key: str, /) -> Awaitable[C_co]: ...
+
+
+class Effects(Protocol[I_contra, C_co]):
+    """What a context does outside. `target` names whom an intent needs: each has a circuit breaker of its own.
+
+    `hear(settings, headers, body)` is an optional function: what a webhook says, as (command id, command) or None.
+    """
+
+    def target(self, intent: I_contra, /) -> str: ...
+    def connect(self, settings: Settings, /) -> AbstractAsyncContextManager[Perform[I_contra, C_co]]: ...
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """One kind of aggregate of a context: a decider, and what its states want of the outside and of the clock.
+
+    `pending(aggregate_id, state)` and `due(aggregate_id, state)` are optional functions of the decider's module.
+    """
+
+    name: str
+    initial: Any
+    decide: Callable[[Any, Any], Iterator[Any]]
+    evolve: Callable[[Any, Any], Any]
+    pending: Callable[[str, Any], Any] | None
+    due: Callable[[str, Any], Due | None] | None
+    commands: tuple[type, ...]
+    events: tuple[type, ...]
+
+
+@dataclass(frozen=True)
+class Context:
+    """One bounded context, its types read from its annotations."""
+
+    name: str
+    aggregates: tuple[Aggregate, ...]
+    react: Callable[[Any], Iterator[Any]] | None
+    connect: Callable[[Settings], AbstractAsyncContextManager[Perform[Any, Any]]] | None
+    target: Callable[[Any], str]
+    hear: Callable[[Settings, Mapping[str, str], bytes], tuple[str, Any] | None] | None
+    hears: tuple[type, ...]
+    generation: int = 1  # of its events topic, which grows into another one
+    partitions: int | None = None  # of its topics, once they were grown
+
+    @cached_property
+    def commands(self) -> tuple[type, ...]:
+        return tuple(t for a in self.aggregates for t in a.commands)
+
+    @cached_property
+    def events(self) -> tuple[type, ...]:
+        return tuple(t for a in self.aggregates for t in a.events)
+
+    def partition_count(self, settings: Settings) -> int:
+        """Of its topics: what they were grown to, else what topics are created with."""
+        return self.partitions or settings.partitions
+
+    @property
+    def group(self) -> str:
+        """The consumer group of its workers."""
+        return f"weft.{self.name}"
+
+    @property
+    def commands_topic(self) -> str:
+        return f"{self.name}.commands"
+
+    @property
+    def events_topic(self) -> str:
+        return f"{self.name}.events" + (f".{self.generation}" if self.generation > 1 else "")
+
+    @property
+    def dead_topic(self) -> str:
+        return f"{self.name}.dead"
+
+
+def bounded_context(
+    name: str,
+    *deciders: Decider[Any, Any],
+    policy: Policy[Any, object] | None = None,
+    effects: Effects[Any, object] | None = None,
+) -> Context:
+    """Put the modules of one context together: a decider for each kind of aggregate, a policy, an adapter."""
+    return Context(
+        name=name,
+        aggregates=tuple(map(_aggregate, deciders)),
+        react=policy.react if policy else None,
+        connect=effects.connect if effects else None,
+        target=effects.target if effects else lambda intent: name,
+        hear=getattr(effects, "hear", None),
+        hears=parameter_types(policy.react, 0) if policy else (),
+    )
+
+
+def _aggregate(decider: Decider[Any, Any]) -> Aggregate:
+    return Aggregate(
+        name=str(getattr(decider, "__name__", "")).rpartition(".")[2],
+        initial=decider.initial,
+        decide=decider.decide,
+        evolve=decider.evolve,
+        pending=getattr(decider, "pending", None),
+        due=getattr(decider, "due", None),
+        commands=parameter_types(decider.decide, 0),
+        events=parameter_types(decider.evolve, 1),
+    )
+
+
+def parameter_types(function: Callable[..., Any], position: int) -> tuple[type, ...]:
+    """The members of the union that annotates a parameter."""
+    hints = get_type_hints(function)
+    names = [name for name in hints if name != "return"]
+    hint = hints[names[position]]
+    return get_args(hint) or (hint,)

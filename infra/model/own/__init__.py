@@ -1,0 +1,1 @@
+"""Read models the library itself relies on, of every mesh: receipts, and the whole history."""

@@ -1,0 +1,61 @@
+"""What became of every command: accepted (which events), refused or rejected (why), parked or discarded."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from infra.messages import Discarded, Meta, Parked, Refused, Rejected, changed
+
+KEPT = ("rejected", "parked")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    receipt_id: str
+    command_id: str
+    command_type: str
+    context: str
+    subject: str
+    status: str
+    code: str
+    reason: str
+    events: str
+    last_event_id: str
+    command_partition: int
+    command_offset: int
+    correlation_id: str
+    decided_at: datetime
+
+
+def row_id(event: object, meta: Meta) -> str:
+    return f"{meta.context}/{meta.subject}/{meta.command_id}"
+
+
+def project(row: Receipt | None, event: object, meta: Meta) -> Receipt | None:
+    """A command that was kept may be sent again under its id: then its later answer counts."""
+    if row is not None and row.status not in KEPT:
+        same = (row.command_partition, row.command_offset) == (meta.partition, meta.command_offset)
+        return changed(row, events=f"{row.events}, {meta.type}", last_event_id=meta.id) if same else row
+    status, code, reason = "accepted", "", ""
+    match event:
+        case Refused() | Rejected():
+            status, code, reason = type(event).__name__.lower(), event.code, event.reason
+        case Parked():
+            status, code, reason = "parked", "behind", f"waits behind {event.behind}, which could not be processed"
+        case Discarded():
+            status, code, reason = "discarded", "discarded", event.reason
+    return Receipt(
+        receipt_id=row_id(event, meta),
+        command_id=meta.command_id,
+        command_type=meta.command_type,
+        context=meta.context,
+        subject=meta.subject,
+        status=status,
+        code=code,
+        reason=reason,
+        events=meta.type,
+        last_event_id=meta.id,
+        command_partition=meta.partition,
+        command_offset=meta.command_offset,
+        correlation_id=meta.correlation_id,
+        decided_at=meta.at,
+    )

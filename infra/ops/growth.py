@@ -1,0 +1,407 @@
+"""More partitions for a context: its log is copied into a new topic, events, ids and order per key kept.
+
+The partition of a key depends on the number of partitions, so a log cannot grow in place. The old log is sealed first, by a
+record that every writer has to take notice of: what anybody appends after it is void, and who reads it stops. Then
+
+    1. what its listeners had not reacted to, they react to; what projections had not read, they read;
+    2. the accepted records are copied, merged by the time they were recorded, and compared key by key with what they were;
+    3. readers' positions are set to the end of the copy, and `weft.topics` says that it is the log from now on.
+
+Every step may be done again: whoever was interrupted runs the same command once more.
+"""
+
+import asyncio
+import heapq
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
+
+from infra.errors import LogDamaged, Unusable
+from infra.kafka import reading, topics
+from infra.kafka.log import Producer as Appender
+from infra.kafka.log import addressed
+from infra.kafka.reading import Place
+from infra.kafka.topics import GROWN_TOPIC, TIMEOUT
+from infra.mesh import Growth, Mesh
+from infra.messages import Moved, Opened
+from infra.model.context import Context
+from infra.model.projection import Projection
+from infra.read import postgres, tables
+from infra.read.fold import Fold
+from infra.read.tables import Fenced, Store
+from infra.settings import Settings, address
+from infra.wire.avro import Codec
+from infra.wire.record import (
+    COMMAND_OFFSET,
+    EXPECTED_OFFSET,
+    ID,
+    MAX_BATCH_BYTES,
+    NO_OFFSET,
+    ORIGINAL,
+    TYPE,
+    Outgoing,
+    Read,
+    accepted,
+    partition_of,
+)
+from infra.write.reactions import commands_from
+
+AT_ONCE = 2000  # records, copied together
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Target:
+    """The topic a log is copied into."""
+
+    context: Context
+    topic: str
+    partitions: int
+
+
+# -- what the copy is: pure
+
+
+def opened(codec: Codec, source: str, target: Target, number: int, cursor: int) -> Outgoing:
+    """The first record of partition `number`: where its owner goes on reading commands."""
+    event = Opened(moved_from=source, cursor=cursor)
+    return _kept(codec, event, target.context, f"{target.topic}/{number}/0", 0, cursor - 1, 0)
+
+
+def sealed(codec: Codec, target: Target, place: str, offset: int, at: int) -> Outgoing:
+    """The last record of a partition of the old log."""
+    event = Moved(to=target.topic, partitions=target.partitions)
+    return _kept(codec, event, target.context, place, offset, NO_OFFSET, at)
+
+
+def _kept(codec: Codec, event: Any, c: Context, place: str, offset: int, command: int, at: int) -> Outgoing:
+    """A record that a log says of itself, with the headers in the places where our writers put them."""
+    identity = f"grow/{place}".encode()
+    headers = [
+        ("content-type", b"application/avro"),
+        ("ce_specversion", b"1.0"),
+        ("ce_source", f"/{c.name}".encode()),
+        ("ce_subject", b""),
+        ("ce_correlationid", identity),
+        ("ce_causationid", identity),
+        (COMMAND_OFFSET, b"%d" % command),
+        ("weft-command-type", b"weft.Grow"),
+        (ID, place.encode()),
+        (TYPE, codec.names[type(event)].encode()),
+        (EXPECTED_OFFSET, b"%d" % offset),
+    ]
+    return Outgoing(None, codec.encode(event), headers, at)
+
+
+def copied(record: Read, offset: int) -> Outgoing:
+    """An accepted event as it stands at `offset` of the copy: the same but for the offsets."""
+    headers = list(record.headers)
+    known = dict(headers)
+    original = [] if ORIGINAL in known else [(ORIGINAL, known[COMMAND_OFFSET])]
+    changed = {COMMAND_OFFSET: b"%d" % NO_OFFSET, EXPECTED_OFFSET: b"%d" % offset}
+    moved = [(name, changed.get(name, value)) for name, value in headers]
+    # behind what is read by its place, in front of id, type and expected offset
+    return Outgoing(record.key, record.value, [*moved[:-3], *original, *moved[-3:]], record.timestamp)
+
+
+def target_of(record: Read, partitions: int) -> int:
+    """Where an event belongs among so many partitions; one without a key stays where it was, as far as that is there."""
+    return partition_of(record.key, partitions) if record.key else record.partition % partitions
+
+
+def is_copied(codec: Codec, record: Read) -> bool:
+    """Whether a record of the old log is in the copy: it counts, and is not what that log said of itself."""
+    return accepted(dict(record.headers), record.offset) and (record.value or b"")[:5] not in {
+        codec.prefix_of(Opened),
+        codec.prefix_of(Moved),
+    }
+
+
+class Fingerprints:
+    """Of each key's events, in order: their ids, contents and times."""
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+        self._hashes: dict[bytes, Any] = {}
+        self.events = 0
+
+    def add(self, record: Read) -> None:
+        if is_copied(self._codec, record):
+            self.events += 1
+            identity = dict(record.headers).get(ID) or b""
+            found = self._hashes.setdefault(record.key or b"", sha256())
+            found.update(b"%b\0%d\0%b\0" % (identity, record.timestamp, record.value or b""))
+
+    def differ(self, other: "Fingerprints") -> list[bytes]:
+        """The keys that have not the same events in both."""
+        mine, theirs = ({key: h.digest() for key, h in one._hashes.items()} for one in (self, other))
+        return [key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key)]
+
+
+# -- doing it
+
+
+def grow(settings: Settings, mesh: Mesh, name: str, partitions: int, say: Say) -> tuple[int, Mesh]:
+    """Give a context's topics so many partitions; returns how many events were copied, and the mesh as it is now.
+
+    Its workers, and those of whoever hears it, have to be stopped. Raises Unusable if something stands in the way, and
+    LogDamaged if the copy is not what it was copied from; nothing reads it then.
+    """
+    admin = topics.admin(settings)
+    context = mesh.context(name)
+    known = context.partition_count(settings)
+    if partitions <= known:
+        raise Unusable(f"{name} has {known} partitions: a log can only grow")
+    _must_be_stopped(admin, mesh, context)
+    target = Target(context, f"{name}.events.{context.generation + 1}", partitions)
+    with reading.opened(settings) as client:
+        places = reading.partitions_of(client, [context.events_topic])
+        say(f"sealing {context.events_topic}")
+        ends, cursors = asyncio.run(_seal(settings, mesh.codec, client, target, places))
+        say("letting listeners react and projections read to its end")
+        asyncio.run(_react(settings, mesh, admin, client, context, ends))
+        asyncio.run(_project(settings, mesh, client, context, ends))
+        say(f"copying into {target.topic}")
+        before = asyncio.run(_copy(settings, mesh.codec, admin, target, ends, cursors))
+        copy_ends = reading.ends(client, reading.partitions_of(client, [target.topic]))
+        say("comparing")
+        _compare(client, mesh.codec, before, copy_ends)
+    for topic in (context.commands_topic, context.dead_topic):
+        _widen(admin, topic, partitions)
+    _set_groups(admin, mesh, context, copy_ends)
+    asyncio.run(_move_cursors(settings, mesh, context, target, copy_ends))
+    growth = Growth(context.generation + 1, target.partitions)
+    _write_down(settings, admin, context, growth)
+    return before.events, mesh.grown({**mesh.growth, context.name: growth})
+
+
+def _must_be_stopped(admin: AdminClient, mesh: Mesh, context: Context) -> None:
+    """Nobody may be at work who writes this log or reacts to it."""
+    busy = []
+    for c in {c.name: c for c in (context, *mesh.listeners(context))}.values():
+        try:
+            if admin.describe_consumer_groups([c.group], request_timeout=TIMEOUT)[c.group].result().members:
+                busy.append(c.name)
+        except KafkaException:
+            pass  # nobody has ever run it
+    if busy:
+        raise Unusable(
+            f"{', '.join(busy)} is at work: stop the workers first, and leave Kafka and Postgres running (an embedded mesh: `weft down`)"
+        )
+
+
+async def _seal(
+    settings: Settings, codec: Codec, client: Consumer, target: Target, places: list[Place]
+) -> tuple[dict[Place, int], dict[int, int]]:
+    """End every partition of the old log; returns where, and how far each partition of the commands topic is decided."""
+    appender = Appender(address(settings, "kafka"), "weft-grow")
+    ends: dict[Place, int] = {}
+    cursors: dict[int, int] = {}
+    try:
+        for place in places:
+            while place not in ends:
+                end, at, cursors[place[1]], moved = _last(client, codec, place)
+                if moved is not None:
+                    if moved.partitions != target.partitions:
+                        raise Unusable(
+                            f"{place[0]} was sealed for {moved.partitions} partitions by an earlier run: finish that, with --partitions {moved.partitions}"
+                        )
+                    ends[place] = end
+                    continue
+                where = f"{place[0]}/{place[1]}/{end}"
+                landed = await appender.append(place[0], place[1], [sealed(codec, target, where, end, at)])
+                if landed == end:
+                    ends[place] = end + 1  # otherwise somebody wrote first: read again, seal again
+    finally:
+        await appender.stop()
+    return ends, cursors
+
+
+def _last(client: Consumer, codec: Codec, place: Place) -> tuple[int, int, int, Moved | None]:
+    """The end of a partition; of its accepted records the last time and the commands' cursor; and its seal if it has one."""
+    (end,) = reading.ends(client, [place]).values()
+    at, cursor, moved = 0, 0, None
+    for records in reading.read_all(client, {}, {place: end}):
+        for record in records:
+            if accepted(headers := dict(record.headers), record.offset):
+                at = max(at, record.timestamp)
+                cursor = max(cursor, int(headers[COMMAND_OFFSET] or b"-1") + 1)
+                if (record.value or b"")[:5] == codec.prefix_of(Moved):
+                    moved = codec.decode(record.value or b"")
+    return end, at, cursor, moved
+
+
+async def _react(
+    settings: Settings,
+    mesh: Mesh,
+    admin: AdminClient,
+    client: Consumer,
+    context: Context,
+    ends: Mapping[Place, int],
+) -> None:
+    """Post what listeners would have asked themselves because of events they have not heard yet; asking twice is asking once."""
+    appender = Appender(address(settings, "kafka"), "weft-grow")
+    try:
+        for listener in mesh.listeners(context):
+            start = topics.committed(admin, listener, ends)
+            count = listener.partition_count(settings)
+            for records in reading.read_all(client, start, ends):
+                found = list(commands_from(listener, mesh.codec, records))
+                await appender.send(listener.commands_topic, addressed(found, count))
+    finally:
+        await appender.stop()
+
+
+async def _project(
+    settings: Settings, mesh: Mesh, client: Consumer, context: Context, ends: Mapping[Place, int]
+) -> None:
+    """Bring every projection of this log to its end; whose projector still runs may do it instead."""
+    for projection in mesh.projections.values():
+        if context.events_topic not in mesh.topics_of(projection):
+            continue
+        async with postgres.connection(address(settings, "postgres")) as db:
+            while not await _is_at(db, projection, context, ends):
+                try:
+                    await _bring(settings, mesh.codec, client, db, projection, context, ends)
+                except Fenced:
+                    await asyncio.sleep(0.5)
+
+
+async def _is_at(db: Any, projection: Projection, context: Context, ends: Mapping[Place, int]) -> bool:
+    """Whether a projection has read all of this log, or was moved on to its copy by an earlier run."""
+    known = await tables.position(db, projection.schema)
+    moved = any(topic.startswith(f"{context.events_topic}.") for topic, _ in known)
+    return moved or all(known.get(place, ("", 0))[1] >= end for place, end in ends.items())
+
+
+async def _bring(
+    settings: Settings,
+    codec: Codec,
+    client: Consumer,
+    db: Any,
+    projection: Projection,
+    context: Context,
+    ends: Mapping[Place, int],
+) -> None:
+    fold, store = Fold(projection, codec), Store(db, projection)
+    known = await store.load()
+    ids = reading.topic_ids(address(settings, "kafka"), [context.events_topic])
+    start = {place: known.get(place, ("", 0))[1] for place in ends}
+    for records, positions in reading.read_to(client, start, ends, fold.wanted):
+        await store.commit(fold, fold.batch(records, positions), ids)
+
+
+async def _copy(
+    settings: Settings,
+    codec: Codec,
+    admin: AdminClient,
+    target: Target,
+    ends: Mapping[Place, int],
+    cursors: Mapping[int, int],
+) -> Fingerprints:
+    """Copy the accepted records of all partitions, merged by time; what an interrupted run has left is copied anew."""
+    source = target.context.events_topic
+    if target.topic in admin.list_topics(timeout=TIMEOUT).topics:
+        admin.delete_topics([target.topic], operation_timeout=TIMEOUT)[target.topic].result(TIMEOUT)
+        while target.topic in admin.list_topics(timeout=TIMEOUT).topics:
+            await asyncio.sleep(0.1)
+    config = topics.configs(target.context, settings)[source]
+    made = NewTopic(target.topic, target.partitions, settings.replication, config=config)
+    admin.create_topics([made], operation_timeout=TIMEOUT)[target.topic].result(TIMEOUT)
+    before = Fingerprints(codec)
+    appender = Appender(address(settings, "kafka"), "weft-grow")
+    writing = {n: [opened(codec, source, target, n, cursors.get(n, 0))] for n in range(target.partitions)}
+    written = dict.fromkeys(writing, 0)
+    sizes = dict.fromkeys(writing, 0)
+
+    async def write(number: int) -> None:
+        landed = await appender.append(target.topic, number, writing[number])
+        if landed != written[number]:
+            raise LogDamaged(
+                f"somebody else writes to {target.topic}/{number}: run the command again when they have stopped"
+            )
+        written[number] += len(writing[number])
+        writing[number], sizes[number] = [], 0
+
+    try:
+        for record in _by_time(settings, codec, ends):
+            before.add(record)
+            number = target_of(record, target.partitions)
+            one = copied(record, written[number] + len(writing[number]))
+            if len(writing[number]) >= AT_ONCE or sizes[number] + one.size() > MAX_BATCH_BYTES:
+                await write(number)
+            writing[number].append(one)
+            sizes[number] += one.size()
+        for number in list(writing):
+            if writing[number]:
+                await write(number)
+    finally:
+        await appender.stop()
+    return before
+
+
+def _by_time(settings: Settings, codec: Codec, ends: Mapping[Place, int]) -> Iterator[Read]:
+    """What is to be copied of all partitions, as they were recorded: times never go back, and the order of each partition is kept."""
+
+    def partition(place: Place) -> Iterator[Read]:
+        with reading.opened(settings) as client:
+            for records in reading.read_all(client, {}, {place: ends[place]}):
+                yield from (r for r in records if is_copied(codec, r))
+
+    return heapq.merge(*map(partition, ends), key=lambda r: (r.timestamp, r.partition, r.offset))
+
+
+def _compare(client: Consumer, codec: Codec, before: Fingerprints, ends: Mapping[Place, int]) -> None:
+    after = Fingerprints(codec)
+    for records in reading.read_all(client, {}, ends):
+        for record in records:
+            after.add(record)
+    if differing := before.differ(after):
+        raise LogDamaged(
+            f"the copy has other events of {len(differing)} keys, such as {differing[0]!r}; it is not used"
+        )
+
+
+def _widen(admin: AdminClient, topic: str, partitions: int) -> None:
+    if len(admin.list_topics(topic, timeout=TIMEOUT).topics[topic].partitions) < partitions:
+        admin.create_partitions([NewPartitions(topic, partitions)])[topic].result(TIMEOUT)
+
+
+def _set_groups(admin: AdminClient, mesh: Mesh, context: Context, ends: Mapping[Place, int]) -> None:
+    """Listeners have heard everything that is in the copy."""
+    offsets = [TopicPartition(*place, end) for place, end in ends.items()]
+    for listener in mesh.listeners(context):
+        request = [ConsumerGroupTopicPartitions(listener.group, offsets)]
+        admin.alter_consumer_group_offsets(request, request_timeout=TIMEOUT)[listener.group].result(TIMEOUT)
+
+
+async def _move_cursors(
+    settings: Settings, mesh: Mesh, context: Context, target: Target, ends: Mapping[Place, int]
+) -> None:
+    """Projections have read everything that is in the copy: all of them at once, or none."""
+    ids = reading.topic_ids(address(settings, "kafka"), [target.topic])
+    async with postgres.connection(address(settings, "postgres")) as db, db.transaction():
+        for projection in mesh.projections.values():
+            if context.events_topic in mesh.topics_of(projection):
+                await db.execute(f"UPDATE {projection.schema}.head SET version = version + 1")
+                await db.execute(
+                    f"DELETE FROM {projection.schema}.cursor WHERE topic = ANY($1)",
+                    [context.events_topic, target.topic],
+                )
+                await tables.move(db, projection.schema, ends, ids, ends)
+
+
+def _write_down(settings: Settings, admin: AdminClient, context: Context, growth: Growth) -> None:
+    """From now on whoever starts finds the grown topic."""
+    if GROWN_TOPIC not in admin.list_topics(timeout=TIMEOUT).topics:
+        made = NewTopic(GROWN_TOPIC, 1, settings.replication, config={"cleanup.policy": "compact"})
+        admin.create_topics([made], operation_timeout=TIMEOUT)[GROWN_TOPIC].result(TIMEOUT)
+    producer = Producer({"bootstrap.servers": address(settings, "kafka"), "enable.idempotence": True, "log_level": 0})
+    producer.produce(GROWN_TOPIC, json.dumps(vars(growth)).encode(), context.name.encode(), 0)
+    if producer.flush(TIMEOUT):
+        raise Unusable("Kafka did not take the note that the topic was grown: run the same command again")

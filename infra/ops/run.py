@@ -1,0 +1,65 @@
+"""One worker process: any contexts and projections in one event loop. All of them is the modular monolith, one the microservice."""
+
+import asyncio
+import gc
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import structlog
+
+from infra.mesh import Mesh
+from infra.read import projector
+from infra.settings import Settings
+from infra.write.host import worker
+
+_log = structlog.get_logger()
+
+# A batch makes some hundred thousand objects, which live as long as the batch or for ever; looking at them every 700 is wasted.
+GC_OBJECTS = 100_000
+SPARE_THREADS = 16
+
+
+def tune() -> None:
+    """Settings of the interpreter for a process that holds much state and moves many small objects."""
+    gc.set_threshold(GC_OBJECTS, 20, 50)
+
+
+async def run(mesh: Mesh, names: Sequence[str], settings: Settings, *, leave_with_parent: bool = False) -> None:
+    """Run until SIGTERM or SIGINT (or, for a supervised process, until its standard input closes).
+
+    Returns after a clean stop; raises the first error nobody planned for, with everything else stopped.
+    """
+    contexts, projections = mesh.units(names)
+    tune()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    # a projector's poll holds a thread for as long as nothing comes; the default pool has cores + 4
+    loop.set_default_executor(ThreadPoolExecutor(4 * len(projections) + SPARE_THREADS, "weft"))
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop.set)
+    if leave_with_parent:
+        loop.add_reader(sys.stdin, lambda: stop.set() if not os.read(sys.stdin.fileno(), 1) else None)
+    tasks = [asyncio.create_task(worker.run(mesh, mesh.context(name), settings), name=name) for name in contexts]
+    tasks += [
+        asyncio.create_task(projector.run(mesh, mesh.projection(name), settings), name=f"{name} rows")
+        for name in projections
+    ]
+    stopped = asyncio.create_task(stop.wait())
+    done, _ = await asyncio.wait([*tasks, stopped], return_when=asyncio.FIRST_COMPLETED)
+    _log.info("stopping", reason="asked to" if stopped in done else "failed")
+    for task in (*tasks, stopped):
+        task.cancel()
+    await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled() and (error := task.exception()):
+            raise _one(error)
+
+
+def _one(error: BaseException) -> BaseException:
+    """The error itself, where a task group has put it alone into a group."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,39 @@
+"""What has to be there before a worker starts, and the mesh as its cluster has it."""
+
+import asyncio
+
+from infra.edge import vault
+from infra.edge.identity import service as identity
+from infra.kafka import topics
+from infra.mesh import Mesh
+from infra.read import analytics
+from infra.settings import Settings, address
+from infra.wire.registry import Registry
+
+
+def deployed(settings: Settings, mesh: Mesh) -> Mesh:
+    """The mesh with the topics as they were grown, and the ids of the schema registry if there is one.
+
+    Unusable if Kafka does not answer.
+    """
+    client = topics.admin(settings)
+    known = client.list_topics(timeout=topics.TIMEOUT).topics
+    grown = mesh.grown(topics.growth(settings) if topics.GROWN_TOPIC in known else {})
+    if settings.schema_registry is None:
+        return grown
+    return grown.with_ids(Registry(settings.schema_registry).locked(mesh.subjects()))
+
+
+def prepare(settings: Settings, mesh: Mesh) -> tuple[Mesh, list[str]]:
+    """Topics, schemas, tables and roles; safe to repeat.
+
+    Returns the mesh as it is deployed, and the projections whose tables other code made: those stay until they are rebuilt.
+    """
+    if settings.schema_registry is not None:
+        Registry(settings.schema_registry).prepare(mesh.subjects(), mesh.vocabulary.current)
+    now = deployed(settings, mesh)
+    topics.prepare(settings, now.contexts.values())
+    changed = asyncio.run(analytics.prepare(address(settings, "postgres"), now))
+    asyncio.run(vault.prepare(settings))
+    asyncio.run(identity.prepare(settings))
+    return now, changed

@@ -1,0 +1,1 @@
+"""How rows are made of the log, kept up, rebuilt, verified and shown to analysts."""

@@ -1,0 +1,127 @@
+"""What a projection makes of records: facts by the batch, then rows. Pure.
+
+A batch is decoded by columns, and the headers of an event are read when its projection asks for what they say.
+tests/infra/test_fold.py holds that against one record at a time.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from infra.errors import LogDamaged
+from infra.kafka.reading import Place, meta
+from infra.messages import LOG_KEEPING, Meta
+from infra.model.projection import Projection
+from infra.wire.avro import Codec
+from infra.wire.record import EXPECTED_OFFSET, Read, is_accepted, when
+
+NUL = "\x00"
+LOG_KEEPING_NAMES = [f"weft.{t.__name__}" for t in LOG_KEEPING]  # no rows are made of these
+Fact = tuple[str, Any, Meta]  # row id, event, and what is known of it
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What was read at once: the facts in it, the position behind it, and when the last of each partition was recorded."""
+
+    facts: list[Fact]
+    positions: Mapping[Place, int]
+    recorded: Mapping[Place, datetime]
+
+
+class Fold:
+    """Rows in memory: what a batch of events makes of the rows it touches."""
+
+    def __init__(self, projection: Projection, codec: Codec) -> None:
+        self._projection = projection
+        self._codec = codec
+        names = {codec.names[event] for event in projection.events}
+        self.wanted = codec.prefixes(names or codec.names.values()) - codec.prefixes(LOG_KEEPING_NAMES)
+
+    def facts(self, records: Iterable[Read]) -> list[Fact]:
+        """Every accepted event this projection reads; LogDamaged if one cannot be read."""
+        wanted = self.wanted
+        chosen = [r for r in records if (r.value or b"")[:5] in wanted and is_accepted(r)]
+        moments = {at: when(at) for at in {r.timestamp for r in chosen}}
+        row_id, decode = self._projection.row_id, self._codec.decode
+        found: list[Fact] = []
+        for record, ready in zip(chosen, self._codec.decode_many([r.value for r in chosen]), strict=True):
+            try:
+                event = decode(record.value or b"") if ready is None else ready
+                m = recorded(record, moments[record.timestamp])
+                found.append((storable(row_id(event, m)), event, m))
+            except (ValueError, KeyError) as error:
+                raise LogDamaged(
+                    f"{record.topic}/{record.partition}/{record.offset} was accepted but cannot be read: {error}"
+                ) from error
+        return found
+
+    def batch(self, records: Sequence[Read], positions: Mapping[Place, int]) -> Batch:
+        """The facts of these records with where they leave their reader."""
+        last = {(r.topic, r.partition): r.timestamp for r in records}
+        return Batch(self.facts(records), positions, {place: when(at) for place, at in last.items()})
+
+    def apply(self, rows: dict[str, Any], facts: Iterable[Fact]) -> None:
+        """Fold the facts into `rows`, in place; None marks a row that is gone."""
+        project = self._projection.project
+        get = rows.get
+        for row_id, event, m in facts:
+            rows[row_id] = project(get(row_id), event, m)
+
+
+class Recorded(Meta):
+    """A Meta that reads its record's headers when somebody asks for more than the time: most events are asked for nothing else."""
+
+    def __getattr__(self, name: str) -> Any:
+        record = self.__dict__.pop("_record", None)
+        if record is None:
+            raise AttributeError(name)
+        self.__dict__.update(meta(record, dict(record.headers)).__dict__)
+        return getattr(self, name)
+
+
+def recorded(record: Read, at: datetime) -> Meta:
+    """The same as `reading.meta`, later."""
+    made: Meta = _new(Recorded)
+    _assign(made, "__dict__", {"at": at, "_record": record})
+    return made
+
+
+_new: Any = Meta.__new__
+_assign = object.__setattr__
+
+
+def one_by_one(projection: Projection, codec: Codec, records: Iterable[Read]) -> dict[str, Any]:
+    """The rows of a log by id, one record at a time and by nothing that the fast way uses: what that has to agree with."""
+    wanted = {codec.names[event] for event in projection.events}
+    rows: dict[str, Any] = {}
+    for record in records:
+        headers = dict(record.headers)
+        if headers.get(EXPECTED_OFFSET) != str(record.offset).encode():
+            continue
+        m = meta(record, headers)
+        if m.type in wanted or (not wanted and m.type not in LOG_KEEPING_NAMES):
+            event = codec.decode(record.value or b"")
+            row_id = storable(projection.row_id(event, m))
+            rows[row_id] = projection.project(rows.get(row_id), event, m)
+    return {row_id: stored(projection, row) for row_id, row in rows.items() if row is not None}
+
+
+def stored(projection: Projection, row: Any) -> Any:
+    """The row as it comes back from Postgres."""
+    return projection.row(**{column: storable(getattr(row, column)) for column in projection.columns})
+
+
+def storable(value: Any) -> Any:
+    """Postgres has no NUL in text; an event may."""
+    return value.replace(NUL, "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) and NUL in value else value
+
+
+def values(projection: Projection, rows: Iterable[Any]) -> list[tuple[Any, ...]]:
+    """The rows as Postgres takes them, in the order of the columns."""
+    found = [tuple(row.__dict__.values()) for row in rows]
+    for i, kind in enumerate(projection.column_types):
+        if kind == "text" and NUL in "".join([row[i] or "" for row in found]):
+            return [tuple(map(storable, row)) for row in found]
+    return found

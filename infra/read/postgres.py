@@ -1,0 +1,74 @@
+"""Postgres: connections, logins, and what becomes of it when it is away."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+
+from infra.errors import Unknown, Unusable
+from infra.settings import as_role, role_password
+
+ANALYST = "weft_analyst"
+TIMEOUT = 30.0
+LONG = 86_400.0  # for what takes as long as a table is large; None would be TIMEOUT
+# whatever asyncpg raises when a server goes away; it is InternalClientError when that happens in between two messages
+TROUBLE = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+Connection = asyncpg.Connection
+Refusal = asyncpg.PostgresError  # the server answered, and said no
+NO_SUCH_COLUMN = asyncpg.UndefinedColumnError
+
+
+@asynccontextmanager
+async def connection(url: str, *, timeout: float = 10.0) -> AsyncIterator[asyncpg.Connection]:
+    """One connection; an address where nobody answers is a clear error."""
+    try:
+        db = await asyncpg.connect(url, timeout=timeout, command_timeout=TIMEOUT)
+    except (OSError, TimeoutError) as error:
+        raise Unusable(
+            f"Postgres does not answer at {shown(url)}: {error or 'timed out'}. Is it running, and is WEFT_POSTGRES right?"
+        ) from error
+    except asyncpg.PostgresError as error:
+        raise Unusable(f"Postgres at {shown(url)} refuses: {error}. Was `weft setup` run?") from error
+    try:
+        yield db
+    finally:
+        await db.close(timeout=5)
+
+
+async def role(db: asyncpg.Connection, url: str, name: str) -> None:
+    """Make sure of a login; its password derives from the owner's."""
+    if not await db.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", name):
+        await db.execute(f"CREATE ROLE {name} LOGIN")
+    if password := role_password(url, name):
+        await db.execute(f"ALTER ROLE {name} PASSWORD '{password}'")  # hexadecimal digits only
+
+
+async def prepare_schema(url: str, name: str, tables: str) -> None:
+    """Create a login and the tables it uses, as the owner of the database."""
+    async with connection(url) as db, db.transaction():
+        await db.execute("SELECT pg_advisory_xact_lock(hashtext('weft setup'))")
+        await role(db, url, name)
+        await db.execute(tables)
+
+
+@contextmanager
+def unknown_if_away(what: str) -> Iterator[None]:
+    """Whatever a database raises that is away becomes Unknown."""
+    try:
+        yield
+    except TROUBLE as error:
+        raise Unknown(f"{what} did not answer: {type(error).__name__}") from error
+
+
+def analyst(url: str) -> str:
+    """The URL of the analysts' login."""
+    return as_role(url, ANALYST)
+
+
+def shown(url: str) -> str:
+    """The URL without what a log may not hold."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{parts.netloc.rpartition('@')[2]}"))

@@ -1,0 +1,166 @@
+"""The tables of one projection: its rows, and where in the log they stand. Made, read and moved on as one.
+
+A projection's schema in Postgres has its own tables beside `head` (which code made them, how often they were moved on, when
+somebody last looked) and `cursor` (how far each partition was read, where the log ended then, when that was recorded). Rows,
+head and cursor change in one transaction, which starts by moving the version from the value its writer knows: if no row
+moves, somebody else took over.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+
+from infra.errors import Unusable
+from infra.kafka.reading import Place
+from infra.model.projection import Projection
+from infra.read.fold import Batch, Fact, Fold, values
+from infra.read.postgres import LONG
+
+AND_POSITION = """
+CREATE TABLE head (
+    definition text NOT NULL,
+    views      text NOT NULL,
+    version    bigint NOT NULL,
+    checked_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE TABLE cursor (
+    topic       text,
+    partition   int,
+    topic_id    text NOT NULL,
+    next_offset bigint NOT NULL,
+    log_end     bigint NOT NULL,
+    recorded_at timestamptz,
+    PRIMARY KEY (topic, partition)
+);
+"""
+
+
+class Fenced(Exception):
+    """Another projector moved this projection on."""
+
+
+async def create(db: asyncpg.Connection, projection: Projection, schema: str) -> None:
+    """Empty tables in a new schema of that name, for the projection's own login to fill. Inside a transaction."""
+    await db.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+    await db.execute(f"CREATE SCHEMA {schema}")
+    await db.execute(f"SET LOCAL search_path = {schema}")
+    await db.execute(projection.tables + AND_POSITION)
+    await db.execute("INSERT INTO head VALUES ($1, $2, 0)", projection.definition, projection.views)
+    await db.execute("SET LOCAL search_path = DEFAULT")
+    await db.execute(
+        f"GRANT USAGE ON SCHEMA {schema} TO {projection.role};"
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {projection.role};"
+        # rows and cursor are one transaction and can be replayed: a commit that a power cut takes back is only done again
+        f"ALTER ROLE {projection.role} SET synchronous_commit = off"
+    )
+
+
+async def definition(db: asyncpg.Connection, schema: str) -> str | None:
+    """Which code made the tables of a schema; None if there are none."""
+    if not await db.fetchval(
+        "SELECT 1 FROM information_schema.columns WHERE table_schema = $1 AND table_name = 'head' AND column_name = 'views'",
+        schema,
+    ):
+        return None
+    found: str | None = await db.fetchval(f"SELECT definition FROM {schema}.head")
+    return found
+
+
+async def position(db: asyncpg.Connection, schema: str) -> dict[Place, tuple[str, int]]:
+    """(topic id, next offset) by partition."""
+    rows = await db.fetch(f"SELECT topic, partition, topic_id, next_offset FROM {schema}.cursor")
+    return {(r["topic"], r["partition"]): (r["topic_id"], r["next_offset"]) for r in rows}
+
+
+async def copy(db: asyncpg.Connection, projection: Projection, schema: str, rows: Iterable[Any]) -> None:
+    """Add rows that are not there yet."""
+    await db.copy_records_to_table(
+        projection.name, schema_name=schema, columns=projection.columns, records=values(projection, rows), timeout=LONG
+    )
+
+
+async def move(
+    db: asyncpg.Connection,
+    schema: str,
+    positions: Mapping[Place, int],
+    topic_ids: Mapping[str, str],
+    ends: Mapping[Place, int] | None = None,
+    recorded: Mapping[Place, datetime] | None = None,
+) -> None:
+    """Set the cursor; `ends` is where the log ended then, `recorded` the time of the last event read."""
+    places = list(positions)
+    await db.execute(
+        f"INSERT INTO {schema}.cursor AS c SELECT * FROM unnest($1::text[], $2::int[], $3::text[], $4::bigint[], $5::bigint[], $6::timestamptz[]) "
+        "ON CONFLICT (topic, partition) DO UPDATE SET next_offset = EXCLUDED.next_offset, log_end = EXCLUDED.log_end, "
+        "recorded_at = coalesce(EXCLUDED.recorded_at, c.recorded_at)",
+        [topic for topic, _ in places],
+        [partition for _, partition in places],
+        [topic_ids[topic] for topic, _ in places],
+        list(positions.values()),
+        [max(positions[place], (ends or {}).get(place, 0)) for place in places],
+        [(recorded or {}).get(place) for place in places],
+    )
+
+
+class Store:
+    """Rows and cursor of one projection, in one schema."""
+
+    def __init__(self, db: asyncpg.Connection, projection: Projection, schema: str | None = None) -> None:
+        self._db = db
+        self._projection = p = projection
+        self.schema = schema or projection.schema
+        self.version = 0
+        table, key = f"{self.schema}.{p.name}", p.key
+        names, arrays = ", ".join(p.columns), ", ".join(f"${i + 1}::{t}[]" for i, t in enumerate(p.column_types))
+        updates = ", ".join(f"{c} = EXCLUDED.{c}" for c in p.columns[1:])
+        self._select = f"SELECT {names} FROM {table} WHERE {key} = ANY($1::text[])"
+        self._upsert = (
+            f"INSERT INTO {table} ({names}) SELECT * FROM unnest({arrays}) ON CONFLICT ({key}) DO UPDATE SET {updates}"
+        )
+        self._delete = f"DELETE FROM {table} WHERE {key} = ANY($1::text[])"
+        self._move_head = f"UPDATE {self.schema}.head SET version = version + 1, checked_at = now() WHERE version = $1 AND definition = $2"
+
+    async def load(self) -> dict[Place, tuple[str, int]]:
+        """Take note of the version; returns (topic id, next offset) by partition."""
+        head = await self._db.fetchrow(f"SELECT version, definition FROM {self.schema}.head")
+        if head is None or head["definition"] != self._projection.definition:
+            raise Unusable(
+                f"the tables of {self._projection.name} are of other code: run `weft rebuild {self._projection.name}`"
+            )
+        self.version = head["version"]
+        return await position(self._db, self.schema)
+
+    async def commit(
+        self, fold: Fold, batch: Batch, topic_ids: Mapping[str, str], ends: Mapping[Place, int] | None = None
+    ) -> None:
+        """Rows and cursor in one transaction; raises Fenced if the version is not ours any more. `ends` as in `move`."""
+        async with self._db.transaction():
+            await self.apply(fold, batch, topic_ids, ends)
+        self.version += 1
+
+    async def apply(
+        self, fold: Fold, batch: Batch, topic_ids: Mapping[str, str], ends: Mapping[Place, int] | None = None
+    ) -> None:
+        """The same inside somebody's transaction; `version` is the caller's to count."""
+        if await self._db.execute(self._move_head, self.version, self._projection.definition) != "UPDATE 1":
+            raise Fenced
+        await move(self._db, self.schema, batch.positions, topic_ids, ends, batch.recorded)
+        if batch.facts:
+            await self._write(fold, batch.facts)
+
+    async def still_there(self) -> None:
+        """Note that somebody looked and found nothing new."""
+        await self._db.execute(f"UPDATE {self.schema}.head SET checked_at = now() WHERE version = $1", self.version)
+
+    async def _write(self, fold: Fold, facts: Sequence[Fact]) -> None:
+        make, key = self._projection.row, self._projection.key
+        found = await self._db.fetch(self._select, list({row_id for row_id, _, _ in facts}))
+        rows: dict[str, Any] = {r[key]: make(**dict(r)) for r in found}
+        fold.apply(rows, facts)
+        kept = [row for row in rows.values() if row is not None]
+        if kept:
+            await self._db.execute(self._upsert, *map(list, zip(*values(self._projection, kept), strict=True)))
+        if gone := [row_id for row_id, row in rows.items() if row is None]:
+            await self._db.execute(self._delete, gone)

@@ -1,0 +1,63 @@
+"""Gathers the evidence of a running mesh and holds it against the laws."""
+
+import asyncio
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import aiohttp
+
+from infra.kafka import reading
+from infra.mesh import Mesh
+from infra.read import verify
+from infra.settings import Settings, address
+from infra.shop import laws
+from infra.shop.laws import Evidence
+from infra.shop.outside import mail
+
+PATIENCE_S = 30.0
+
+
+def read_log(settings: Settings, mesh: Mesh) -> Evidence:
+    """Every event of every context, from the first offset to the end."""
+    with reading.opened(settings) as client:
+        places = reading.partitions_of(client, [c.events_topic for c in mesh.contexts.values()])
+        ends = reading.ends(client, places)
+        return laws.evidence(mesh.codec, (record for batch in reading.read_all(client, {}, ends) for record in batch))
+
+
+async def gather(settings: Settings, mesh: Mesh) -> Evidence:
+    """The log, the gateway's ledger and the mailbox."""
+    found = await asyncio.to_thread(read_log, settings, mesh)
+    async with (
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(30)) as http,
+        http.get(f"{address(settings, 'gateway')}/v1/ledger") as answer,
+    ):
+        found.ledger = await answer.json()
+    if settings.mailbox:
+        found.message_ids = [m["message_id"] for m in await asyncio.to_thread(mail.messages, Path(settings.mailbox))]
+    async with (
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(30)) as http,
+        http.get(f"{address(settings, 'sms')}/v1/messages") as answer,
+    ):
+        found.message_ids += [m["message_id"] for m in await answer.json()]
+    return found
+
+
+def _rows(settings: Settings, mesh: Mesh) -> list[str]:
+    """Where any projection is not the fold of the whole log, once it has had time to read that."""
+    deadline = time.monotonic() + PATIENCE_S
+    found: dict[str, verify.Verdict] = {}
+    behind = list(mesh.projections)
+    while behind and (not found or time.monotonic() < deadline):
+        found |= {v.name: v for v in verify.verify(settings, mesh, behind, (), os.cpu_count() or 1)}
+        behind = [name for name, v in found.items() if v.behind]
+    late = [f"{name} is {found[name].behind} records behind" for name in behind]
+    return [*late, *(f"{v.name}: {line}" for v in found.values() for line in v.wrong)]
+
+
+async def audit(settings: Settings, mesh: Mesh) -> tuple[Evidence, Sequence[str]]:
+    """The evidence and everything that is wrong with it; the mesh has to be at rest."""
+    found = await gather(settings, mesh)
+    return found, [*laws.broken(found), *await asyncio.to_thread(_rows, settings, mesh)]

@@ -1,0 +1,138 @@
+"""How long one partition needs until it decides again: from nothing, and from its snapshot.
+
+The log is the orders context's own: orders are placed, reserved and cancelled, and one in a hundred stays open. Each start is a
+process of its own: python -m infra.shop.bench.recovery EVENTS DIRECTORY, with a fresh directory or one with a snapshot in it.
+"""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from commands.orders import CancelOrder, RecordStock
+from infra.embedded.instance import environment
+from infra.errors import Unusable
+from infra.kafka import reading
+from infra.kafka.log import KafkaEventLog, Producer, connected
+from infra.ops.run import tune
+from infra.settings import Settings, address
+from infra.shop.bench import work
+from infra.shop.mesh import mesh
+from infra.wire.record import Read
+from infra.write.partition import Partition
+from infra.write.reactions import outgoing_command
+from infra.write.snapshots import Snapshot, fingerprint, save
+from infra.write.writer import Writer
+
+NAME = "recovery"
+CHUNK = 800
+FOR_EVER_MS = 10**15
+
+
+def measure(settings: Settings, events: int, directory: Path, say: Callable[[str], None]) -> dict[str, float]:
+    """Make the log, then start twice from nothing and once from a snapshot; seconds, and events a second."""
+    servers = address(settings, "kafka")
+    c = work.context(NAME)
+    work.create(servers, [c.events_topic], partitions=1)
+    made = asyncio.run(_make(servers, events))
+    say(f"{made} events are in one partition")
+    found = {}
+    for name, scratch in (("nothing", directory / "1"), ("again", directory / "2"), ("snapshot", directory / "1")):
+        found[name] = one = _start(settings, scratch)
+        if one["events"] != made:
+            raise Unusable(f"{one['events']} of {made} events were recovered")
+        say(
+            f"from {'nothing' if name == 'again' else name}: ready after {one['ready_s']:.2f} s, {made / one['ready_s']:,.0f} events/s; "
+            f"all {one['aggregates']:,.0f} aggregates folded after {one['settled_s']:.2f} s"
+        )
+    return {"events": made} | {
+        f"{name}_{what}": one[what] for name, one in found.items() for what in ("ready_s", "settled_s")
+    }
+
+
+async def _make(servers: str, events: int) -> int:
+    """A log that the orders context decided, appended as it appends."""
+    partition = _partition()
+    producer = Producer(servers, "bench")
+    try:
+        batch: list[Read] = []
+        for command in _commands(events // 4):
+            batch.append(command)
+            if len(batch) == CHUNK:
+                await _append(producer, partition, batch)
+        await _append(producer, partition, batch)
+    finally:
+        await producer.stop()
+    return partition.next_offset
+
+
+async def _append(producer: Producer, partition: Partition, batch: list[Read]) -> None:
+    start = 0
+    while start < len(batch):
+        decision = partition.decide(batch, start)
+        await producer.append(work.context(NAME).events_topic, 0, decision.records)
+        partition.merge(decision)
+        start = decision.next
+    batch.clear()
+
+
+def _commands(orders: int) -> Iterator[Read]:
+    codec, offset, now = mesh.codec, 0, int(time.time() * 1000)
+    for number in range(orders):
+        place = work.order(number)
+        reserved = [
+            RecordStock(order_id=place.order_id, sku=line.sku, reserved=True, reason="") for line in place.lines[:2]
+        ]
+        last = CancelOrder(order_id=place.order_id, reason="changed my mind")
+        steps = [place, *reserved, last] if number % 100 else [place]
+        for step in steps:
+            record = outgoing_command(
+                codec, step, f"products.events/0/{offset}/orders/0", correlation=f"c-{number:012d}"
+            )
+            yield Read("", 0, offset, now, record.key, record.value, record.headers)
+            offset += 1
+
+
+def _start(settings: Settings, directory: Path) -> dict[str, float]:
+    command = [sys.executable, "-m", "infra.shop.bench.recovery", str(directory)]
+    env = {**os.environ, **environment(settings)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=env)
+    if done.returncode:
+        raise Unusable(f"the recovery did not finish: {done.stderr[-2000:]}")
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def _partition() -> Partition:
+    return Partition(work.context(NAME), mesh.codec, 0, 1, FOR_EVER_MS)
+
+
+async def recover(settings: Settings, directory: Path) -> dict[str, float]:
+    """One start, as a worker does it; leaves a snapshot behind."""
+    servers, context = address(settings, "kafka"), work.context(NAME)
+    assert mesh.codec  # made before the clock runs
+    ids = reading.topic_ids(servers, [context.events_topic])
+    async with connected(servers, NAME) as (producer, reader):
+        log = KafkaEventLog(context.events_topic, producer, reader)
+        begun = time.perf_counter()
+        partition = _partition()
+        snapshot = Snapshot(directory, fingerprint(context, mesh.codec), 0, 1, ids[context.events_topic])
+        snapshot.open()
+        snapshot.load(partition)
+        writer = Writer(partition, log, producer, lambda opened: None)
+        await writer.catch_up()
+        ready = time.perf_counter() - begun
+        await writer.settle()
+        settled = time.perf_counter() - begun
+    await save(partition, snapshot)
+    aggregates = len(partition.states.keys() | partition.cold.keys())
+    return {"events": partition.next_offset, "aggregates": aggregates, "ready_s": ready, "settled_s": settled}
+
+
+if __name__ == "__main__":
+    tune()
+    print(json.dumps(asyncio.run(recover(Settings(), Path(sys.argv[1])))))

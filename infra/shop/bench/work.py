@@ -1,0 +1,82 @@
+"""What is measured: N PlaceOrder commands, three lines each, for distinct orders on four partitions."""
+
+import time
+from dataclasses import replace
+
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from commands.orders import PlaceOrder
+from infra.model.context import Context
+from infra.shop.mesh import mesh
+from infra.wire.record import command_headers, partition_of
+from schemas.orders import OrderLine
+from streams.orders import context as its
+
+PARTITIONS = 4
+
+
+def context(suffix: str) -> Context:
+    """The orders context on topics of its own, and deaf: only its commands are measured."""
+    return replace(its.context, name=f"bench-{suffix}", react=None, hears=())
+
+
+def create(servers: str, topics: list[str], partitions: int = PARTITIONS) -> None:
+    admin = AdminClient({"bootstrap.servers": servers, "log_level": 0})
+    for future in admin.create_topics([NewTopic(topic, partitions, 1) for topic in topics]).values():
+        future.result(30)
+
+
+def order_id(number: int) -> str:
+    return f"00000000-0000-4000-8000-{number:012d}"
+
+
+def order(number: int) -> PlaceOrder:
+    """The command of that number."""
+    lines = tuple(OrderLine(sku=f"SKU-{i:05d}", quantity=i + 1, unit_price_minor=995) for i in range(3))
+    return PlaceOrder(
+        order_id=order_id(number),
+        customer_id=f"customer-{number % 997}",
+        card="card_ok",
+        currency="EUR",
+        lines=lines,
+    )
+
+
+def load(servers: str, topic: str, count: int) -> None:
+    """Post the commands, all of them before anything is measured."""
+    producer = Producer(
+        {
+            "bootstrap.servers": servers,
+            "linger.ms": 20,
+            "batch.num.messages": 10_000,
+            "queue.buffering.max.messages": 1_000_000,
+        }
+    )
+    codec = mesh.codec
+    for number in range(count):
+        command = order(number)
+        key = command.order_id.encode()
+        headers = command_headers(codec.names[PlaceOrder], f"c-{number:012d}", correlation=f"r-{number:012d}")
+        producer.produce(topic, codec.encode(command), key, partition_of(key, PARTITIONS), headers=list(headers))
+        if number % 1000 == 0:
+            producer.poll(0)
+    producer.flush()
+
+
+class Clock:
+    """Rate and CPU time from the first result seen to the last; call `at(done)` often."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._start: tuple[int, float, float] | None = None
+        self.finished: dict[str, float] | None = None
+
+    def at(self, done: int) -> None:
+        now, cpu = time.perf_counter(), time.process_time()
+        if self._start is None and done:
+            self._start = (done, now, cpu)
+        elif self._start and done >= self._count and self.finished is None:
+            first, began, cpu_began = self._start
+            counted = done - first
+            self.finished = {"per_second": counted / (now - began), "cpu_us": (cpu - cpu_began) / counted * 1e6}

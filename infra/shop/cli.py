@@ -1,0 +1,158 @@
+"""What the shop adds to `weft`: demo, bench, mail."""
+
+import asyncio
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from cyclopts import App
+
+from infra.cli.console import DONE, Json, err, out, resolved_settings, settings
+from infra.cli.running import fetching, groups, prepare, say
+from infra.embedded.instance import Instance
+from infra.errors import Unusable
+from infra.kafka import topics
+from infra.ops.interrupts import stop_signals
+from infra.read import analytics
+from infra.settings import Settings, address
+from infra.shop import demo as story
+from infra.shop.mesh import mesh as shop
+from infra.shop.outside import mail as post
+
+
+def register(app: App) -> None:
+    """Add the shop's commands."""
+    for command in (demo, bench, mail):
+        app.command(command)
+
+
+def mail(recipient: str | None = None, /, *, json_: Json = False) -> int:
+    """What arrived at the mail server that `weft up` started.
+
+    Example: `weft mail customer-001@example.org`
+    """
+    s = resolved_settings()
+    if s.mailbox is None:
+        raise Unusable("the mail server is not ours: `weft mail` shows what the one of `weft up` keeps")
+    for message in post.messages(Path(s.mailbox)):
+        if recipient in (None, message["to"]):
+            text = message["text"].strip()
+            out.print(
+                json.dumps(message) if json_ else f"{message['to']}  {message['subject']}\n    {text}", markup=False
+            )
+    return DONE
+
+
+def demo(*, orders: int = 50, seed: int = 1) -> int:
+    """Start everything, place orders (some declined, some cancelled), show the sagas, check that all adds up, stop.
+
+    Works in a directory of its own, removed at the end. Exit 1 if anything does not add up.
+
+    Example: `weft demo --orders 1000`
+    """
+    if orders < 1:
+        err.print("--orders has to be at least 1", markup=False)
+        return 2
+    home = Path(tempfile.mkdtemp(prefix="weft-demo-"))
+    home.chmod(0o711)  # the service user that Postgres needs under root has to pass
+    own = settings().model_copy(
+        update={"home": home}
+        | dict.fromkeys(
+            ("kafka", "postgres", "gateway", "smtp", "mailbox", "sms", "push", "vault", "vault_key", "push_key")
+        )
+    )
+    try:
+        with stop_signals() as stopping, Instance(own, say, fetching()) as instance:
+            s = instance.start_services()
+            mesh = prepare(s, shop)
+            instance.start_units(groups(mesh, (), False))
+            code = asyncio.run(story.tell(s, mesh, orders, seed, story.Stage(say, stopping, instance.revive)))
+            if code != DONE:
+                _say_logs(home / "logs")
+            return code
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def bench(
+    what: Literal["commands", "recovery", "rebuild"] = "commands",
+    /,
+    *,
+    commands: int = 100_000,
+    rounds: int | None = None,
+    events: int = 1_000_000,
+    json_: Json = False,
+) -> int:
+    """PlaceOrder commands a second through the orders context, against a plain Faust agent with a Table, on one broker.
+
+    Or how long a partition of so many events needs until it decides again, from nothing and from its snapshot. Or events a
+    second into a read model: one by one, live, and rebuilt.
+
+    Example: `weft bench --commands 50000 --rounds 3`
+
+    Example: `weft bench recovery --events 1000000`
+
+    Example: `weft bench rebuild --events 1000000`
+    """
+    if commands < 5000 or (rounds is not None and rounds < 1) or events < 1000:
+        err.print("--commands has to be at least 5000, --rounds at least 1, --events at least 1000", markup=False)
+        return 2
+    home = Path(tempfile.mkdtemp(prefix="weft-bench-"))
+    home.chmod(0o711)
+    unused = ("gateway", "smtp", "sms", "push") if what == "rebuild" else ("postgres", "gateway", "smtp", "sms", "push")
+    own = settings().model_copy(
+        update={"home": home, "kafka": None, "postgres": None, "session_timeout": 60.0} | dict.fromkeys(unused, "-")
+    )
+    speak = (lambda text: None) if json_ else say
+    try:
+        with stop_signals(), Instance(own, speak, fetching()) as instance:
+            s = instance.start_services()
+            result = MEASURES[what](s, commands, rounds, events, home, speak)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+    if json_:
+        out.print(json.dumps(result), markup=False)
+    return DONE
+
+
+def _bench_commands(
+    s: Settings, commands: int, rounds: int | None, events: int, home: Path, say: Callable[[str], None]
+) -> dict[str, Any]:
+    from infra.shop.bench import commands as measured
+
+    result = measured.summary(measured.compare(s, commands, rounds or 5, say))
+    say(
+        f"median of {result['rounds']} rounds: Weft {result['weft']:,.0f} commands/s, plain Faust with a Table {result['plain']:,.0f}/s: "
+        f"{result['ratio']:.1f} times ({result['ratio_min']:.1f} to {result['ratio_max']:.1f})"
+    )
+    return result
+
+
+def _bench_recovery(
+    s: Settings, commands: int, rounds: int | None, events: int, home: Path, say: Callable[[str], None]
+) -> dict[str, Any]:
+    from infra.shop.bench import recovery
+
+    return recovery.measure(s, events, home / "recovery", say)
+
+
+def _bench_rebuild(
+    s: Settings, commands: int, rounds: int | None, events: int, home: Path, say: Callable[[str], None]
+) -> dict[str, Any]:
+    from infra.shop.bench import rebuild
+
+    topics.prepare(s, shop.contexts.values())
+    asyncio.run(analytics.prepare(address(s, "postgres"), shop))
+    return rebuild.measure(s, events, rounds or 3, say)
+
+
+MEASURES = {"commands": _bench_commands, "recovery": _bench_recovery, "rebuild": _bench_rebuild}
+
+
+def _say_logs(directory: Path) -> None:
+    for log in sorted(directory.glob("*.log")):
+        err.print(f"--- the end of {log.name}", markup=False)
+        err.print("\n".join(line[:1000] for line in log.read_text(errors="replace").splitlines()[-12:]), markup=False)

@@ -1,0 +1,1 @@
+"""The test language and the simulated mesh, for every context there will be."""

@@ -1,0 +1,1 @@
+"""A context as a Faust application: the only folder that knows Faust."""

@@ -1,0 +1,68 @@
+"""What could not be processed: kept as it came, with the later commands of its key behind it, in order.
+
+A key's queue of command ids is folded from the log like any state. Only the head of a queue is processed, when it is sent
+again under its id; what is decided or discarded leaves the queue, and the next one is its head.
+https://docs.axoniq.io/axon-framework-reference/4.11/events/event-processors/dead-letter-queue has the same idea.
+"""
+
+import traceback
+from typing import Any
+
+from infra.errors import Unreadable
+from infra.messages import Discard, Discarded, Parked, Rejected, is_id
+from infra.wire.record import Outgoing, Record, text
+
+MAX_DEAD_BYTES = 1_500_000
+MAX_KEY = 1024
+MAX_TRACE = 4000
+DISCARD = f"weft.{Discard.__name__}".encode()
+
+Queue = tuple[bytes, ...]
+
+
+def queue_after(queue: Queue, event: Any, command_id: bytes) -> Queue:
+    """A key's queue after an event of this command."""
+    if isinstance(event, Rejected | Parked):
+        return queue if command_id in queue else (*queue, command_id)
+    if isinstance(event, Discarded):
+        return tuple(waiting for waiting in queue if waiting != command_id)
+    return queue[1:] if queue[:1] == (command_id,) else queue
+
+
+def blocking_key(key: bytes | None) -> bytes | None:
+    """The key, if it can be an aggregate's id, whose commands have an order to be kept."""
+    found = text(key)
+    return key if found and is_id(found) else None
+
+
+def behind(head: bytes) -> Unreadable:
+    """Why a command that nothing is wrong with is parked."""
+    return Unreadable("behind", f"waits behind {head.decode(errors='replace')}, which could not be processed")
+
+
+def failed(error: Exception) -> Unreadable:
+    """A decider that failed: a bug of ours, and no reason to stop whoever asks something else."""
+    return Unreadable("failed", f"{type(error).__name__}: {error}"[:500])
+
+
+def dead_letter(record: Record, error: Unreadable) -> Outgoing:
+    """The record as it came, and why it is here; what no topic could hold (a batch may unpack to more) is cut, and says so."""
+    why = [
+        ("dlq-original-topic", record.topic.encode()),
+        ("dlq-original-partition", b"%d" % record.partition),
+        ("dlq-original-offset", b"%d" % record.offset),
+        ("dlq-original-timestamp", b"%d" % record.timestamp),
+        ("dlq-exception-class", error.code.encode()),
+        ("dlq-exception-message", error.reason[:1000].encode()),
+    ]
+    if error.__cause__ is not None and error.code == "failed":
+        trace = "".join(traceback.format_exception(error.__cause__))
+        why.append(("dlq-exception-stacktrace", trace[-MAX_TRACE:].encode()))
+    if error.personal:
+        return Outgoing(record.key, b"", [*record.headers, *why, ("dlq-withheld", b"it names a person in plain")])
+    letter = Outgoing(record.key, record.value, [*record.headers, *why])
+    if letter.size() <= MAX_DEAD_BYTES:
+        return letter
+    short = [(name[:255], (value or b"")[:1024]) for name, value in record.headers][:100]
+    cut = ("dlq-truncated-from", b"%d" % len(record.value or b""))
+    return Outgoing((record.key or b"")[:MAX_KEY], (record.value or b"")[: MAX_DEAD_BYTES // 2], [*short, *why, cut])

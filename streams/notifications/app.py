@@ -1,7 +1,0 @@
-"""Notifications as a stream processor: `weft run notifications`."""
-
-from infra.context import bounded_context
-from streams.notifications import effects, policy
-from streams.notifications.decider import customer, message
-
-context = bounded_context("notifications", customer, message, policy=policy, effects=effects)

@@ -1,0 +1,7 @@
+"""Notifications as a stream processor: `weft run notifications`."""
+
+from infra import bounded_context
+from streams.notifications import effects, policy
+from streams.notifications.decider import customer, message
+
+context = bounded_context("notifications", customer, message, policy=policy, effects=effects)

@@ -1,6 +1,0 @@
-"""Orders as a stream processor: `weft run orders`."""
-
-from infra.context import bounded_context
-from streams.orders import decider, policy
-
-context = bounded_context("orders", decider, policy=policy)

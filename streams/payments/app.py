@@ -1,6 +1,0 @@
-"""Payments as a stream processor: `weft run payments`."""
-
-from infra.context import bounded_context
-from streams.payments import decider, effects, policy
-
-context = bounded_context("payments", decider, policy=policy, effects=effects)

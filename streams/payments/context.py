@@ -1,0 +1,6 @@
+"""Payments as a stream processor: `weft run payments`."""
+
+from infra import bounded_context
+from streams.payments import decider, effects, policy
+
+context = bounded_context("payments", decider, policy=policy, effects=effects)

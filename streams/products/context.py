@@ -1,0 +1,7 @@
+"""Products as a stream processor: `weft run products`."""
+
+from infra import bounded_context
+from streams.products import policy
+from streams.products.decider import product, stock
+
+context = bounded_context("products", product, stock, policy=policy)

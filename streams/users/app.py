@@ -1,7 +1,0 @@
-"""Users as a stream processor: `weft run users`."""
-
-from infra.context import bounded_context
-from streams.users import effects, policy
-from streams.users.decider import email, user
-
-context = bounded_context("users", user, email, policy=policy, effects=effects)
