@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pydantic import SecretStr
 
-from infra.edge import webhooks
+from infra.edge import client, webhooks
 from infra.edge.client import Posted, Wish
 from infra.edge.identity import service as identity
 from infra.edge.identity.tokens import BadToken

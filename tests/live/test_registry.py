@@ -10,7 +10,6 @@ import requests
 from infra.errors import Unusable
 from infra.kafka import reading
 from infra.shop.mesh import mesh
-from infra.wire.avro import read_lock
 from infra.wire.registry import Registry
 from tests.live import apicurio
 from tests.live.harness import live_mesh
@@ -61,5 +60,5 @@ def test_the_mesh_runs_on_the_ids_of_the_registry(registry: str, monkeypatch: py
     known = Registry(registry).locked(mesh.subjects())
     names = [known[int.from_bytes(value[1:5])].name for value in values]
     assert "products.ProductListed" in names
-    ours = {entry.name: number for number, entry in read_lock().items()}
+    ours = {entry.name: number for number, entry in mesh.vocabulary.schemas.locked().items()}
     assert any(int.from_bytes(value[1:5]) != ours[name] for value, name in zip(values, names, strict=True))
