@@ -80,9 +80,9 @@ def partitions_of(client: Consumer, topics: Sequence[str]) -> list[Place]:
 
 def topic_ids(servers: str, topics: list[str]) -> dict[str, str]:
     """Kafka's own id of each topic: another one under the same name is another topic (KIP-516)."""
-    admin = AdminClient({"bootstrap.servers": servers, "log_level": 0})  # its futures fail once it is gone
-    described = admin.describe_topics(TopicCollection(topics), request_timeout=TIMEOUT)
-    return {topic: str(asking(future.result).topic_id) for topic, future in described.items()}
+    with AdminClient({"bootstrap.servers": servers, "log_level": 0}) as admin:
+        described = admin.describe_topics(TopicCollection(topics), request_timeout=TIMEOUT)
+        return {topic: str(asking(future.result).topic_id) for topic, future in described.items()}
 
 
 def bounds(client: Consumer, place: Place) -> tuple[int, int]:

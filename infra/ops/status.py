@@ -22,8 +22,7 @@ TIMEOUT = 10.0
 
 def contexts(settings: Settings, mesh: Mesh) -> dict[str, dict[str, Any]]:
     """For each context: members of its group, its state, commands not yet decided, dead letters."""
-    admin = topics.admin(settings)
-    with reading.opened(settings) as client:
+    with topics.admin(settings) as admin, reading.opened(settings) as client:
         return {c.name: _context(admin, client, c) for c in mesh.contexts.values()}
 
 

@@ -162,9 +162,8 @@ async def drop_unused(settings: Settings) -> None:
 
 def still_open(settings: Settings, contexts: Iterable[Context], at: datetime) -> list[str]:
     """The contexts that have not decided every command that was posted by then: what they decide may still be of that moment."""
-    admin = topics.admin(settings)
     after = int(at.timestamp() * 1000) + 1
-    with reading.opened(settings) as client:
+    with topics.admin(settings) as admin, reading.opened(settings) as client:
         return [c.name for c in contexts if _is_open(admin, client, c, after)]
 
 
