@@ -10,6 +10,9 @@
 A domain refusal is an event (`schemas.Refused`), so it never appears here.
 """
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class WeftError(Exception):
     """An error that names its cure; `str()` is shown to the user as it is."""
@@ -42,3 +45,10 @@ class Unreadable(WeftError):
 
 class Unknown(WeftError):
     """An effect whose outcome is not known (timeout, refused connection, 5xx)."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence about a name nobody knows: the one that was meant, or all there are."""
+    names = list(known)
+    close = get_close_matches(name, names, 1)
+    return f"did you mean {close[0]}?" if close else f"there are {', '.join(names)}"

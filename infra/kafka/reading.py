@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from functools import partial
 from typing import Any, NoReturn, TypeVar
 
@@ -137,6 +138,19 @@ def poll(client: Consumer, most: int, timeout: float, wanted: Wanted = None) -> 
         for m in found
     ]
     return records, positions
+
+
+def recorded(client: Consumer, positions: Mapping[Place, int]) -> dict[Place, datetime]:
+    """When the record at each of these positions was recorded; of those whose record comes in time."""
+    found: dict[Place, datetime] = {}
+    while left := {place: offset for place, offset in positions.items() if place not in found}:
+        assign(client, left)
+        records, _ = poll(client, 1000, TIMEOUT)
+        for record in records:
+            found.setdefault((record.topic, record.partition), when(record.timestamp))
+        if not records:
+            break
+    return found
 
 
 def read_to(

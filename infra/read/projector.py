@@ -18,7 +18,7 @@ from infra.mesh import Mesh
 from infra.model.projection import Projection
 from infra.read import postgres
 from infra.read.fold import Batch, Fold
-from infra.read.tables import Fenced, Store
+from infra.read.tables import Fenced, OfOtherCode, Store
 from infra.settings import Settings, address, as_role
 
 _log = structlog.get_logger()
@@ -49,13 +49,21 @@ async def _session(mesh: Mesh, projection: Projection, settings: Settings) -> No
     try:
         async with postgres.connection(as_role(address(settings, "postgres"), projection.role)) as db:
             store, fold = Store(db, projection), Fold(projection, mesh.codec)
-            cursor, topics = await store.load(), mesh.topics_of(projection)
+            cursor, topics = await _loaded(store), mesh.topics_of(projection)
             positions, topic_ids = await asyncio.to_thread(start, client, servers, projection, topics, cursor)
             reading.assign(client, positions)
             _log.info("projecting", projection=projection.name, partitions=len(positions))
             await follow(client, store, fold, topic_ids)
     finally:
         await asyncio.to_thread(client.close)
+
+
+async def _loaded(store: Store) -> dict[Place, tuple[str, int]]:
+    try:
+        return await store.load()
+    except OfOtherCode:
+        await store.wait()
+        raise
 
 
 def start(
