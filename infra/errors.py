@@ -50,5 +50,5 @@ class Unknown(WeftError):
 def nearest(name: str, known: Iterable[str]) -> str:
     """The end of a sentence about a name nobody knows: the one that was meant, or all there are."""
     names = list(known)
-    close = get_close_matches(name, names, 1)
+    close = get_close_matches(name, names, 1, 0.8)
     return f"did you mean {close[0]}?" if close else f"there are {', '.join(names)}"

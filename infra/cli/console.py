@@ -95,7 +95,7 @@ def guarded(command: Callable[[], Any]) -> int:
         err.print(str(error), style="red", markup=False)
         return FAILED
     except postgres.Refusal as error:
-        err.print(f"Postgres refuses: {error.sqlstate} {error}", style="red", markup=False)
+        err.print(f"Postgres refuses: {error.sqlstate} {postgres.said(error)}", style="red", markup=False)
         return FAILED
     except postgres.BROKEN as error:
         err.print(f"the connection to Postgres broke: {error}; see `weft status`", style="red", markup=False)

@@ -76,7 +76,12 @@ async def execute(db: asyncpg.Connection, sql: str, file: str, first_line: int =
 def misread(error: asyncpg.PostgresError, sql: str, file: str, first_line: int = 1) -> Unusable:
     """The error with its place in the file whose lines from `first_line` on were run."""
     line = first_line + sql.count("\n", 0, int(error.position or 1) - 1)
-    return Unusable(f"{file}, line {line}: {error}")
+    return Unusable(f"{file}, line {line}: {said(error)}")
+
+
+def said(error: asyncpg.PostgresError) -> str:
+    """What Postgres says, with its hint, in one line."""
+    return "; ".join(str(error).splitlines())
 
 
 def analyst(url: str) -> str:

@@ -286,10 +286,27 @@ def test_a_column_is_added_without_stopping_anything(shop: LiveMesh, tmp_path: P
     )
     # when it is set up and rebuilt beside the old one
     assert "the code of orders is not the one that made its tables" in done(shop, "setup", cwd=code)
+    right = sql.read_text()
+    sql.write_text(right.replace("item_count  bigint NOT NULL,", "item_count  bigint NOT NULL,,"))
+    mistaken = weft(shop, "rebuild", "orders", "--yes", cwd=code)
+    assert 'projections/orders.sql, line 10: syntax error at or near ","' in mistaken.communicate(timeout=60)[0]
+    sql.write_text(right.replace("changed_at, item_count FROM", "changed_at, itemcount FROM"))
+    mistaken = weft(shop, "rebuild", "orders", "--yes", cwd=code)
+    assert "projections/orders.sql, line 18: " in mistaken.communicate(timeout=60)[0]
+    sql.write_text(right)
     said = done(shop, "rebuild", "orders", "--yes", cwd=code)
     # then the column is there, and its old values are the log's
     assert "new columns: item_count" in said
     assert shop.query("SELECT item_count FROM orders WHERE order_id = 'kept-0'")[0][0] == 2
+    # and the worker of the old code knows that it is the older one, and so do those who ask
+    shop.post([place("kept-8")])
+    posted = time.time()
+    until(lambda: "a worker is older: restart it" in _status(shop, code)["code"], 30, "the worker waits")
+    until(lambda: _status(shop, code)["waiting_events"] > 0, 30, "an event waits")
+    assert 0 < _status(shop, code)["waiting_s"] < time.time() - posted + 0.5
+    assert (
+        "this worker is older than the tables of orders" in (shop.settings.home / "logs" / "worker-0.log").read_text()
+    )
     # and the old code is called back as easily, and goes on
     assert "live again" in done(shop, "rebuild", "orders", "--rollback")
     assert "item_count" not in shop.query("SELECT * FROM orders LIMIT 1")[0]
@@ -297,6 +314,11 @@ def test_a_column_is_added_without_stopping_anything(shop: LiveMesh, tmp_path: P
     saga(shop, "kept-9")
     until(lambda: shop.query("SELECT 1 FROM orders WHERE order_id = 'kept-9'"), 30, "the old code goes on")
     assert "dropped" in done(shop, "rebuild", "orders", "--drop-old")
+
+
+def _status(live: LiveMesh, code: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(done(live, "status", "--json", cwd=code))["projections"]["orders"]
+    return found
 
 
 ANSWER = """SELECT json_build_object(

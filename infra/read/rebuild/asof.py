@@ -147,8 +147,9 @@ async def drop_made(settings: Settings, into: str) -> None:
     async with postgres.connection(address(settings, "postgres")) as db:
         known = await _made(db)
         if into not in known:
-            others = ", ".join(known) or "none"
-            raise Unusable(f"there is no schema {into!r} of a moment that is over; of such there are: {others}")
+            raise Unusable(
+                f"{into!r} is no schema of a moment, as --into makes one; there are: {', '.join(known) or 'none'}"
+            )
         await drop(db, into)
 
 
