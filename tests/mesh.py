@@ -27,6 +27,7 @@ from schemas.orders import OrderCancelled, OrderConfirmed, OrderShipped
 from streams.notifications.decider.message import Deliver
 from streams.payments.decider import Authorise, Capture, Refund, Void
 from streams.users.decider.user import DestroyKey
+from tests import brought
 
 PARTITIONS = 2
 DAY_MS = 86_400_000
@@ -156,7 +157,7 @@ class World:
             for o in e.of(OrderConfirmed)
             if o.order_id not in ended
         ]
-        return [*self.undecided, *laws.broken(e), *waiting]
+        return [*self.undecided, *laws.broken(e), *waiting, *brought.broken(self.mesh.contexts, e)]
 
     def _decide(self, worker: Worker, *, faulty: bool) -> bool:
         p = worker.partition
@@ -229,7 +230,7 @@ class World:
         if not open_:
             return False
         for intent in [self.dice.choice(open_)] if faulty else open_:
-            outcome = self._outside(intent.wanted, intent.key)
+            outcome = self._outside(worker.partition.context.name, intent.wanted, intent.key)
             if faulty and self.dice.random() < 0.2:
                 continue  # the reply was lost
             record = outgoing_command(self.codec, outcome, f"{intent.key}/outcome", correlation=intent.correlation)
@@ -248,13 +249,14 @@ class World:
             )
         return bool(due)
 
-    def _outside(self, wanted: Any, key: str) -> Any:
+    def _outside(self, context: str, wanted: Any, key: str) -> Any:
         if isinstance(wanted, Deliver):
             self.messages.append(f"<{key}>")
             return RecordDelivery(notification_id=wanted.notification_id, ok=True, message_id=f"<{key}>", reason="")
         if isinstance(wanted, DestroyKey):
             return RecordErasure(user_id=wanted.user_id)
-        assert isinstance(wanted, Authorise | Capture | Void | Refund)
+        if not isinstance(wanted, Authorise | Capture | Void | Refund):
+            return brought.answer(context, wanted, key)
         known = next((e for e in self.ledger if e["key"] == key), None) if self.gateway_remembers else None
         if known is None:
             known = self._charge(wanted, key)

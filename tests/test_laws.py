@@ -21,7 +21,7 @@ from commands.payments import RefundPayment
 from commands.products import AdjustStock, ChangePrice, DelistProduct, ListProduct
 from commands.users import ChangeContactChannels, EraseUser, RegisterUser
 from infra.model.context import Context
-from infra.shop.mesh import mesh
+from infra.shop.mesh import CONTEXTS, mesh
 from schemas.orders import OrderLine
 from schemas.users import Channel as UserChannel
 from tests.mesh import Worker, World
@@ -181,7 +181,7 @@ def test_a_gateway_that_forgets_its_idempotency_keys_is_caught() -> None:
     assert caught(gateway_remembers=False)
 
 
-HEARD = [(c.name, t.__name__) for c in mesh.contexts.values() for t in c.hears]
+HEARD = [(name, t.__name__) for name in CONTEXTS for t in mesh.context(name).hears]
 
 
 @pytest.mark.parametrize(("context", "event"), HEARD)
