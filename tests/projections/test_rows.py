@@ -1,13 +1,12 @@
 """Each projection: rows from events, and the same rows from the same events whatever way they are batched."""
 
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import permutations
 from typing import Any
 
 import pytest
 
-from infra.messages import Meta, Refused, Rejected
+from infra.messages import Refused, Rejected
 from infra.model.own import receipts
 from infra.shop.mesh import mesh
 from projections import notifications, order_history, orders, payments, products, sagas, stock, users
@@ -40,36 +39,8 @@ from tests.payments.examples import (
     void_requested,
     voided,
 )
+from tests.rows import T0, fold, meta
 from tests.users.examples import erased, refused, registered, registration
-
-T0 = datetime(2026, 11, 1, 12, tzinfo=UTC)
-
-
-def meta(step: int = 0, **known: Any) -> Meta:
-    return replace(
-        Meta(
-            context="orders",
-            type="orders.OrderPlaced",
-            id=f"orders.events/0/{step}",
-            subject=ORDER,
-            at=T0 + timedelta(seconds=step),
-            topic="orders.events",
-            partition=0,
-            offset=step,
-            command_id="c",
-            command_type="orders.PlaceOrder",
-            command_offset=0,
-            correlation_id="c",
-        ),
-        **known,
-    )
-
-
-def fold(projection: Any, *events: Any) -> Any:
-    row = None
-    for step, event in enumerate(events):
-        row = projection.project(row, event, meta(step))
-    return row
 
 
 @pytest.mark.parametrize(
