@@ -282,11 +282,16 @@ class World:
 
     def _lose_offsets(self) -> None:
         """Group offsets expire, or somebody moves them: of commands anywhere, of what policies hear only back."""
-        for (group, topic, number), offset in list(self.kafka.committed.items()):
-            if self.dice.random() < 0.5:
-                longest = len(self.kafka.log(topic, number)) if topic.endswith(".commands") else offset
-                self.kafka.committed[group, topic, number] = self.dice.randint(0, longest)
+        for context in self.mesh.contexts.values():
+            for topic in (context.commands_topic, *self.mesh.heard_topics(context)):
+                for number in range(PARTITIONS):
+                    place = (context.group, topic, number)
+                    end = len(self.kafka.log(topic, number))
+                    longest = end if topic == context.commands_topic else self.kafka.committed.get(place, 0)
+                    if self.dice.random() < 0.5:
+                        self.kafka.committed[place] = self.dice.randint(0, longest)
         self.say("group offsets are moved")
+        self._shuffle_one()
 
     def _intrude(self) -> None:
         """Somebody writes into a log who has no business there."""
