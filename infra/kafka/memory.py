@@ -1,5 +1,6 @@
 """Kafka in memory: topics of records, and what groups committed. The twin of what infra/kafka/log.py speaks to."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 from infra.errors import LogDamaged
@@ -18,6 +19,7 @@ class MemoryKafka:
         self.topics: dict[Place, list[Read]] = {}
         self.committed: dict[tuple[str, str, int], int] = {}  # by group, topic, partition
         self.appends = 0
+        self._waiting: dict[Place, list[asyncio.Future[None]]] = {}
 
     def log(self, topic: str, partition: int) -> list[Read]:
         return self.topics.setdefault((topic, partition), [])
@@ -30,7 +32,17 @@ class MemoryKafka:
             at = record.timestamp if keep and record.timestamp is not None else now
             log.append(Read(topic, partition, number, at, record.key, record.value, tuple(record.headers)))
         self.appends += 1
+        for waiter in self._waiting.pop((topic, partition), ()):
+            if not waiter.done():
+                waiter.set_result(None)
         return base
+
+    async def beyond(self, place: Place, offset: int) -> None:
+        """Wait until there is a record at this offset."""
+        while len(self.log(*place)) <= offset:
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiting.setdefault(place, []).append(waiter)
+            await waiter
 
 
 class MemoryLog:

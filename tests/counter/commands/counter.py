@@ -11,9 +11,10 @@ class Add:
 
 @dataclass(frozen=True, kw_only=True)
 class Empty:
-    """Asked by the clock: nobody filled it in time."""
+    """Asked by the clock: nobody filled it in time, the so-manieth time."""
 
     counter_id: str
+    filling: int
 
 
 @dataclass(frozen=True, kw_only=True)

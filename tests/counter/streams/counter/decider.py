@@ -13,8 +13,11 @@ PATIENCE_S = 5
 
 @dataclass(frozen=True)
 class Counter:
+    """`filling` counts how often it was empty: a deadline is for one filling, and may come late."""
+
     value: int = 0
     carried: int = 0
+    filling: int = 0
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ def decide(command: CounterCommand, counter: Counter) -> Iterator[CounterEvent |
                 yield Filled(counter_id=counter_id, carry_to=f"{counter_id}+")
         case RecordRing() if counter.value >= FULL:
             yield Rung(counter_id=counter_id)
-        case Empty() if 0 < counter.value < FULL:
+        case Empty() if 0 < counter.value < FULL and command.filling == counter.filling:
             yield Emptied(counter_id=counter_id, lost=counter.value)
         case Carry():
             yield Carried(counter_id=counter_id)
@@ -51,7 +54,7 @@ def evolve(counter: Counter, event: CounterEvent) -> Counter:
         case Filled():
             return counter
         case Rung() | Emptied():
-            return replace(counter, value=0)
+            return replace(counter, value=0, filling=counter.filling + 1)
         case Carried():
             return replace(counter, carried=counter.carried + 1)
 
@@ -63,4 +66,5 @@ def pending(counter_id: str, counter: Counter) -> Ring | None:
 
 def due(counter_id: str, counter: Counter) -> Due | None:
     """A counter nobody fills is emptied, so long after it was first added to."""
-    return Due(PATIENCE_S, Empty(counter_id=counter_id)) if 0 < counter.value < FULL else None
+    late = Empty(counter_id=counter_id, filling=counter.filling)
+    return Due(PATIENCE_S, late) if 0 < counter.value < FULL else None
