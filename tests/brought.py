@@ -1,23 +1,21 @@
 """What a context brings to the simulated mesh beside its code, so that no shared test has to know it; neither has to be there.
 
-tests/<context>/laws.py       broken(evidence): what is wrong when all is at rest, as sentences
+tests/<context>/laws.py       broken(events): what is wrong with all that happened, once it is at rest
 tests/<context>/outside.py    answer(wanted, key): the command that what an intent wants comes back as
 """
 
 import importlib
 import importlib.util
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from types import ModuleType
 from typing import Any
 
-from infra.shop.laws import Evidence
 
-
-def broken(contexts: Iterable[str], evidence: Evidence) -> Iterator[str]:
+def broken(contexts: Iterable[str], events: Sequence[object]) -> Iterator[str]:
     for context in contexts:
         if laws := _brought(context, "laws"):
-            yield from laws.broken(evidence)
+            yield from laws.broken(events)
 
 
 def answer(context: str, wanted: Any, key: str) -> Any:

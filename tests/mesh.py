@@ -157,7 +157,7 @@ class World:
             for o in e.of(OrderConfirmed)
             if o.order_id not in ended
         ]
-        return [*self.undecided, *laws.broken(e), *waiting, *brought.broken(self.mesh.contexts, e)]
+        return [*self.undecided, *laws.broken(e), *waiting, *brought.broken(self.mesh.contexts, e.of(object))]
 
     def _decide(self, worker: Worker, *, faulty: bool) -> bool:
         p = worker.partition
