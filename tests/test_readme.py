@@ -36,7 +36,7 @@ def test_every_command_it_names_is_there() -> None:
     _register()
     named = set(
         re.findall(
-            r"`?weft (up|down|status|demo|send|receipt|watch|log|sql|mail|map|setup|run|schemas|bench|dead|key|webhooks|rebuild|verify|catalog|export|topics)\b",
+            r"`?weft (up|down|status|demo|send|receipt|watch|log|sql|mail|map|setup|run|schemas|bench|dead|key|webhooks|rebuild|verify|catalog|export|topics|new)\b",
             README,
         )
     )
