@@ -31,11 +31,12 @@ unit: install
 live: install
 	WEFT_TEST_BACKEND=$(BACKEND) $(BIN)/pytest -q -n 2 --dist loadfile tests/live
 
-# make simulate SEEDS=100000; make simulate OFF=all switches each rule of the design off and wants its law to break
+# make simulate SEEDS=100000 (WORLD=shop plays the shop); make simulate OFF=all switches each rule of the design off and wants its law to break
 SEEDS ?= 2000
 OFF ?=
+WORLD ?= counter
 simulate: install
-	PYTHONHASHSEED=0 $(BIN)/python -m infra.testing.simulate tests.counter.story:simulation --seeds $(SEEDS) $(if $(OFF),--off $(OFF))
+	PYTHONHASHSEED=0 $(BIN)/python -m infra.testing.simulate tests.$(WORLD).story:simulation --seeds $(SEEDS) $(if $(OFF),--off $(OFF))
 
 bench: install
 	$(BIN)/weft bench

@@ -1,30 +1,26 @@
-"""What a context brings to the simulated mesh beside its code, so that no shared test has to know it; neither has to be there.
+"""What a context brings to the simulated shop beside its code, so that no shared test has to know it; neither has to be there.
 
 tests/<context>/laws.py       broken(events): what is wrong with all that happened, once it is at rest
-tests/<context>/outside.py    answer(wanted, key): the command that what an intent wants comes back as
+tests/<context>/outside.py    perform(wanted, key): what comes of an intent, as its effects' perform would say it
 """
 
 import importlib
 import importlib.util
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
 from types import ModuleType
-from typing import Any
+
+from infra.testing.world import Outside
 
 
 def broken(contexts: Iterable[str], events: Sequence[object]) -> Iterator[str]:
-    for context in contexts:
-        if laws := _brought(context, "laws"):
-            yield from laws.broken(events)
+    for laws in _brought(contexts, "laws").values():
+        yield from laws.broken(events)
 
 
-def answer(context: str, wanted: Any, key: str) -> Any:
-    outside = _brought(context, "outside")
-    assert outside, f"{context} wants {wanted}: say in tests/{context}/outside.py what comes of it"
-    return outside.answer(wanted, key)
+def outside(contexts: Iterable[str]) -> dict[str, Outside]:
+    return {context: module.perform for context, module in _brought(contexts, "outside").items()}
 
 
-@cache
-def _brought(context: str, part: str) -> ModuleType | None:
-    name = f"tests.{context}.{part}"
-    return importlib.import_module(name) if importlib.util.find_spec(name) else None
+def _brought(contexts: Iterable[str], part: str) -> dict[str, ModuleType]:
+    names = {context: f"tests.{context}.{part}" for context in contexts}
+    return {context: importlib.import_module(n) for context, n in names.items() if importlib.util.find_spec(n)}

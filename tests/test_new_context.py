@@ -2,7 +2,7 @@
 
 By itself: `pytest tests/test_new_context.py`. The copy runs every test that a context could disturb. Left out are the live
 ones, this file, the shop's mutants, the folds that forget an event (it has one), and what the runtime does with circuits,
-processes, snapshots and timers, which are slow and name no context.
+processes, snapshots, timers and the simulation on a counter, which are slow and name no context.
 """
 
 import os
@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 NEW = ("context", "shipping", "--aggregate", "parcel", "--hears", "orders.OrderPaid")
-SLOW = [f"infra/test_{part}.py" for part in ("circuits", "jars", "processes", "snapshots", "timers")]
+SLOW = [f"infra/test_{part}.py" for part in ("circuits", "jars", "processes", "simulation", "snapshots", "timers")]
 LEFT_OUT = ["live", "test_new_context.py", "test_exhaustive.py", *SLOW]
 LINT = ("ruff format --check .", "ruff check .", "mypy", "lint-imports")
 STORY = """
@@ -24,27 +24,31 @@ from dataclasses import replace
 from commands.orders import PlaceOrder
 from commands.products import AdjustStock, ListProduct
 from infra.shop.mesh import mesh
+from infra.testing.laws import broken
 from schemas.orders import OrderLine
 from schemas.shipping import ParcelRegistered
-from tests.mesh import World
+from tests.shop.story import a_shop, simulation
 
 
-def told(mesh):
-    world = World(1, mesh=mesh)
+async def an_order_is_paid(world):
     world.post(ListProduct(sku="tea", name="Tea", unit_price_minor=690, currency="EUR"), "list")
     world.post(AdjustStock(sku="tea", delta=9, reason="delivery"), "deliver")
-    world.settle()
+    await world.rest()
     line = OrderLine(sku="tea", quantity=2, unit_price_minor=690)
     order = PlaceOrder(order_id="o", customer_id="c", card="card_ok", currency="EUR", lines=(line,))
     world.post(order, "place")
-    world.settle()
+
+
+def played(mesh):
+    world = a_shop(1, mesh=mesh, gentle=True)
+    world.play(an_order_is_paid)
     return world
 
 
-assert told(mesh).evidence().of(ParcelRegistered) == [ParcelRegistered(parcel_id="o", note="")]
-assert told(mesh).broken() == []
-deaf = replace(mesh.context("shipping"), hears=())
-assert told(mesh.having(deaf)).broken() == ["OrderPaid(order_id='o') led to no parcel"]
+assert played(mesh).evidence().of(ParcelRegistered) == [ParcelRegistered(parcel_id="o", note="")]
+deaf = mesh.having(replace(mesh.context("shipping"), hears=()))
+said = ["OrderPaid(order_id='o') led to no parcel"]
+assert broken(played(deaf), simulation.laws)["what_contexts_brought_holds"] == said
 """
 
 
@@ -84,7 +88,7 @@ def test_it_is_as_clean_as_the_rest(copy: Path, command: str) -> None:
 
 def test_its_tests_and_everybody_elses_pass(copy: Path) -> None:
     left_out = [f"--ignore=tests/{part}" for part in LEFT_OUT]
-    run(copy, "pytest", "-x", "-q", "-n0", "-p", "no:cacheprovider", "-k", "not is_caught", *left_out, "tests")
+    run(copy, "pytest", "-x", "-q", "-n0", "-p", "no:cacheprovider", "-k", "not caught", *left_out, "tests")
 
 
 def test_what_it_hears_leads_to_its_event_in_the_mesh(copy: Path) -> None:

@@ -10,11 +10,25 @@ from infra.cli.looking import map_
 from infra.shop.mesh import CONTEXTS, mesh
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
+ROOT = Path(__file__).parent.parent
+MAP = (ROOT / "docs" / "map.md").read_text()
+CODE = re.findall(r"<!-- code (\S+) -->\n```python\n(.*?)\n```", README, re.DOTALL)
+
+
+@pytest.mark.parametrize(("file", "shown"), CODE, ids=[file for file, _ in CODE])
+def test_the_code_it_shows_is_the_code(file: str, shown: str) -> None:
+    lines = iter((ROOT / file).read_text().splitlines())
+    assert [line for line in shown.splitlines() if line not in lines] == []
+
+
+def test_it_shows_a_decider_a_policy_and_a_test() -> None:
+    assert len(CODE) == 3
+    assert all(len(shown.splitlines()) <= 8 for _, shown in CODE)
 
 
 def block(name: str) -> str:
     """The fenced block behind `<!-- name -->`."""
-    found = re.search(rf"<!-- {name} -->\n```\w*\n(.*?)\n```", README, re.DOTALL)
+    found = re.search(rf"<!-- {name} -->\n```\w*\n(.*?)\n```", README + MAP, re.DOTALL)
     assert found, name
     return found[1]
 

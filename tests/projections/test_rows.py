@@ -9,6 +9,7 @@ import pytest
 from infra.messages import Refused, Rejected
 from infra.model.own import receipts
 from infra.shop.mesh import mesh
+from infra.testing.rows import T0, fold, meta
 from projections import notifications, order_history, orders, payments, products, sagas, stock, users
 from schemas.notifications import NotificationFailed
 from schemas.products import (
@@ -39,7 +40,6 @@ from tests.payments.examples import (
     void_requested,
     voided,
 )
-from tests.rows import T0, fold, meta
 from tests.users.examples import erased, refused, registered, registration
 
 
@@ -81,7 +81,7 @@ def test_an_order_row_says_what_cancelled_it() -> None:
 def test_the_history_of_an_order_has_a_row_an_event(event: Any, detail: str) -> None:
     row = fold(order_history, event)
     assert (row.event, row.detail, row.order_id) == (type(event).__name__, detail, ORDER)
-    assert order_history.row_id(event, meta(7)) == "orders.events/0/7"
+    assert order_history.row_id(event, meta(7)) == "some.events/0/7"
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_a_receipt_names_every_event_of_its_command() -> None:
     assert (row.status, row.events, row.last_event_id) == (
         "accepted",
         "orders.LineReserved, orders.OrderConfirmed",
-        "orders.events/0/1",
+        "some.events/0/1",
     )
 
 

@@ -1,4 +1,4 @@
-"""fold(projection, *events): how every read model is tested, one event a second from T0 on."""
+"""fold(projection, *events): how every read model is tested; the events come a second apart, the first at T0."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,16 +12,16 @@ T0 = datetime(2026, 11, 1, 12, tzinfo=UTC)
 def meta(step: int = 0, **known: Any) -> Meta:
     return replace(
         Meta(
-            context="orders",
-            type="orders.OrderPlaced",
-            id=f"orders.events/0/{step}",
-            subject="order-1",
+            context="some",
+            type="some.Event",
+            id=f"some.events/0/{step}",
+            subject="one",
             at=T0 + timedelta(seconds=step),
-            topic="orders.events",
+            topic="some.events",
             partition=0,
             offset=step,
             command_id="c",
-            command_type="orders.PlaceOrder",
+            command_type="some.Command",
             command_offset=0,
             correlation_id="c",
         ),
