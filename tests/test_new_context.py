@@ -6,6 +6,7 @@ processes, snapshots, timers and the simulation on a counter, which are slow and
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -54,10 +55,14 @@ assert broken(played(deaf), simulation.laws)["what_contexts_brought_holds"] == s
 
 def run(copy: Path, *command: str) -> None:
     """Run a program of this environment in the copy; it has to end well."""
+    done = attempt(copy, *command)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def attempt(copy: Path, *command: str) -> subprocess.CompletedProcess[str]:
     program = Path(sys.executable).with_name(command[0])
     env = os.environ | {"PYTHONPATH": str(copy), "MYPYPATH": str(copy)}
-    done = subprocess.run([program, *command[1:]], cwd=copy, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    return subprocess.run([program, *command[1:]], cwd=copy, env=env, capture_output=True, text=True)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -93,3 +98,11 @@ def test_its_tests_and_everybody_elses_pass(copy: Path) -> None:
 
 def test_what_it_hears_leads_to_its_event_in_the_mesh(copy: Path) -> None:
     run(copy, "python", "-c", STORY)
+
+
+def test_a_new_event_is_wanted_by_the_type_checker_where_it_is_folded(copy: Path) -> None:
+    run(copy, "weft", "new", "event", "shipping.ParcelLost", "where:str")
+    run(copy, "ruff", "check", ".")
+    run(copy, "ruff", "format", "--check", ".")
+    places = re.findall(r"^(\S+\.py):\d+: error: Missing return statement", attempt(copy, "mypy").stdout, re.MULTILINE)
+    assert sorted(places) == ["projections/shipping.py", "streams/shipping/decider.py"]

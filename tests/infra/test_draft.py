@@ -1,7 +1,8 @@
 """What is drafted: names that would be in the way are refused, and files are written all or none."""
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -10,9 +11,11 @@ from infra.cli.new import context as new_context
 from infra.errors import Unusable
 from infra.ops.draft.context import context
 from infra.ops.draft.files import Draft
+from infra.ops.draft.message import message
 from infra.ops.draft.names import singular
 from infra.settings import Settings
 from infra.shop.mesh import mesh
+from infra.wire.schemas import OWN_IDS
 from tests.counter.mesh import mesh as counter
 
 PARCELS = {"name": "parcels", "aggregate": "parcel", "heard": None}
@@ -53,6 +56,58 @@ def test_a_refusal_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_mesh_without_read_models_and_tests_of_its_own_is_no_place_for_it() -> None:
     with pytest.raises(Unusable, match="projections and no tests"):
         context(Settings(), counter, "parcels", "parcel", None)
+
+
+RETURNED = "orders.OrderReturned"
+
+
+def test_an_event_is_a_dataclass_a_schema_with_an_id_and_one_of_its_union() -> None:
+    draft, of = message(mesh, "event", RETURNED, ["reason:str", "parcels:int"], None)
+    texts = {file.name: text for file, text in {**draft.new, **draft.changed}.items()}
+    assert texts.keys() == {"order_returned.avsc", "__init__.py", "lock.json", "CHANGELOG.md"}
+    assert [(f["name"], f["type"]) for f in json.loads(texts["order_returned.avsc"])["fields"]] == [
+        ("order_id", "string"),
+        ("reason", "string"),
+        ("parcels", "long"),
+    ]
+    scope: dict[str, Any] = {}
+    exec(texts["__init__.py"], scope)
+    made = scope["OrderReturned"](order_id="o", reason="r", parcels=1)
+    assert isinstance(made, scope["OrderEvent"])
+    assert len(get_args(scope["OrderEvent"])) == len(of.events) + 1
+    assert json.loads(texts["lock.json"])[str(max(mesh_ids()) + 1)]["name"] == RETURNED
+    assert "OrderDelivered, OrderReturned.\n" in texts["CHANGELOG.md"]
+
+
+def mesh_ids() -> list[int]:
+    return [i for i in mesh.vocabulary.schemas.locked() if i < OWN_IDS]
+
+
+def test_a_command_is_one_of_the_aggregate_it_is_said_to_be_of() -> None:
+    draft, of = message(mesh, "command", "products.CountStock", [], "stock")
+    assert "ShipStock | CountStock\n" in next(t for f, t in draft.changed.items() if f.name == "products.py")
+    assert of.decide.__module__.endswith("stock")
+
+
+@pytest.mark.parametrize(
+    ("name", "described", "of", "why"),
+    [
+        ("orders.orderReturned", [], None, "no name of a message"),
+        ("orders", [], None, "no name of a message"),
+        ("order.OrderReturned", [], None, "no context 'order'"),
+        ("products.ProductCounted", [], None, "which of product, stock"),
+        ("products.ProductCounted", [], "shelf", "which of product, stock"),
+        ("orders.OrderPlaced", [], None, "already"),
+        ("orders.OrderLine", [], None, "already"),  # what a line of an order is
+        (RETURNED, ["reason"], None, "no field"),
+        (RETURNED, ["reason:text"], None, "str, int, bool, float"),
+        (RETURNED, ["class:str"], None, "word of Python"),
+        (RETURNED, ["order_id:str"], None, "is there twice"),
+    ],
+)
+def test_a_message_that_cannot_be_is_refused(name: str, described: list[str], of: str | None, why: str) -> None:
+    with pytest.raises(Unusable, match=why):
+        message(mesh, "event", name, described, of)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ The files are in templates/: `context` is a whole one, `hearing` is what differs
 """
 
 import difflib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from string import Template
@@ -13,15 +12,14 @@ from infra.errors import Unusable
 from infra.mesh import Mesh
 from infra.ops import catalogue
 from infra.ops.draft.files import Draft
+from infra.ops.draft.kept import locked, told
 from infra.ops.draft.names import aggregate_name, camel, context_name
 from infra.ops.draft.places import Place, places
 from infra.settings import Settings
-from infra.wire.schemas import lock_text, read_lock, with_ids
 
 TEMPLATES = Path(__file__).parent / "templates"
 SUFFIX = ".template"
 EXAMPLES = {"string": '"some"', "long": "1", "boolean": "True", "double": "1.0"}
-NEWS = "### Events\n"
 
 
 def context(settings: Settings, mesh: Mesh, name: str, aggregate: str, heard: str | None) -> Draft:
@@ -31,7 +29,7 @@ def context(settings: Settings, mesh: Mesh, name: str, aggregate: str, heard: st
     words = _words(where, name, aggregate_name(aggregate)) | (_hearing(mesh, heard, aggregate) if heard else {})
     kinds = ("context", "hearing") if heard else ("context",)
     new = {file: text for kind in kinds for file, text in _filled(kind, where, words).items()}
-    return Draft(new, _locked(mesh, new) | _told(where, words))
+    return Draft(new, locked(mesh, new) | told(mesh, name, f"{camel(aggregate)}Registered"))
 
 
 def _is_free(name: str, settings: Settings, mesh: Mesh) -> None:
@@ -84,19 +82,3 @@ def _filled(kind: str, where: Mapping[str, Place], words: Mapping[str, str]) -> 
         named = path.replace("CONTEXT", words["context"]).replace("AGGREGATE", words["aggregate"])
         found[where[facet].folder / named] = Template(template.read_text()).substitute(words)
     return found
-
-
-def _locked(mesh: Mesh, new: Mapping[Path, str]) -> dict[Path, str]:
-    """The lock with ids for the new schemas."""
-    schemas = [json.loads(text) for file, text in new.items() if file.suffix == ".avsc"]
-    current = {f"{schema['namespace']}.{schema['name']}": schema for schema in schemas}
-    file = mesh.vocabulary.schemas.lock_file
-    return {file: lock_text(with_ids(read_lock(file), current, 1, mesh.vocabulary.schemas.locked()))}
-
-
-def _told(where: Mapping[str, Place], words: Mapping[str, str]) -> dict[Path, str]:
-    """The change log with the new event, if there is one that lists events."""
-    file = where["schemas"].folder.with_name("CHANGELOG.md")
-    text = file.read_text() if file.exists() else ""
-    line = Template("- $context: ${Aggregate}Registered.\n").substitute(words)
-    return {file: text.replace(NEWS, NEWS + line, 1)} if NEWS in text else {}

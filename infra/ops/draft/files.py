@@ -30,7 +30,7 @@ class Draft:
         except OSError as error:
             self._take_back(before)
             raise Unusable(f"nothing was written: {error}") from error
-        _format([file for file in self.new if file.suffix == ".py"])
+        _format([file for file in (*self.new, *self.changed) if file.suffix == ".py"])
 
     @cached_property
     def _folders(self) -> set[Path]:

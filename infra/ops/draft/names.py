@@ -6,6 +6,7 @@ import re
 from infra.errors import Unusable
 
 WORD = re.compile(r"[a-z][a-z0-9]*(_[a-z][a-z0-9]*)*")
+CAMEL = re.compile(r"([A-Z][a-z0-9]*)+")
 LONGEST = 40
 OURS = frozenset(("analyst", "analytics", "events", "identity", "public", "receipts", "vault", "weft"))
 # https://www.postgresql.org/docs/18/sql-keywords-appendix.html: reserved, so that no table may have the name
@@ -34,6 +35,18 @@ def aggregate_name(name: str) -> str:
     """The name, if what a context is about may be called so; Unusable says why not."""
     if name in SAID | STATES:
         raise Unusable(f"{name!r} means something else in every decider: choose another name with --aggregate")
+    return _word(name)
+
+
+def message_name(name: str) -> str:
+    """The name, if a command or an event may have it; Unusable says why not."""
+    if not CAMEL.fullmatch(name):
+        raise Unusable(f"{name!r} is no name of a message: call it as ShipOrder or OrderShipped are")
+    return name
+
+
+def field_name(name: str) -> str:
+    """The name, if a field may have it; Unusable says why not."""
     return _word(name)
 
 
