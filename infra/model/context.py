@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any, Protocol, TypeVar, get_args, get_type_hints
 
 from infra.messages import Due
+from infra.model.needs import Variables
 from infra.settings import Settings
 
 S = TypeVar("S")  # state of an aggregate
@@ -18,6 +19,8 @@ C_co = TypeVar("C_co", covariant=True)
 C_contra = TypeVar("C_contra", contravariant=True)
 H_contra = TypeVar("H_contra", contravariant=True)
 I_contra = TypeVar("I_contra", contravariant=True)
+N = TypeVar("N", bound=Variables)
+N_contra = TypeVar("N_contra", bound=Variables, contravariant=True)
 
 
 class Decider(Protocol[C_contra, S]):
@@ -39,14 +42,14 @@ class Perform(Protocol[I_contra, C_co]):
     def __call__(self, intent: I_contra, key: str, /) -> Awaitable[C_co]: ...
 
 
-class Effects(Protocol[I_contra, C_co]):
+class Effects(Protocol[I_contra, C_co, N_contra]):
     """What a context does outside. `target` names whom an intent needs: each has a circuit breaker of its own.
 
-    `hear(settings, headers, body)` is an optional function: what a webhook says, as (command id, command) or None.
+    `hear(needs, headers, body)` is an optional function: what a webhook says, as (command id, command) or None.
     """
 
     def target(self, intent: I_contra, /) -> str: ...
-    def connect(self, settings: Settings, /) -> AbstractAsyncContextManager[Perform[I_contra, C_co]]: ...
+    def connect(self, needs: N_contra, /) -> AbstractAsyncContextManager[Perform[I_contra, C_co]]: ...
 
 
 @dataclass(frozen=True)
@@ -73,9 +76,10 @@ class Context:
     name: str
     aggregates: tuple[Aggregate, ...]
     react: Callable[[Any], Iterator[Any]] | None
-    connect: Callable[[Settings], AbstractAsyncContextManager[Perform[Any, Any]]] | None
+    connect: Callable[[Any], AbstractAsyncContextManager[Perform[Any, Any]]] | None
     target: Callable[[Any], str]
-    hear: Callable[[Settings, Mapping[str, str], bytes], tuple[str, Any] | None] | None
+    hear: Callable[[Any, Mapping[str, str], bytes], tuple[str, Any] | None] | None
+    needs: type[Variables]
     hears: tuple[type, ...]
     generation: int = 1  # of its events topic, which grows into another one
     partitions: int | None = None  # of its topics, once they were grown
@@ -114,9 +118,10 @@ def bounded_context(
     name: str,
     *deciders: Decider[Any, Any],
     policy: Policy[Any, object] | None = None,
-    effects: Effects[Any, object] | None = None,
+    effects: Effects[Any, object, N] | None = None,
+    needs: type[N] | None = None,
 ) -> Context:
-    """Put the modules of one context together: a decider for each kind of aggregate, a policy, an adapter."""
+    """Put the modules of one context together: a decider for each kind of aggregate, a policy, an adapter and its needs."""
     return Context(
         name=name,
         aggregates=tuple(map(_aggregate, deciders)),
@@ -124,6 +129,7 @@ def bounded_context(
         connect=effects.connect if effects else None,
         target=effects.target if effects else lambda intent: name,
         hear=getattr(effects, "hear", None),
+        needs=needs or Variables,
         hears=parameter_types(policy.react, 0) if policy else (),
     )
 
