@@ -4,12 +4,15 @@ A module *is* a decider, a policy or an adapter: what it does is read from the a
 signature is the subscription and nothing is registered.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import cached_property
+from inspect import isfunction
+from types import NoneType
 from typing import Any, Protocol, TypeVar, get_args, get_type_hints
 
+from infra.errors import Unusable
 from infra.messages import Due
 from infra.model.needs import Variables
 from infra.settings import Settings
@@ -121,7 +124,15 @@ def bounded_context(
     effects: Effects[Any, object, N] | None = None,
     needs: type[N] | None = None,
 ) -> Context:
-    """Put the modules of one context together: a decider for each kind of aggregate, a policy, an adapter and its needs."""
+    """Put the modules of one context together: a decider for each kind of aggregate, a policy, an adapter and its needs.
+
+    Unusable names a function that nobody would call (`pendng`), and an intent that nobody performs.
+    """
+    for decider in deciders:
+        _only(decider, "decide", "evolve", "pending", "due")
+    _only(policy, "react")
+    _only(effects, "target", "connect", "hear")
+    _performed(name, deciders, effects)
     return Context(
         name=name,
         aggregates=tuple(map(_aggregate, deciders)),
@@ -132,6 +143,29 @@ def bounded_context(
         needs=needs or Variables,
         hears=parameter_types(policy.react, 0) if policy else (),
     )
+
+
+def _only(module: object, *known: str) -> None:
+    """What is optional is found by its name, so a public function of another name is a misspelt one, or a helper's."""
+    name = getattr(module, "__name__", "")
+    public = (
+        {n for n, f in vars(module).items() if isfunction(f) and f.__module__ == name and n[0] != "_"}
+        if module
+        else set()
+    )
+    for function in sorted(public - {*known}):
+        raise Unusable(
+            f"{name} has a function {function}(), which nobody calls: it has {', '.join(known)}, and helpers begin with _"
+        )
+
+
+def _performed(name: str, deciders: Sequence[Decider[Any, Any]], effects: Effects[Any, object, Any] | None) -> None:
+    wanted = {t for d in deciders if hasattr(d, "pending") for t in _members(get_type_hints(d.pending).get("return"))}
+    handled = set(parameter_types(effects.target, 0)) if effects else set()
+    for intent in sorted(wanted - handled - {NoneType}, key=repr):
+        raise Unusable(
+            f"{name} wants {intent.__name__} of the outside, and `target` and `perform` of its effects do not take it"
+        )
 
 
 def _aggregate(decider: Decider[Any, Any]) -> Aggregate:
@@ -151,5 +185,8 @@ def parameter_types(function: Callable[..., Any], position: int) -> tuple[type, 
     """The members of the union that annotates a parameter."""
     hints = get_type_hints(function)
     names = [name for name in hints if name != "return"]
-    hint = hints[names[position]]
+    return _members(hints[names[position]])
+
+
+def _members(hint: Any) -> tuple[type, ...]:
     return get_args(hint) or (hint,)
