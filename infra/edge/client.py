@@ -58,7 +58,7 @@ class Posted:
 
 
 async def sealed(settings: Settings, mesh: Mesh, wishes: Sequence[Wish]) -> list[Wish]:
-    """The same wishes with what names a person sealed by the vault; Unreadable if that person was erased."""
+    """The same wishes with what names a person sealed by the vault; Erased if that person was."""
     if not any(_personal(mesh.codec, wish) for wish in wishes):
         return list(wishes)
     async with vault.opened(settings) as keys:

@@ -21,7 +21,7 @@ from typing import Any
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
-from infra.errors import LogDamaged, Unusable
+from infra.errors import Fenced, LogDamaged, Unusable
 from infra.kafka import reading, topics
 from infra.kafka.log import Producer as Appender
 from infra.kafka.log import addressed
@@ -33,7 +33,7 @@ from infra.model.context import Context
 from infra.model.projection import Projection
 from infra.read import postgres, tables
 from infra.read.fold import Fold
-from infra.read.tables import Fenced, Store
+from infra.read.tables import Store
 from infra.settings import Settings, address
 from infra.wire.avro import Codec
 from infra.wire.record import (

@@ -7,10 +7,9 @@ from email.policy import SMTP
 
 import aiosmtplib
 
-from infra import Unknown
+from infra import Undeliverable, Unknown
 from infra.settings import Settings, address
 from streams.notifications.decider.message import Deliver
-from streams.notifications.effects.channel import Undeliverable
 
 SENDER = "Weft <shop@weft.example>"
 

@@ -13,10 +13,9 @@ from urllib.parse import urlsplit
 import aiohttp
 from pywebpush import WebPushException, webpush_async
 
-from infra import Unknown
+from infra import Undeliverable, Unknown
 from infra.settings import Settings
 from streams.notifications.decider.message import Deliver
-from streams.notifications.effects.channel import Undeliverable
 
 TTL_S = 86_400
 CONTACT = "mailto:shop@weft.example"

@@ -10,10 +10,9 @@ from hashlib import blake2b
 
 import aiohttp
 
-from infra import Unknown
+from infra import Undeliverable, Unknown
 from infra.settings import Settings, address
 from streams.notifications.decider.message import Deliver
-from streams.notifications.effects.channel import Undeliverable
 
 MAX_BODY = 1600  # characters; Twilio's limit
 
