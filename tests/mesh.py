@@ -18,6 +18,7 @@ from infra.mesh import Mesh
 from infra.messages import Due
 from infra.shop import laws
 from infra.shop.mesh import mesh as shop
+from infra.wire.envelope import Cause
 from infra.wire.record import Outgoing, Read, partition_of
 from infra.write.partition import Intent, Partition
 from infra.write.reactions import commands_from, outgoing_command
@@ -232,7 +233,7 @@ class World:
             outcome = self._outside(intent.wanted, intent.key)
             if faulty and self.dice.random() < 0.2:
                 continue  # the reply was lost
-            record = outgoing_command(self.codec, outcome, f"{intent.key}/outcome", correlation=intent.correlation)
+            record = outgoing_command(self.codec, outcome, f"{intent.key}/outcome", Cause(intent.correlation))
             self.append(worker.partition.context.commands_topic, worker.partition.number, [record])
         return True
 

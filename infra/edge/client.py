@@ -16,7 +16,8 @@ from infra.mesh import Mesh
 from infra.read.postgres import Connection
 from infra.settings import Settings, address
 from infra.wire.avro import Codec
-from infra.wire.record import MAX_COMMAND_BYTES, Header, command_headers, partition_of
+from infra.wire.envelope import command_headers
+from infra.wire.record import MAX_COMMAND_BYTES, Header, partition_of
 from infra.wire.sealing import Personal, personal, seal_payload, unsealed
 from infra.write.inbox import payload_from_json
 

@@ -16,20 +16,8 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 
 from infra.errors import LogDamaged, Unknown
-from infra.messages import Meta
 from infra.settings import Settings, address
-from infra.wire.record import (
-    CAUSATION,
-    COMMAND_OFFSET,
-    COMMAND_TYPE,
-    CORRELATION,
-    ID,
-    ORIGINAL,
-    SUBJECT,
-    TYPE,
-    Read,
-    when,
-)
+from infra.wire.record import Read
 
 Place = tuple[str, int]
 Wanted = frozenset[bytes] | None
@@ -165,32 +153,6 @@ def read_whole(client: Consumer, topics: Sequence[str]) -> Iterator[list[Read]]:
     found = {place: bounds(client, place) for place in partitions_of(client, topics)}
     yield from read_all(
         client, {place: low for place, (low, _) in found.items()}, {place: high for place, (_, high) in found.items()}
-    )
-
-
-def meta(record: Read, headers: Mapping[str, bytes | None]) -> Meta:
-    """What an accepted event's headers and place say of it; of one that was copied into a grown topic, its first place."""
-
-    def header(name: str) -> str:
-        return (headers.get(name) or b"").decode("utf-8", "replace")
-
-    topic, partition, offset = record.topic, record.partition, record.offset
-    if copied := ORIGINAL in headers:
-        topic, number, place = header(ID).split("/")
-        partition, offset = int(number), int(place)
-    return Meta(
-        context=record.topic.partition(".")[0],
-        type=header(TYPE),
-        id=header(ID),
-        subject=header(SUBJECT),
-        at=when(record.timestamp),
-        topic=topic,
-        partition=partition,
-        offset=offset,
-        command_id=header(CAUSATION),
-        command_type=header(COMMAND_TYPE),
-        command_offset=int(headers[ORIGINAL if copied else COMMAND_OFFSET] or b""),
-        correlation_id=header(CORRELATION),
     )
 
 

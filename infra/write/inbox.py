@@ -12,7 +12,8 @@ from infra.errors import Unreadable
 from infra.messages import MAX_ID, is_id
 from infra.model.context import Context
 from infra.wire.avro import Codec
-from infra.wire.record import CAUSE_TIME, CORRELATION, ID, MAX_COMMAND_BYTES, TRACE, TYPE, Record, text
+from infra.wire.envelope import CAUSE_TIME, CORRELATION, ID, TRACE, TYPE
+from infra.wire.record import MAX_COMMAND_BYTES, Record, place_of, text
 from infra.wire.sealing import personal, unsealed
 
 # A cause's time comes with the command, so a producer could lie: it is believed as far as brokers' clocks may differ.
@@ -36,7 +37,7 @@ class Command:
 def command_id(record: Record, headers: dict[str, bytes | None]) -> bytes:
     """The producer's id, or the record's own place in the log if it gave none that can be used."""
     given = headers.get(ID)
-    return given if given and len(given) <= MAX_ID else f"{record.topic}/{record.partition}/{record.offset}".encode()
+    return given if given and len(given) <= MAX_ID else place_of(record).encode()
 
 
 Reader = Callable[[Record, dict[str, bytes | None], Any], Command]
