@@ -16,6 +16,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 
 from infra.errors import LogDamaged, Unknown
+from infra.kafka.loss import check_beginning, check_end
 from infra.settings import Settings, address
 from infra.wire.record import Read
 
@@ -81,20 +82,13 @@ def bounds(client: Consumer, place: Place) -> tuple[int, int]:
 
 def ends(client: Consumer, places: Sequence[Place], positions: Mapping[Place, int] | None = None) -> dict[Place, int]:
     """The next offset of each partition; LogDamaged if one lost its beginning, or what `positions` have read before."""
-    found = {}
+    next_offsets: dict[Place, int] = {}
     for place in places:
         low, high = bounds(client, place)
-        if low != 0:
-            raise LogDamaged(
-                f"{place[0]}/{place[1]} starts at offset {low}: events were deleted. Restore the topic; its retention.ms has to be -1 and it is never compacted"
-            )
-        seen = (positions or {}).get(place, 0)
-        if high < seen:
-            raise LogDamaged(
-                f"{place[0]}/{place[1]} ends at {high}, but offset {seen - 1} was read before: the log lost data. Restore it, or rebuild from what is left"
-            )
-        found[place] = high
-    return found
+        check_beginning(*place, low)
+        check_end(*place, high, (positions or {}).get(place, 0))
+        next_offsets[place] = high
+    return next_offsets
 
 
 def known_ends(client: Consumer, places: Iterable[Place]) -> dict[Place, int]:
