@@ -7,8 +7,8 @@
     ├── Stopped               stop: somebody asked for it; what was finished is kept, and the same command goes on
     ├── Unknown               retry: nobody can say whether it happened; ask again with the same key
     ├── Fenced                retry: somebody else is at work here; look again later where they stand
-    ├── Refusal               answer: it cannot be done as it was asked; whoever asked is told why, and nothing was changed
-    │   ├── Unreadable        park: this one command cannot be understood; one in a topic is answered and kept, the rest goes on
+    ├── Refusal               answer: it cannot be done as it was asked; whoever asked is told why, nothing was changed
+    │   ├── Unreadable        park: this one command cannot be understood; in a topic it is answered and kept
     │   └── Erased            answer: nothing names this person any more, ever
     ├── Undeliverable         answer: the outcome of an effect is no, however often it is asked
     ├── BadCredentials        answer: no, and nobody is told why

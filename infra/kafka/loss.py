@@ -1,4 +1,4 @@
-"""What the bounds of a partition say about a log: whether it lost its beginning, or what somebody has read of it before."""
+"""What the bounds of a partition say: whether its log lost its beginning, or what somebody has read of it before."""
 
 from infra.errors import LogDamaged
 

@@ -115,7 +115,7 @@ def is_accepted(record: Record) -> bool:
 
 
 class EventRecord(NamedTuple):
-    """What folding needs of an accepted record: `origin` is its offset, or its id if it was copied here; `at` is in milliseconds."""
+    """What folding needs of an accepted record. `origin`: its offset, or its id if it was copied here; `at` in ms."""
 
     key: bytes
     value: bytes
@@ -186,7 +186,7 @@ def meta(record: Read, headers: Mapping[str, bytes | None]) -> Meta:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """What a command is posted for: the saga it belongs to, the event that led to it, when (ms), and in which trace."""
+    """Why a command is posted: the saga it belongs to, the event that led to it, when (ms), and in which trace."""
 
     correlation: str = ""
     event_id: str = ""

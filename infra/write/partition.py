@@ -17,7 +17,7 @@ from infra.wire.avro import Codec
 from infra.wire.envelope import ID, TYPE, CommandPart, EventEnvelope, EventRecord, event_record, is_accepted
 from infra.wire.record import MAX_BATCH_BYTES, Header, Outgoing, Record, partition_of, unreadable, with_header
 from infra.wire.sealing import personal
-from infra.write.inbox import Command, command_id, json_field, reader
+from infra.write.inbox import Command, CommandReader, command_id, json_field
 from infra.write.parking import DISCARD, MAX_KEY, Queue, behind, blocking_key, dead_letter, failed, queue_after
 
 PENDING, DUE = b"\0pending", b"\0due"  # after the place of a state: what it wants of the outside, and of the clock
@@ -93,7 +93,7 @@ class Partition:
         self._aggregates = _aggregates(context)
         self._prefixes = sorted({prefix for prefix, _, _ in self._aggregates.values()})
         self._codec = codec
-        self._read = reader(context, codec)
+        self._read = CommandReader(context, codec).read
         self._dedupe_ms = dedupe_ms
         self._about_persons = any(personal(codec.schemas[codec.names[t]]) for t in context.commands)
         self._kept = {codec.prefix_of(t) for t in (Rejected, Parked, Discarded, *LOG_KEEPING)}
