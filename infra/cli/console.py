@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from infra.embedded.runfile import resolved
-from infra.errors import Unreadable, Unusable, WeftError
+from infra.errors import Refusal, Unusable, WeftError
 from infra.mesh import Mesh, load
 from infra.ops.setup import deployed
 from infra.settings import Settings
@@ -88,7 +88,7 @@ def guarded(command: Callable[[], Any]) -> int:
     try:
         result = command()
         return result if isinstance(result, int) else DONE
-    except Unreadable as error:
+    except Refusal as error:
         err.print(f"{error.code}: {error.reason}", style="red", markup=False)
         return USAGE
     except WeftError as error:

@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import SecretStr
 
-from infra.errors import Unreadable, Unusable
+from infra.errors import Erased, Unusable
 from infra.model.needs import VaultNeeds
 from infra.read import postgres
 from infra.settings import Settings, address, as_role
@@ -39,10 +39,6 @@ GRANT SELECT, INSERT, UPDATE ON {SCHEMA}.keys TO {ROLE};
 """
 
 
-class Erased(Exception):
-    """The key of this person was destroyed."""
-
-
 class Vault:
     """Keys of persons; every method raises Unknown when the vault's database does not answer."""
 
@@ -53,7 +49,7 @@ class Vault:
         self._cache: dict[str, tuple[float, bytes]] = {}
 
     async def keys(self, subjects: Iterable[str]) -> dict[str, bytes]:
-        """The key of each, made where there is none yet; Unreadable names who was erased."""
+        """The key of each, made where there is none yet; Erased names who was erased."""
         wanted = sorted(set(subjects))
         fresh = [self._wrap(subject, os.urandom(KEY_BYTES)) for subject in wanted]
         with postgres.unknown_if_away(WHAT):
@@ -68,7 +64,7 @@ class Vault:
                 )
         erased = [row["subject"] for row in rows if row["wrapped"] is None]
         if erased:
-            raise Unreadable("erased", f"{', '.join(erased[:5])}: erased, and never to be named again")
+            raise Erased(*erased[:5])
         return {row["subject"]: self._unwrap(row["subject"], row["wrapped"]) for row in rows}
 
     async def unseal(self, sealed: str) -> str:

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import structlog
 from aiohttp import web
 
-from infra.errors import Unknown, Unreadable
+from infra.errors import Refusal, Unknown
 from infra.kafka.log import Producer, addressed
 from infra.mesh import Mesh
 from infra.model.needs import needed
@@ -46,7 +46,7 @@ class Webhooks:
         body = await request.read()
         try:
             heard = context.hear(self._needs[context.name], request.headers, body)
-        except Unreadable as error:
+        except Refusal as error:
             _log.warning("webhook refused", context=context.name, code=error.code)
             raise web.HTTPBadRequest(text=f"{error.code}: {error.reason}") from error
         if heard is None:

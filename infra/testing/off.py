@@ -13,7 +13,8 @@ from infra.errors import Unknown
 from infra.messages import Due
 from infra.model.context import Perform
 from infra.testing.node import Node, Port
-from infra.wire.record import CAUSE_TIME, EXPECTED_OFFSET, ID, Outgoing, Read, with_header
+from infra.wire.envelope import CAUSE_TIME, EXPECTED_OFFSET, ID
+from infra.wire.record import Outgoing, Read, with_header
 from infra.write.lanes import Delivery, Lanes, Place
 from infra.write.owner import Owner
 from infra.write.partition import Decision, Intent, Partition

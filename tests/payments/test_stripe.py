@@ -13,7 +13,7 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from commands.payments import RecordGatewayOutcome
-from infra.errors import Unknown, Unreadable
+from infra.errors import Refusal, Unknown
 from streams.payments.decider import Authorise, Capture, Money, Refund, Void
 from streams.payments.effects.stripe import connect, hear
 from streams.payments.needs import Needs
@@ -211,10 +211,10 @@ BODY = event("payment_intent.succeeded")
     "headers", [{}, signed(BODY, secret="another"), signed(BODY, at=time.time() - 3600), signed(BODY + b" ")]
 )
 def test_what_stripe_did_not_sign_just_now_is_refused(headers: dict[str, str]) -> None:
-    with pytest.raises(Unreadable, match="not signed"):
+    with pytest.raises(Refusal, match="not signed"):
         hear(needs("-"), headers, BODY)
 
 
 def test_without_the_secret_nothing_is_believed() -> None:
-    with pytest.raises(Unreadable, match="WEFT_STRIPE_WEBHOOK_SECRET"):
+    with pytest.raises(Refusal, match="WEFT_STRIPE_WEBHOOK_SECRET"):
         hear(Needs(), signed(BODY), BODY)

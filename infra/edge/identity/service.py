@@ -16,8 +16,8 @@ import structlog
 from infra.edge import client, vault
 from infra.edge.client import Wish
 from infra.edge.identity.passwords import Passwords
-from infra.edge.identity.tokens import LIFE_S, BadToken, Claims, Signer, fingerprint, new_refresh_token, seeds
-from infra.errors import Unreadable
+from infra.edge.identity.tokens import LIFE_S, Claims, Signer, fingerprint, new_refresh_token, seeds
+from infra.errors import BadCredentials, BadToken, Refusal
 from infra.model.needs import IdentityNeeds
 from infra.read import postgres
 from infra.settings import Settings, address, as_role
@@ -55,10 +55,6 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {SCHEMA} TO {ROLE};
 """
 
 
-class BadCredentials(Exception):
-    """No such user, or not their password: nobody is told which."""
-
-
 @dataclass(frozen=True)
 class Session:
     """What a client keeps: an access token for `expires_in` seconds, and a refresh token for one use."""
@@ -80,7 +76,7 @@ class Identity:
     async def register(self, codec: Codec, registration: Wish, password: str) -> Wish:
         """Keep the password of whoever asks to be registered (`email` in the payload), and return the sealed command.
 
-        Unreadable says what is wrong. Asking again for the same user with the same password returns the same command: a
+        Refusal says what is wrong. Asking again for the same user with the same password returns the same command: a
         lost answer does no harm.
         """
         user_id, email = registration.key or str(uuid4()), str(registration.payload["email"])
@@ -96,11 +92,11 @@ class Identity:
                 f"SELECT email_key, hash FROM {SCHEMA}.credentials WHERE user_id = $1", user_id
             )
         if known is None:
-            raise Unreadable("email_taken", "this e-mail address is registered")
+            raise Refusal("email_taken", "this e-mail address is registered")
         if added == "INSERT 0 0" and (
             known["email_key"] != email_key or not await self._passwords.matches(known["hash"], password)
         ):
-            raise Unreadable("already_registered", "this user is registered")
+            raise Refusal("already_registered", "this user is registered")
         wish = replace(registration, key=user_id, id=f"register-{user_id}")
         (sealed,) = await client.seal_with(self._keys, codec, [wish])
         return sealed

@@ -5,11 +5,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
 from commands.notifications import RecordDelivery
-from infra import Perform
+from infra import Erased, Perform, Undeliverable
 from infra.edge import vault
 from streams.notifications.decider.message import Deliver
 from streams.notifications.effects import email, push, sms
-from streams.notifications.effects.channel import Undeliverable
 from streams.notifications.needs import Needs
 
 Send = Callable[[Deliver, str], Awaitable[str]]
@@ -31,7 +30,7 @@ async def connect(needs: Needs) -> AsyncIterator[Perform[Deliver, RecordDelivery
             try:
                 recipient = await keys.unseal(intent.recipient)
                 message_id = await send[intent.channel](replace(intent, recipient=recipient), key)
-            except vault.Erased:
+            except Erased:
                 return _outcome(intent, "", "the customer was erased")
             except Undeliverable as error:
                 return _outcome(intent, "", str(error))

@@ -7,9 +7,8 @@ from email.policy import SMTP
 
 import aiosmtplib
 
-from infra import Unknown
+from infra import Undeliverable, Unknown
 from streams.notifications.decider.message import Deliver
-from streams.notifications.effects.channel import Undeliverable
 from streams.notifications.needs import Needs
 
 SENDER = "Weft <shop@weft.example>"

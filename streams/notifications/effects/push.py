@@ -13,9 +13,8 @@ from urllib.parse import urlsplit
 import aiohttp
 from pywebpush import WebPushException, webpush_async
 
-from infra import Unknown
+from infra import Undeliverable, Unknown
 from streams.notifications.decider.message import Deliver
-from streams.notifications.effects.channel import Undeliverable
 from streams.notifications.needs import Needs
 
 TTL_S = 86_400

@@ -10,9 +10,8 @@ from hashlib import blake2b
 
 import aiohttp
 
-from infra import Unknown
+from infra import Undeliverable, Unknown
 from streams.notifications.decider.message import Deliver
-from streams.notifications.effects.channel import Undeliverable
 from streams.notifications.needs import Needs
 
 MAX_BODY = 1600  # characters; Twilio's limit

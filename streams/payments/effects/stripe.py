@@ -13,7 +13,7 @@ from typing import Any
 import stripe
 
 from commands.payments import RecordGatewayOutcome
-from infra import Perform, Unknown, Unreadable
+from infra import Perform, Refusal, Unknown
 from streams.payments.decider import Authorise, Capture, Refund, Void
 from streams.payments.needs import Needs
 
@@ -127,10 +127,10 @@ def _outcome(intent: Intent, ok: bool, authorisation: str, reason: str) -> Recor
 
 
 def hear(needs: Needs, headers: Mapping[str, str], body: bytes) -> tuple[str, RecordGatewayOutcome] | None:
-    """A webhook as (command id, command); None if it is of no interest. Unreadable if Stripe did not sign it just now."""
+    """A webhook as (command id, command); None if it is of no interest. Refusal if Stripe did not sign it just now."""
     secret = needs.stripe_webhook_secret
     if secret is None:
-        raise Unreadable("no_secret", "webhooks cannot be verified: set WEFT_STRIPE_WEBHOOK_SECRET")
+        raise Refusal("no_secret", "webhooks cannot be verified: set WEFT_STRIPE_WEBHOOK_SECRET")
     try:
         text = body.decode()
         stripe.WebhookSignature.verify_header(
@@ -138,7 +138,7 @@ def hear(needs: Needs, headers: Mapping[str, str], body: bytes) -> tuple[str, Re
         )
         event = json.loads(text)
     except (ValueError, stripe.SignatureVerificationError) as error:
-        raise Unreadable("bad_signature", "not signed by Stripe, or too long ago") from error
+        raise Refusal("bad_signature", "not signed by Stripe, or too long ago") from error
     return outcome_of(event)
 
 
