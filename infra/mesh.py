@@ -12,6 +12,7 @@ from types import ModuleType
 
 from infra.errors import Unusable
 from infra.model.context import Context
+from infra.model.needs import IdentityNeeds, Outside, VaultNeeds
 from infra.model.own import events, receipts
 from infra.model.projection import Projection, read_projection
 from infra.wire.avro import RUNTIME_TYPES, Codec
@@ -113,6 +114,11 @@ class Mesh:
     def having(self, context: Context) -> "Mesh":
         """The same mesh with another context of that name."""
         return replace(self, contexts={**self.contexts, context.name: context})
+
+    @cached_property
+    def outside(self) -> Outside:
+        """What all of it needs outside."""
+        return Outside.of(VaultNeeds, IdentityNeeds, *(c.needs for c in self.contexts.values()))
 
     @property
     def codec(self) -> Codec:

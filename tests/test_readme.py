@@ -7,6 +7,8 @@ import pytest
 
 from infra.cli import _register, app
 from infra.cli.looking import map_
+from infra.model.needs import IdentityNeeds, VaultNeeds
+from infra.settings import Settings
 from infra.shop.mesh import CONTEXTS, mesh
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -59,9 +61,8 @@ def test_every_command_it_names_is_there() -> None:
 
 @pytest.mark.parametrize("variable", sorted(set(re.findall(r"`(WEFT_[A-Z_]+)`", README)) - {"WEFT_CACHE"}))
 def test_every_variable_it_names_is_a_setting(variable: str) -> None:
-    from infra.settings import Settings
-
-    assert variable.removeprefix("WEFT_").lower() in Settings.model_fields
+    kinds = (Settings, VaultNeeds, IdentityNeeds, *(context.needs for context in mesh.contexts.values()))
+    assert variable.removeprefix("WEFT_").lower() in {name for kind in kinds for name in kind.model_fields}
 
 
 def test_the_saga_it_tells_is_made_of_messages_there_are() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import asyncpg
 
-from infra.errors import Unusable
+from infra.errors import Fenced, Unusable
 from infra.kafka.reading import Place
 from infra.model.projection import Projection
 from infra.read.fold import Batch, Fact, Fold, values
@@ -35,10 +35,6 @@ CREATE TABLE cursor (
     PRIMARY KEY (topic, partition)
 );
 """
-
-
-class Fenced(Exception):
-    """Another projector moved this projection on."""
 
 
 async def create(db: asyncpg.Connection, projection: Projection, schema: str) -> None:

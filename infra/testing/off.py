@@ -3,19 +3,22 @@
 A rule whose absence nobody notices is not proved. The rules are those of DESIGN §2 and §4.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, takewhile
 from typing import Any
 
 from infra.errors import Unknown
 from infra.messages import Due
 from infra.model.context import Perform
 from infra.testing.node import Node, Port
-from infra.wire.record import CAUSE_TIME, EXPECTED_OFFSET, ID, Outgoing, Read, with_header
+from infra.wire.envelope import CAUSE_TIME, EXPECTED_OFFSET, ID
+from infra.wire.record import Outgoing, Read, with_header
 from infra.write.lanes import Delivery, Lanes, Place
 from infra.write.owner import Owner
-from infra.write.partition import Intent
+from infra.write.partition import Decision, Intent, Partition
+from infra.write.writer import Writer
 
 
 @dataclass(frozen=True)
@@ -197,14 +200,92 @@ class Leaky(Node):
         return Delivery(records, lambda: True, lambda: self._acknowledge(place, position, self.generation))
 
 
+class HastyWriter(Writer):
+    """Every command is an append of its own, and decided as if the ones in front had landed."""
+
+    async def handle(self, records: Sequence[Any]) -> None:
+        async with self._turn:
+            left = list(records)
+            while left:
+                decisions = [self._guess(record) for record in left]
+                landed = await asyncio.gather(*map(self._append, decisions))
+                right = list(takewhile(lambda pair: pair[0].expected == pair[1], zip(decisions, landed, strict=True)))
+                left = left[len(right) :]
+                if left:
+                    self.partition = _fresh(self.partition)
+                    await self._catch_up()
+            self._opened(self.partition.opened())
+
+    def _guess(self, record: Any) -> Decision:
+        decision = self.partition.decide([record])
+        self.partition.merge(decision)
+        return decision
+
+    async def _append(self, decision: Decision) -> int:
+        if not decision.records:
+            return decision.expected
+        try:
+            return await self._log.append(self.partition.number, decision.records)
+        except Unknown:
+            return -1
+
+
+def _fresh(partition: Partition) -> Partition:
+    return Partition(partition.context, partition._codec, partition.number, partition.partitions, partition._dedupe_ms)
+
+
+class EagerWriter(Writer):
+    """What a decision wants is begun before the log has accepted it."""
+
+    async def handle(self, records: Sequence[Any]) -> None:
+        decision = self.partition.decide(records)
+        self._opened([intent for intent in decision.intents.values() if intent is not None])
+        await super().handle(records)
+
+
+class SilentWriter(Writer):
+    """A command that finds nothing to do leaves nothing in the log."""
+
+    async def handle(self, records: Sequence[Any]) -> None:
+        for record in records:
+            answers = self.partition.decide([record]).records
+            if not any(b"nothing_to_do" in (answer.value or b"") for answer in answers):
+                await super().handle([record])
+
+
+class SilentOwner(Owner):
+    writer_kind = SilentWriter
+
+
+class Silent(Node):
+    owner = SilentOwner
+
+
+class HastyOwner(Owner):
+    writer_kind = HastyWriter
+
+
 class EagerOwner(Owner):
-    """What a decision wants is done before the log has accepted it."""
+    writer_kind = EagerWriter
+
+
+class InFlight(Node):
+    owner = HastyOwner
+
+
+class Eager(Node):
+    owner = EagerOwner
 
 
 RULES = {
     "credulous": Rule(
         "a record counts iff it landed where it was expected", Credulous, "the_state_is_the_fold_of_the_log"
     ),
+    "in flight": Rule(
+        "one batch is in flight per partition", InFlight, "what_was_decided_follows_from_the_log_before_it"
+    ),
+    "eager": Rule("nothing is done before the log has it", Eager, "nothing_is_done_that_the_log_did_not_ask_for"),
+    "silent": Rule("every command leaves an event", Silent, "every_command_is_answered"),
     "tearing": Rule(
         "the records of a command are one batch", Tearing, "what_was_decided_follows_from_the_log_before_it"
     ),

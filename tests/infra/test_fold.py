@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from infra.errors import LogDamaged
-from infra.kafka.reading import meta
 from infra.messages import Meta
 from infra.model.projection import Projection
 from infra.ops import recording
 from infra.read.fold import Fold, one_by_one, recorded, stored, values
 from infra.shop.mesh import mesh
-from infra.wire.record import EXPECTED_OFFSET, Read, when, with_header
+from infra.wire.envelope import EXPECTED_OFFSET, meta
+from infra.wire.record import Read, when, with_header
 
 CODEC = mesh.codec
 LOG = [r for file in sorted(Path("tests/recorded").glob("*.gz")) for r in recording.read(file)]

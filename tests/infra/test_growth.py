@@ -6,10 +6,10 @@ from functools import cache
 import pytest
 
 from infra.errors import LogMoved
-from infra.kafka.reading import meta
 from infra.mesh import Growth
 from infra.ops.growth import Fingerprints, Target, copied, is_copied, opened, sealed, target_of
 from infra.shop.mesh import CONTEXTS, mesh
+from infra.wire.envelope import meta
 from infra.wire.record import Outgoing, Read
 from infra.write.partition import Partition
 from tests.shop.story import Shop, a_shop, story
@@ -120,7 +120,7 @@ def test_a_copy_that_lacks_an_event_is_seen() -> None:
 
 def test_whoever_reads_a_sealed_log_stops() -> None:
     target = Target(mesh.context("orders"), "orders.events.2", MORE)
-    (seal,) = landed("orders.events", 0, [sealed(CODEC, target, "orders.events/0/0", 0, 5)])
+    (seal,) = landed("orders.events", 0, [sealed(CODEC, target, ("orders.events", 0), 0, 5)])
     with pytest.raises(LogMoved, match=r"orders\.events was sealed and goes on in orders\.events\.2"):
         Partition(mesh.context("orders"), CODEC, 0, 2, 30 * DAY_MS).take([seal])
 
