@@ -1,6 +1,7 @@
 """What the README shows is what the program says."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from infra.cli import _register, app
 from infra.cli.looking import map_
 from infra.model.needs import IdentityNeeds, VaultNeeds
+from infra.ops.map import text_map
 from infra.settings import Settings
 from infra.shop.mesh import CONTEXTS, mesh
 
@@ -38,6 +40,12 @@ def block(name: str) -> str:
 def test_the_map_is_what_weft_map_prints(capsys: pytest.CaptureFixture[str]) -> None:
     map_()
     assert block("weft map") == of_the_shop(capsys.readouterr().out).rstrip("\n")
+
+
+def test_the_map_is_silent_about_what_a_context_has_not() -> None:
+    deaf = replace(mesh.context("products"), hears=())
+    _, _, products = text_map(mesh.having(deaf)).partition("\nproducts\n")
+    assert "hears" not in products.partition("\n\n")[0]
 
 
 def of_the_shop(text: str) -> str:
