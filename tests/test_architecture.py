@@ -8,7 +8,8 @@ from typing import Any
 import grimp
 import pytest
 
-from infra.shop.mesh import mesh
+from infra.model.needs import IdentityNeeds, declared
+from infra.shop.mesh import CONTEXTS, mesh
 
 graph = grimp.build_graph("commands", "infra", "projections", "schemas", "streams")
 
@@ -46,9 +47,19 @@ def test_the_runtime_imports_no_context() -> None:
 def test_the_runtime_names_no_context_either(file: Path) -> None:
     tree = ast.parse(file.read_text())
     spoken = {id(node.body[0].value) for node in _documented(tree)}  # examples in docstrings
-    names = re.compile(rf"\b({'|'.join(mesh.contexts)})\b")
+    names = re.compile(rf"\b({'|'.join(CONTEXTS)})\b")  # one that joins may be called by a word that is said here
     said = [n for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
     assert [n.value for n in said if id(n) not in spoken and names.search(n.value)] == []
+
+
+@pytest.mark.parametrize("file", RUNTIME, ids=str)
+def test_the_runtime_names_nothing_that_a_context_needs_outside(file: Path) -> None:
+    needs = {name for context in mesh.contexts.values() for name in declared(context.needs)}
+    theirs = re.compile(rf"(?i)\b(weft_)?({'|'.join(needs - set(IdentityNeeds.model_fields))})\b")
+    tree = ast.parse(file.read_text())
+    spoken = {id(node.body[0].value) for node in _documented(tree)}
+    said = [n for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+    assert [n.value for n in said if id(n) not in spoken and theirs.search(n.value)] == []
 
 
 def _documented(tree: ast.AST) -> list[Any]:

@@ -24,7 +24,7 @@ app = App(
 
 @cache
 def _register() -> None:
-    from infra.cli import asking, dead, looking, querying, rebuilding, running, topics
+    from infra.cli import asking, dead, looking, new, querying, rebuilding, running, topics
 
     commands: list[Callable[..., Any]] = [
         *(
@@ -54,6 +54,7 @@ def _register() -> None:
     app.command(looking.schemas)
     app.command(dead.dead)
     app.command(topics.topics)
+    app.command(new.new)
     for extension in entry_points(group="weft", name="commands"):  # what an application adds
         getattr(imported(extension.module), extension.attr)(app)
 

@@ -17,6 +17,7 @@ from infra.edge.client import Posted, Wish
 from infra.errors import Unreadable, Unusable
 from infra.read import postgres
 from infra.settings import Settings, address
+from infra.wire.record import place_of
 
 
 def send(
@@ -98,7 +99,7 @@ def _object(payload: str) -> dict[str, Any]:
 
 
 def _say_posted(p: Posted, as_json: bool) -> None:
-    place = f"{p.topic}/{p.partition}/{p.offset}"
+    place = place_of(p)
     out.print(
         json.dumps({"id": p.id, "topic": p.topic, "partition": p.partition, "offset": p.offset})
         if as_json

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from infra.embedded.runfile import resolved
-from infra.errors import Unreadable, Unusable, WeftError
+from infra.errors import Refusal, Unusable, WeftError
 from infra.mesh import Mesh, load
 from infra.ops.setup import deployed
 from infra.read import postgres
@@ -66,7 +66,8 @@ def the_mesh(s: Settings) -> Mesh:
 
 def resolved_settings() -> Settings:
     """The settings, with the addresses and keys of the instance that runs in WEFT_HOME where none is given."""
-    return resolved(settings())
+    s = settings()
+    return resolved(s, the_mesh(s).outside)
 
 
 def reached() -> tuple[Settings, Mesh]:
@@ -88,7 +89,7 @@ def guarded(command: Callable[[], Any]) -> int:
     try:
         result = command()
         return result if isinstance(result, int) else DONE
-    except Unreadable as error:
+    except Refusal as error:
         err.print(f"{error.code}: {error.reason}", style="red", markup=False)
         return USAGE
     except WeftError as error:

@@ -21,7 +21,8 @@ from infra.read.rebuild import asof
 from infra.settings import Settings
 from infra.wire.avro import Codec
 from infra.wire.compatibility import incompatible
-from infra.wire.record import CAUSATION, EXPECTED_OFFSET, TYPE, Read, accepted, partition_of, when
+from infra.wire.envelope import CAUSATION, EXPECTED_OFFSET, TYPE, accepted, meta
+from infra.wire.record import Read, partition_of, place_of, when
 from infra.wire.sealing import is_sealed
 
 UNDOING = ("Cancelled", "Declined", "Void", "Failed")
@@ -59,7 +60,7 @@ def _say_event(codec: Codec, record: Read, order: str | None, as_json: bool) -> 
     headers = dict(record.headers)
     if not accepted(headers, record.offset):
         return
-    event, m = codec.decode(record.value or b""), reading.meta(record, headers)
+    event, m = codec.decode(record.value or b""), meta(record, headers)
     if order is not None and order not in (m.subject, getattr(event, "order_id", None)):
         return
     content = asdict(event)
@@ -154,7 +155,7 @@ def _partition(s: Settings, topic: str, key: bytes) -> Iterator[Read]:
 
 
 def _say_record(record: Read, headers: dict[str, bytes | None], event: Any, counts: bool, as_json: bool) -> None:
-    place = f"{record.topic}/{record.partition}/{record.offset}"
+    place = place_of(record)
     kind, command = (headers.get(TYPE) or b"?").decode(), (headers.get(CAUSATION) or b"?").decode()
     if as_json:
         content = {

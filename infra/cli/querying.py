@@ -28,7 +28,7 @@ from infra.cli.console import (
     whole,
 )
 from infra.cli.rebuilding import progress_of, stage_of, warn_of_open
-from infra.errors import Unusable
+from infra.errors import Stopped, Unusable
 from infra.mesh import Mesh
 from infra.model.projection import ANALYTICS
 from infra.ops.interrupts import stop_signals
@@ -36,7 +36,6 @@ from infra.read import postgres
 from infra.read import query as analysts
 from infra.read.query import Answer, plain
 from infra.read.rebuild import asof
-from infra.read.rebuild.bulk import Stopped
 from infra.settings import Settings, address
 
 

@@ -15,13 +15,13 @@ from cyclopts import Parameter
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from infra.cli.console import DONE, FAILED, USAGE, Flag, Json, err, out, reached, resolved_settings, settings, the_mesh
+from infra.errors import Stopped
 from infra.mesh import Mesh
 from infra.model.projection import Projection
 from infra.ops.interrupts import stop_signals
 from infra.read import verify as verification
 from infra.read.rebuild import Rebuilt, Stage, asof, drop_former, roll_back
 from infra.read.rebuild import rebuild as rebuild_one
-from infra.read.rebuild.bulk import Stopped
 from infra.read.rebuild.compare import Differences
 from infra.read.verify import Verdict
 from infra.settings import Settings

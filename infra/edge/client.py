@@ -13,10 +13,12 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from infra.edge import vault
 from infra.errors import Unreadable, Unusable, nearest
 from infra.mesh import Mesh
+from infra.model.needs import VaultNeeds, needed
 from infra.read.postgres import Connection
 from infra.settings import Settings, address
 from infra.wire.avro import Codec
-from infra.wire.record import MAX_COMMAND_BYTES, Header, command_headers, partition_of
+from infra.wire.envelope import command_headers
+from infra.wire.record import MAX_COMMAND_BYTES, Header, partition_of
 from infra.wire.sealing import Personal, personal, seal_payload, unsealed
 from infra.write.inbox import payload_from_json
 
@@ -58,10 +60,10 @@ class Posted:
 
 
 async def sealed(settings: Settings, mesh: Mesh, wishes: Sequence[Wish]) -> list[Wish]:
-    """The same wishes with what names a person sealed by the vault; Unreadable if that person was erased."""
+    """The same wishes with what names a person sealed by the vault; Erased if that person was."""
     if not any(_personal(mesh.codec, wish) for wish in wishes):
         return list(wishes)
-    async with vault.opened(settings) as keys:
+    async with vault.opened(needed(settings, VaultNeeds)) as keys:
         return await seal_with(keys, mesh.codec, wishes)
 
 

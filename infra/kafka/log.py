@@ -12,8 +12,9 @@ import stamina
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from infra.errors import LogDamaged, Unknown
+from infra.errors import Unknown
 from infra.kafka import lean
+from infra.kafka.loss import check_beginning
 from infra.wire.record import MAX_BATCH_BYTES, Outgoing, Record, partition_of
 
 APPEND_TIMEOUT = 15.0
@@ -62,10 +63,7 @@ class KafkaEventLog:
                     self._reader.beginning_offsets(wanted), self._reader.end_offsets(wanted)
                 )
         for tp, start in starts.items():
-            if start != 0:
-                raise LogDamaged(
-                    f"{tp.topic}/{tp.partition} starts at offset {start}: events were deleted. Restore the topic; its retention.ms has to be -1 and it is never compacted"
-                )
+            check_beginning(tp.topic, tp.partition, start)
         return {tp.partition: end for tp, end in ends.items()}
 
     async def read(self, partition: int, start: int, end: int) -> AsyncIterator[Sequence[Record]]:

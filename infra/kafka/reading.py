@@ -17,20 +17,9 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 
 from infra.errors import LogDamaged, Unknown
-from infra.messages import Meta
+from infra.kafka.loss import check_beginning, check_end
 from infra.settings import Settings, address
-from infra.wire.record import (
-    CAUSATION,
-    COMMAND_OFFSET,
-    COMMAND_TYPE,
-    CORRELATION,
-    ID,
-    ORIGINAL,
-    SUBJECT,
-    TYPE,
-    Read,
-    when,
-)
+from infra.wire.record import Read, when
 
 Place = tuple[str, int]
 Wanted = frozenset[bytes] | None
@@ -94,20 +83,13 @@ def bounds(client: Consumer, place: Place) -> tuple[int, int]:
 
 def ends(client: Consumer, places: Sequence[Place], positions: Mapping[Place, int] | None = None) -> dict[Place, int]:
     """The next offset of each partition; LogDamaged if one lost its beginning, or what `positions` have read before."""
-    found = {}
+    next_offsets: dict[Place, int] = {}
     for place in places:
         low, high = bounds(client, place)
-        if low != 0:
-            raise LogDamaged(
-                f"{place[0]}/{place[1]} starts at offset {low}: events were deleted. Restore the topic; its retention.ms has to be -1 and it is never compacted"
-            )
-        seen = (positions or {}).get(place, 0)
-        if high < seen:
-            raise LogDamaged(
-                f"{place[0]}/{place[1]} ends at {high}, but offset {seen - 1} was read before: the log lost data. Restore it, or rebuild from what is left"
-            )
-        found[place] = high
-    return found
+        check_beginning(*place, low)
+        check_end(*place, high, (positions or {}).get(place, 0))
+        next_offsets[place] = high
+    return next_offsets
 
 
 def known_ends(client: Consumer, places: Iterable[Place]) -> dict[Place, int]:
@@ -179,32 +161,6 @@ def read_whole(client: Consumer, topics: Sequence[str]) -> Iterator[list[Read]]:
     found = {place: bounds(client, place) for place in partitions_of(client, topics)}
     yield from read_all(
         client, {place: low for place, (low, _) in found.items()}, {place: high for place, (_, high) in found.items()}
-    )
-
-
-def meta(record: Read, headers: Mapping[str, bytes | None]) -> Meta:
-    """What an accepted event's headers and place say of it; of one that was copied into a grown topic, its first place."""
-
-    def header(name: str) -> str:
-        return (headers.get(name) or b"").decode("utf-8", "replace")
-
-    topic, partition, offset = record.topic, record.partition, record.offset
-    if copied := ORIGINAL in headers:
-        topic, number, place = header(ID).split("/")
-        partition, offset = int(number), int(place)
-    return Meta(
-        context=record.topic.partition(".")[0],
-        type=header(TYPE),
-        id=header(ID),
-        subject=header(SUBJECT),
-        at=when(record.timestamp),
-        topic=topic,
-        partition=partition,
-        offset=offset,
-        command_id=header(CAUSATION),
-        command_type=header(COMMAND_TYPE),
-        command_offset=int(headers[ORIGINAL if copied else COMMAND_OFFSET] or b""),
-        correlation_id=header(CORRELATION),
     )
 
 

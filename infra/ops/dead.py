@@ -19,7 +19,8 @@ from infra.messages import Discarded, Parked, Rejected
 from infra.model.context import Context
 from infra.settings import Settings
 from infra.wire.avro import Codec
-from infra.wire.record import CAUSATION, ID, TYPE, Header, Read, accepted, text, when
+from infra.wire.envelope import CAUSATION, ID, TYPE, accepted, command_headers
+from infra.wire.record import Read, place_of, text, when
 from infra.write.parking import DISCARD, Queue, queue_after
 
 PREFIX = "dlq-"
@@ -56,7 +57,7 @@ class Queues:
 
     def fold(self, records: Iterable[Read]) -> Iterator[tuple[bytes, bytes, Any]]:
         """Take in events; yields (key, command id, event) of those that concern a queue."""
-        kinds = {f"weft.{t.__name__}".encode() for t in (Rejected, Parked, Discarded)}
+        kinds = {self.codec.names[t].encode() for t in (Rejected, Parked, Discarded)}
         for record in records:
             headers = dict(record.headers)
             key, command = record.key or b"", headers.get(CAUSATION) or b""
@@ -65,7 +66,7 @@ class Queues:
             if headers.get(TYPE) not in kinds and (key, command) not in self.history:
                 continue
             event = self.codec.decode(record.value or b"")
-            place = f"{record.topic}/{record.partition}/{record.offset}"
+            place = place_of(record)
             said = " ".join(str(value) for value in vars(event).values()) if headers.get(TYPE) in kinds else ""
             line = f"{when(record.timestamp):%Y-%m-%d %H:%M:%S}  {place}  {type(event).__name__}  {said}".rstrip()
             self.history.setdefault((key, command), []).append(line)
@@ -119,7 +120,7 @@ class Office:
             text(headers.get("dlq-exception-message")) or "",
             self.queues.status(key, identity),
             f"{when(record.timestamp):%Y-%m-%d %H:%M:%S}",
-            f"{record.topic}/{record.partition}/{record.offset}",
+            place_of(record),
             record,
         )
 
@@ -134,7 +135,7 @@ class Office:
 
     def discard(self, letter: Letter, reason: str, patience: float) -> str:
         """Never process this one; what became of it."""
-        headers: list[Header] = [("ce_specversion", b"1.0"), (TYPE, DISCARD), (ID, letter.id.encode())]
+        headers = command_headers(DISCARD.decode(), letter.id)
         asked = Asked(
             self.context.commands_topic, letter.key, json.dumps({"reason": reason}).encode(), headers, letter.id
         )

@@ -21,7 +21,7 @@ from typing import Any
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
-from infra.errors import LogDamaged, Unusable
+from infra.errors import Fenced, LogDamaged, Unusable
 from infra.kafka import reading, topics
 from infra.kafka.log import Producer as Appender
 from infra.kafka.log import addressed
@@ -33,22 +33,12 @@ from infra.model.context import Context
 from infra.model.projection import Projection
 from infra.read import postgres, tables
 from infra.read.fold import Fold
-from infra.read.tables import Fenced, Store
+from infra.read.tables import Store
 from infra.settings import Settings, address
 from infra.wire.avro import Codec
-from infra.wire.record import (
-    COMMAND_OFFSET,
-    EXPECTED_OFFSET,
-    ID,
-    MAX_BATCH_BYTES,
-    NO_OFFSET,
-    ORIGINAL,
-    TYPE,
-    Outgoing,
-    Read,
-    accepted,
-    partition_of,
-)
+from infra.wire.envelope import ID, NO_OFFSET, EventEnvelope, copied_headers, event_record, is_accepted
+from infra.wire.record import MAX_BATCH_BYTES, Outgoing, Read, partition_of
+from infra.wire.schemas import NAMESPACE
 from infra.write.reactions import commands_from
 
 AT_ONCE = 2000  # records, copied together
@@ -70,43 +60,27 @@ class Target:
 def opened(codec: Codec, source: str, target: Target, number: int, cursor: int) -> Outgoing:
     """The first record of partition `number`: where its owner goes on reading commands."""
     event = Opened(moved_from=source, cursor=cursor)
-    return _kept(codec, event, target.context, f"{target.topic}/{number}/0", 0, cursor - 1, 0)
+    return _of_itself(codec, event, target.context, (target.topic, number), 0, cursor - 1, 0)
 
 
-def sealed(codec: Codec, target: Target, place: str, offset: int, at: int) -> Outgoing:
-    """The last record of a partition of the old log."""
+def sealed(codec: Codec, target: Target, place: Place, offset: int, at: int) -> Outgoing:
+    """The last record of a partition of the old log, which ends at `offset`."""
     event = Moved(to=target.topic, partitions=target.partitions)
-    return _kept(codec, event, target.context, place, offset, NO_OFFSET, at)
+    return _of_itself(codec, event, target.context, place, offset, NO_OFFSET, at)
 
 
-def _kept(codec: Codec, event: Any, c: Context, place: str, offset: int, command: int, at: int) -> Outgoing:
-    """A record that a log says of itself, with the headers in the places where our writers put them."""
-    identity = f"grow/{place}".encode()
-    headers = [
-        ("content-type", b"application/avro"),
-        ("ce_specversion", b"1.0"),
-        ("ce_source", f"/{c.name}".encode()),
-        ("ce_subject", b""),
-        ("ce_correlationid", identity),
-        ("ce_causationid", identity),
-        (COMMAND_OFFSET, b"%d" % command),
-        ("weft-command-type", b"weft.Grow"),
-        (ID, place.encode()),
-        (TYPE, codec.names[type(event)].encode()),
-        (EXPECTED_OFFSET, b"%d" % offset),
-    ]
+def _of_itself(codec: Codec, event: Any, c: Context, place: Place, offset: int, command: int, at: int) -> Outgoing:
+    """What a log says of itself, in the envelope of an event; nobody asked for it."""
+    envelope, type_name = EventEnvelope(c.name, *place, codec.types), codec.names[type(event)]
+    identity = f"grow/{place[0]}/{place[1]}/{offset}".encode()
+    shared = envelope.command_part(b"", identity, identity, command, f"{NAMESPACE}.Grow".encode())
+    headers = envelope.headers(shared, type_name.encode(), offset)
     return Outgoing(None, codec.encode(event), headers, at)
 
 
 def copied(record: Read, offset: int) -> Outgoing:
     """An accepted event as it stands at `offset` of the copy: the same but for the offsets."""
-    headers = list(record.headers)
-    known = dict(headers)
-    original = [] if ORIGINAL in known else [(ORIGINAL, known[COMMAND_OFFSET])]
-    changed = {COMMAND_OFFSET: b"%d" % NO_OFFSET, EXPECTED_OFFSET: b"%d" % offset}
-    moved = [(name, changed.get(name, value)) for name, value in headers]
-    # behind what is read by its place, in front of id, type and expected offset
-    return Outgoing(record.key, record.value, [*moved[:-3], *original, *moved[-3:]], record.timestamp)
+    return Outgoing(record.key, record.value, copied_headers(record.headers, offset), record.timestamp)
 
 
 def target_of(record: Read, partitions: int) -> int:
@@ -116,7 +90,7 @@ def target_of(record: Read, partitions: int) -> int:
 
 def is_copied(codec: Codec, record: Read) -> bool:
     """Whether a record of the old log is in the copy: it counts, and is not what that log said of itself."""
-    return accepted(dict(record.headers), record.offset) and (record.value or b"")[:5] not in {
+    return is_accepted(record) and (record.value or b"")[:5] not in {
         codec.prefix_of(Opened),
         codec.prefix_of(Moved),
     }
@@ -219,8 +193,7 @@ async def _seal(
                         )
                     ends[place] = end
                     continue
-                where = f"{place[0]}/{place[1]}/{end}"
-                landed = await appender.append(place[0], place[1], [sealed(codec, target, where, end, at)])
+                landed = await appender.append(*place, [sealed(codec, target, place, end, at)])
                 if landed == end:
                     ends[place] = end + 1  # otherwise somebody wrote first: read again, seal again
     finally:
@@ -234,11 +207,11 @@ def _last(client: Consumer, codec: Codec, place: Place) -> tuple[int, int, int, 
     at, cursor, moved = 0, 0, None
     for records in reading.read_all(client, {}, {place: end}):
         for record in records:
-            if accepted(headers := dict(record.headers), record.offset):
-                at = max(at, record.timestamp)
-                cursor = max(cursor, int(headers[COMMAND_OFFSET] or b"-1") + 1)
-                if (record.value or b"")[:5] == codec.prefix_of(Moved):
-                    moved = codec.decode(record.value or b"")
+            if is_accepted(record):
+                event = event_record(record)
+                at, cursor = max(at, event.at), max(cursor, event.command_offset + 1)
+                if event.value[:5] == codec.prefix_of(Moved):
+                    moved = codec.decode(event.value)
     return end, at, cursor, moved
 
 

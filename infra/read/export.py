@@ -15,14 +15,15 @@ from pyarrow import parquet as pq
 
 from infra.errors import Unusable
 from infra.kafka import reading
-from infra.kafka.reading import Place, meta
+from infra.kafka.reading import Place
 from infra.mesh import Mesh
 from infra.model.context import Context
 from infra.read.fold import LOG_KEEPING_NAMES
 from infra.settings import Settings, address
 from infra.wire.avro import Codec
 from infra.wire.content import content
-from infra.wire.record import TYPE, Read, accepted
+from infra.wire.envelope import TYPE, accepted, meta
+from infra.wire.record import Read
 
 ROWS = 100_000  # records a file
 NAME = re.compile(r"(\d+)-(\d+)-(\d+)\.parquet")

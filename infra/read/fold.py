@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from infra.errors import LogDamaged
-from infra.kafka.reading import Place, meta
+from infra.kafka.reading import Place
 from infra.messages import LOG_KEEPING, Meta
 from infra.model.projection import Projection
 from infra.wire.avro import Codec
-from infra.wire.record import EXPECTED_OFFSET, Read, is_accepted, when
+from infra.wire.envelope import EXPECTED_OFFSET, is_accepted, meta
+from infra.wire.record import Read, place_of, unreadable, when
+from infra.wire.schemas import NAMESPACE
 
 NUL = "\x00"
-LOG_KEEPING_NAMES = [f"weft.{t.__name__}" for t in LOG_KEEPING]  # no rows are made of these
+LOG_KEEPING_NAMES = [f"{NAMESPACE}.{t.__name__}" for t in LOG_KEEPING]  # no rows are made of these
 Fact = tuple[str, Any, Meta]  # row id, event, and what is known of it
 
 
@@ -52,9 +53,7 @@ class Fold:
                 m = recorded(record, moments[record.timestamp])
                 found.append((storable(row_id(event, m)), event, m))
             except (ValueError, KeyError) as error:
-                raise LogDamaged(
-                    f"{record.topic}/{record.partition}/{record.offset} was accepted but cannot be read: {error}"
-                ) from error
+                raise unreadable(place_of(record), error) from error
         return found
 
     def batch(self, records: Sequence[Read], positions: Mapping[Place, int]) -> Batch:
@@ -82,7 +81,7 @@ class Recorded(Meta):
 
 
 def recorded(record: Read, at: datetime) -> Meta:
-    """The same as `reading.meta`, later."""
+    """The same as `envelope.meta`, later."""
     made: Meta = _new(Recorded)
     _assign(made, "__dict__", {"at": at, "_record": record})
     return made

@@ -11,14 +11,14 @@ from random import uniform
 import structlog
 from confluent_kafka import Consumer
 
-from infra.errors import LogDamaged, Unknown, Unusable
+from infra.errors import Fenced, LogDamaged, OfOtherCode, Unknown, Unusable
 from infra.kafka import reading
 from infra.kafka.reading import Place
 from infra.mesh import Mesh
 from infra.model.projection import Projection
 from infra.read import postgres
 from infra.read.fold import Batch, Fold
-from infra.read.tables import Fenced, OfOtherCode, Store
+from infra.read.tables import Store
 from infra.settings import Settings, address, as_role
 
 _log = structlog.get_logger()

@@ -12,7 +12,7 @@ from typing import Any
 
 import asyncpg
 
-from infra.errors import Unusable
+from infra.errors import Fenced, OfOtherCode
 from infra.kafka.reading import Place
 from infra.model.projection import Projection, in_schema
 from infra.read.fold import Batch, Fact, Fold, values
@@ -41,14 +41,6 @@ CREATE TABLE cursor (
 
 
 WAITS_S = 20  # a worker that waits for its tables says so more often than that
-
-
-class Fenced(Exception):
-    """Another projector moved this projection on."""
-
-
-class OfOtherCode(Unusable):
-    """The tables are not what this code would have made."""
 
 
 async def create(db: asyncpg.Connection, projection: Projection, schema: str) -> None:

@@ -24,7 +24,8 @@ from infra.read.rebuild import warm
 from infra.read.rebuild.compare import compare_rows, traced
 from infra.settings import Settings, address, as_role
 from infra.wire.avro import Codec
-from infra.wire.record import CAUSATION, ID, ORIGINAL, Read, accepted
+from infra.wire.envelope import CAUSATION, ID, ORIGINAL, accepted
+from infra.wire.record import Read, place_of
 
 SHOWN = 5
 DAY_MS = 86_400_000
@@ -127,7 +128,7 @@ class Chain:
 
     def add(self, record: Read) -> None:
         """Take in the next record of a partition."""
-        place = f"{record.topic}/{record.partition}/{record.offset}"
+        place = place_of(record)
         if record.offset != self._next.get(record.partition, 0):
             self.wrong.append(f"{place} follows {self._next.get(record.partition, 0) - 1}: records are gone")
         self._next[record.partition] = record.offset + 1

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from infra.kafka.reading import meta
 from infra.messages import Meta, Parked, Rejected
 from infra.wire.avro import Codec
-from infra.wire.record import Read, accepted
+from infra.wire.envelope import accepted, meta
+from infra.wire.record import Read
 from schemas.notifications import (
     ChannelChosen,
     ContactForgotten,

@@ -12,7 +12,8 @@ from typing import Any
 from infra.messages import LOG_KEEPING, RUNTIME, Due, Parked, Refused, Rejected
 from infra.model.context import Aggregate, Context
 from infra.testing.world import World
-from infra.wire.record import CAUSATION, CAUSE_TIME, COMMAND_OFFSET, EXPECTED_OFFSET, ID, Read
+from infra.wire.envelope import CAUSATION, CAUSE_TIME, COMMAND_OFFSET, EXPECTED_OFFSET, ID
+from infra.wire.record import Read
 from infra.write.reactions import commands_from
 
 Law = Callable[[World], Iterator[str]]

@@ -5,7 +5,7 @@ stands still, and ends when it is killed. What was on its way then may arrive al
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +21,7 @@ from infra.write.lanes import Delivery, Place
 from infra.write.owner import Owner
 
 DAY_MS = 86_400_000
-COMMIT_S = 1.0
+COMMIT_S = 1.0  # at most
 RUNNING: ContextVar["Node | None"] = ContextVar("RUNNING", default=None)
 
 
@@ -150,7 +150,7 @@ class Node:
             mesh, context, kafka.partitions, 30 * DAY_MS, self.way, self.way, self.fail, now=self.clock
         )
         if perform:
-            self.own.perform_with(partial(self._perform, perform))
+            self.own.perform_with(partial(self.attempt, perform))
 
     def clock(self) -> float:
         return self.kafka.now() / 1000 + self.skew_s
@@ -158,13 +158,12 @@ class Node:
     def start(self) -> None:
         """Begin to work, once partitions are assigned."""
         token = RUNNING.set(self)
-        for work in (self._work(self.own.run()), self._work(self._join())):
-            asyncio.create_task(work)
+        self._works = [asyncio.create_task(self._work(work)) for work in (self.own.run, self._join)]
         RUNNING.reset(token)
 
-    async def _work(self, work: Any) -> None:
+    async def _work(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            await work
+            await work()
         except Exception as error:
             self.fail(error)
 
@@ -181,7 +180,7 @@ class Node:
         for task in self.tasks:
             task.cancel()
 
-    async def _perform(self, perform: Perform[Any, Any], intent: Any, key: str) -> Any:
+    async def attempt(self, perform: Perform[Any, Any], intent: Any, key: str) -> Any:
         await self.way.passes()
         if self.way.unlucky(self.faults.before):
             raise Unknown("the outside did not answer")
@@ -203,35 +202,37 @@ class Node:
             generation, places = await self._assignments.get()
             await self.way.passes()
             await self.own.revoked()
-            for task in self._fetching:
-                task.cancel()
-            self.generation = generation
+            self.generation = generation  # who fetched before it delivers once more, too late
             await self.own.assigned([number for topic, number in places if topic == self.context.commands_topic])
             self._acknowledged.clear()
-            self._fetching = [asyncio.create_task(self._fetch(place, self._position(place))) for place in places]
+            self._fetching += [
+                asyncio.create_task(self._work(partial(self._fetch, place, self.position(place)))) for place in places
+            ]
 
-    def _position(self, place: Place) -> int:
+    def position(self, place: Place) -> int:
         known = self.own.position(place)
         return self.kafka.committed.get((self.context.group, *place), 0) if known is None else known
 
     async def _fetch(self, place: Place, position: int) -> None:
         generation = self.generation
-        while True:
+        while generation == self.generation:
             await self.kafka.beyond(place, position)
             await self.way.passes()
             records = self.fetched(place, position)
             if records:
                 position = records[-1].offset + 1
                 done = partial(self._acknowledge, place, position, generation)
-                delivery = Delivery(records, lambda: self.generation == generation, done)
-                await self.own.lanes.put(place, delivery)
+                await self.own.lanes.put(place, self.delivery(place, records, generation, done))
+
+    def delivery(self, place: Place, records: list[Read], generation: int, done: Callable[[], None]) -> Delivery:
+        return Delivery(records, lambda: self.generation == generation, done)
 
     def fetched(self, place: Place, position: int) -> list[Read]:
         return self.kafka.log(*place)[position : position + self.dice.randint(1, 8)]
 
     def _acknowledge(self, place: Place, position: int, generation: int) -> None:
         if not self._acknowledged:
-            asyncio.get_running_loop().call_later(COMMIT_S, self._commit, generation)
+            asyncio.get_running_loop().call_later(self.dice.random() * COMMIT_S, self._commit, generation)
         self._acknowledged[place] = position
 
     def _commit(self, generation: int) -> None:

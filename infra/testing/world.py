@@ -86,15 +86,17 @@ class World:
             for _ in range(self.dice.randint(1, 2)):
                 self._begin(name)
             self.shuffle(name)
-        trouble = asyncio.create_task(self._trouble())
+        self._troubling = asyncio.create_task(self._trouble())
         await story(self)
-        trouble.cancel()
-        await asyncio.wait([trouble])
         await self.rest()
 
-    async def rest(self) -> None:
-        """The faults end, everybody comes back, and all is done that is to be done; new faults do not come by themselves."""
+    async def rest(self, *, outside_is_up: bool = True) -> None:
+        """The faults end, everybody comes back, and all is done that is to be done; new faults do not come by themselves.
+
+        What is wanted of an outside that is away is not waited for.
+        """
         self.say("the faults end")
+        self._troubling.cancel()
         self.faults.over()
         self._kills.clear()
         for name, nodes in self.nodes.items():
@@ -108,17 +110,20 @@ class World:
         while self.loop.now < deadline:
             await asyncio.sleep(1)
             self._restart()
-            if self.kafka.appends != appends or self._open():
+            if self.kafka.appends != appends or self._open(outside_is_up):
                 appends, since = self.kafka.appends, self.loop.now
             elif self.loop.now - since >= QUIET_S:
                 break
         self.resting = True
         self.say("at rest" if self.loop.now < deadline else "never at rest")
 
-    def _open(self) -> bool:
+    def _open(self, outside_is_up: bool) -> bool:
         """Whether any state wants something of the outside, or soon of the clock."""
         soon = self.kafka.now() + NEAR_S * 1000
-        return any(not isinstance(i.wanted, Due) or i.at + 1000 * i.wanted.after_s < soon for i in self.intents())
+        return any(
+            i.at + 1000 * i.wanted.after_s < soon if isinstance(i.wanted, Due) else outside_is_up
+            for i in self.intents()
+        )
 
     def intents(self) -> list[Any]:
         """What is open in the states of those who own them."""
@@ -216,6 +221,11 @@ class World:
             self.kafka.append(self.mesh.owner(type(command)).commands_topic, where, [record])
         self.say(f"asked {identity}: {command}")
 
+    async def leap(self, seconds: float) -> None:
+        """So much time goes by at once, as if everybody had slept: whatever was due is due now."""
+        self.loop.now += seconds
+        await asyncio.sleep(0)
+
     async def while_(self, longest_s: float) -> None:
         """Some time goes by."""
         await asyncio.sleep(self.dice.random() * longest_s)
@@ -282,11 +292,16 @@ class World:
 
     def _lose_offsets(self) -> None:
         """Group offsets expire, or somebody moves them: of commands anywhere, of what policies hear only back."""
-        for (group, topic, number), offset in list(self.kafka.committed.items()):
-            if self.dice.random() < 0.5:
-                longest = len(self.kafka.log(topic, number)) if topic.endswith(".commands") else offset
-                self.kafka.committed[group, topic, number] = self.dice.randint(0, longest)
+        for context in self.mesh.contexts.values():
+            for topic in (context.commands_topic, *self.mesh.heard_topics(context)):
+                for number in range(PARTITIONS):
+                    place = (context.group, topic, number)
+                    end = len(self.kafka.log(topic, number))
+                    longest = end if topic == context.commands_topic else self.kafka.committed.get(place, 0)
+                    if self.dice.random() < 0.5:
+                        self.kafka.committed[place] = self.dice.randint(0, longest)
         self.say("group offsets are moved")
+        self._shuffle_one()
 
     def _intrude(self) -> None:
         """Somebody writes into a log who has no business there."""

@@ -1,7 +1,4 @@
-"""Records on the wire: headers, partitions, and the rule that says which records of an events topic count.
-
-CloudEvents 1.0, Kafka protocol binding, binary content mode: attributes are `ce_` headers.
-"""
+"""Records on the wire: what they are made of, how large they are, where they are and to which partition they belong."""
 
 import struct
 from collections.abc import Iterable, Sequence
@@ -9,32 +6,17 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
+from infra.errors import LogDamaged
+
 Header = tuple[str, bytes]
-
-TYPE = "ce_type"
-ID = "ce_id"
-SUBJECT = "ce_subject"
-CORRELATION = "ce_correlationid"
-CAUSATION = "ce_causationid"
-TRACE = "traceparent"
-EXPECTED_OFFSET = "weft-expected-offset"
-COMMAND_OFFSET = "weft-command-offset"
-COMMAND_TYPE = "weft-command-type"
-CAUSE_TIME = "weft-cause-time"
-ORIGINAL = (
-    "weft-original-command-offset"  # of an event that was copied when its topic was grown; its id says where it was
-)
-NO_OFFSET = -1  # the command offset of such an event: it says nothing of this log's cursor
-
-COMMAND_AT = {CORRELATION: 4, CAUSATION: 5, COMMAND_OFFSET: 6}  # where our writers put these headers
 
 MAX_COMMAND_BYTES = 256 * 1024
 MAX_BATCH_BYTES = 1_000_000  # events of one command, and of one append
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Record(Protocol):
-    """A record as read, whichever client read it. `timestamp` is in milliseconds."""
+class Located(Protocol):
+    """What is at a place in a log."""
 
     @property
     def topic(self) -> str: ...
@@ -42,6 +24,11 @@ class Record(Protocol):
     def partition(self) -> int: ...
     @property
     def offset(self) -> int: ...
+
+
+class Record(Located, Protocol):
+    """A record as read, whichever client read it. `timestamp` is in milliseconds."""
+
     @property
     def timestamp(self) -> int: ...
     @property
@@ -87,34 +74,14 @@ def record_size(key: bytes | None, value: bytes | None, headers: Iterable[tuple[
     )
 
 
-def accepted(headers: dict[str, bytes | None], offset: int) -> bool:
-    """The rule everything rests on: a record in an events topic counts iff it landed at the offset its writer expected."""
-    return headers.get(EXPECTED_OFFSET) == b"%d" % offset
+def place_of(record: Located) -> str:
+    """Where a record is, as one text."""
+    return f"{record.topic}/{record.partition}/{record.offset}"
 
 
-def is_accepted(record: Record) -> bool:
-    """The same of a record; our writers put the expected offset last, so that it need not be searched."""
-    headers = record.headers
-    if headers and headers[-1][0] == EXPECTED_OFFSET:
-        return headers[-1][1] == b"%d" % record.offset
-    return accepted(dict(headers), record.offset)
-
-
-def command_of(headers: Sequence[tuple[str, bytes | None]]) -> tuple[bytes, int, bytes]:
-    """Of an accepted event's command: id, offset, correlation. ValueError or KeyError if the headers are not an event's."""
-    if (
-        len(headers) > COMMAND_AT[COMMAND_OFFSET]
-        and headers[COMMAND_AT[CORRELATION]][0] == CORRELATION
-        and headers[COMMAND_AT[CAUSATION]][0] == CAUSATION
-        and headers[COMMAND_AT[COMMAND_OFFSET]][0] == COMMAND_OFFSET
-    ):
-        correlation, identity, offset = headers[4][1], headers[5][1], headers[6][1]
-    else:
-        found = dict(headers)
-        correlation, identity, offset = found[CORRELATION], found[CAUSATION], found[COMMAND_OFFSET]
-    if correlation is None or identity is None or offset is None:
-        raise ValueError("a header has no value")
-    return identity, int(offset), correlation
+def unreadable(place: str, error: Exception) -> LogDamaged:
+    """An accepted record that today's code cannot read: who reads on would leave out what everybody else knows."""
+    return LogDamaged(f"{place} was accepted but cannot be read: {error!r}")
 
 
 def partition_of(key: bytes, partitions: int) -> int:
@@ -151,24 +118,6 @@ def text(value: bytes | None) -> str | None:
 
 def when(milliseconds: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=milliseconds)
-
-
-def command_headers(
-    type_name: str,
-    command_id: str,
-    *,
-    correlation: str = "",
-    causation: str = "",
-    cause_ms: int | None = None,
-    trace: str = "",
-) -> list[Header]:
-    """The headers of a command that one of ours posts."""
-    headers = [("ce_specversion", b"1.0"), (TYPE, type_name.encode()), (ID, command_id.encode())]
-    optional = ((CORRELATION, correlation), (CAUSATION, causation), (TRACE, trace))
-    headers += [(name, value.encode()) for name, value in optional if value]
-    if cause_ms is not None:
-        headers.append((CAUSE_TIME, b"%d" % cause_ms))
-    return headers
 
 
 def with_header(headers: Iterable[tuple[str, bytes | None]], name: str, value: bytes) -> list[tuple[str, bytes | None]]:

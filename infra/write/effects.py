@@ -15,6 +15,7 @@ from infra.errors import Unknown
 from infra.kafka.log import CommandSink, addressed, until_known
 from infra.model.context import Context, Perform
 from infra.wire.avro import Codec
+from infra.wire.envelope import Cause
 from infra.wire.record import Outgoing
 from infra.write.circuits import Circuits
 from infra.write.partition import Intent
@@ -106,12 +107,7 @@ class EffectRunner:
                 raise
             command_id = f"{intent.key}/outcome"
             record = outgoing_command(
-                self._codec,
-                outcome,
-                command_id,
-                correlation=intent.correlation,
-                causation=intent.key,
-                cause_ms=intent.at,
+                self._codec, outcome, command_id, Cause(intent.correlation, intent.key, intent.at)
             )
             await self._outbox.post(record)
 

@@ -1,7 +1,7 @@
 """From a record in a commands topic to a command, or to the reason why it cannot be read."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from typing import Any, get_args, get_type_hints
@@ -12,8 +12,9 @@ from infra.errors import Unreadable
 from infra.messages import MAX_ID, is_id
 from infra.model.context import Context
 from infra.wire.avro import Codec
-from infra.wire.record import CAUSE_TIME, CORRELATION, ID, MAX_COMMAND_BYTES, TRACE, TYPE, Record, text
-from infra.wire.sealing import personal, unsealed
+from infra.wire.envelope import CAUSE_TIME, CORRELATION, ID, TRACE, TYPE
+from infra.wire.record import MAX_COMMAND_BYTES, Record, place_of, text
+from infra.wire.sealing import Personal, personal, unsealed
 
 # A cause's time comes with the command, so a producer could lie: it is believed as far as brokers' clocks may differ.
 MAX_CLOCK_SKEW_MS = 60_000
@@ -21,7 +22,7 @@ MAX_CLOCK_SKEW_MS = 60_000
 
 @dataclass(slots=True)
 class Command:
-    """A command with what is known of it beside its payload. `at` and `cause_at` are in milliseconds."""
+    """A command with what is known of it beside its payload. `at` is in milliseconds."""
 
     id: bytes
     key: bytes
@@ -33,118 +34,158 @@ class Command:
     trace: bytes | None
 
 
-def command_id(record: Record, headers: dict[str, bytes | None]) -> bytes:
+Headers = Mapping[str, bytes | None]  # of one record, by name
+
+
+def command_id(record: Record, headers: Headers) -> bytes:
     """The producer's id, or the record's own place in the log if it gave none that can be used."""
     given = headers.get(ID)
-    return given if given and len(given) <= MAX_ID else f"{record.topic}/{record.partition}/{record.offset}".encode()
+    return given if given and len(given) <= MAX_ID else place_of(record).encode()
 
 
-Reader = Callable[[Record, dict[str, bytes | None], Any], Command]
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A type of command: its name, the field that names its aggregate, and what in it names a person."""
+
+    type: type
+    name: bytes
+    id_field: str
+    personal: Personal | None
 
 
-def reader(context: Context, codec: Codec) -> Reader:
-    """A function that reads the commands of one context; it raises Unreadable.
+class CommandReader:
+    """Reads the commands of one context."""
 
-    It takes a record, its headers, and its message if that was decoded with others already, else None.
-    """
-    types = {codec.names[t]: t for t in context.commands}
-    id_fields = {t: fields(t)[0].name for t in context.commands}
-    type_bytes = {name: name.encode() for name in types}
-    known = {t: type_bytes[name] for name, t in types.items()}
-    asked = ", ".join(types)
-    personal_fields = {t: personal(codec.schemas[name]) for name, t in types.items()}
+    def __init__(self, context: Context, codec: Codec) -> None:
+        self._context = context.name
+        self._codec = codec
+        self._kinds = {t: _kind(t, codec) for t in context.commands}
+        self._by_name = {codec.names[t]: kind for t, kind in self._kinds.items()}
+        self._choice = ", ".join(self._by_name)
 
-    def read(record: Record, headers: dict[str, bytes | None], ready: Any) -> Command:
-        value, key = record.value, record.key
-        if not value:
-            raise Unreadable("empty", "the record has no value; post a command as JSON or Avro")
-        if len(value) > MAX_COMMAND_BYTES:
-            raise Unreadable("too_large", f"the value has {len(value)} bytes, the limit is {MAX_COMMAND_BYTES}")
-        if not key:
-            raise Unreadable("no_key", "the record has no key; the key is the id of the aggregate that is asked")
-        subject = text(key)
-        if subject is None or not is_id(subject):
-            raise Unreadable("bad_key", f"the key has to be UTF-8 text of at most {MAX_ID} characters without NUL")
-        given = headers.get(ID)
-        if given and len(given) > MAX_ID:
-            raise Unreadable("bad_id", f"a command id ({ID}) has at most {MAX_ID} bytes")
-        named = headers.get(TYPE)
-        kind, payload = known.get(type(ready)), ready
-        if kind is None or (named is not None and named != kind):
-            name, payload = payload_of(value, text(named), subject)
-            kind = type_bytes[name]
-        if payload.__dict__[id_fields[type(payload)]] != subject:
-            raise Unreadable(
-                "key_mismatch",
-                f"the key is {subject!r} but {id_fields[type(payload)]} is {getattr(payload, id_fields[type(payload)])!r}",
-            )
-        spec = personal_fields[type(payload)]
-        if spec is not None and (plain := unsealed(spec, payload)):
-            raise Unreadable(
-                "not_sealed",
-                f"{', '.join(plain)} names a person and has to be sealed: post it with `weft send`, or seal it with the vault",
-                personal=True,
-            )
+    def read(self, record: Record, headers: Headers, message: Any) -> Command:
+        """The command in a record; Unreadable says why there is none.
+
+        `message` is what its value says if that was decoded with others already, else None.
+        """
+        key, value, given = record.key or b"", record.value or b"", headers.get(ID)
+        subject = _subject(key, value, given)
+        kind = self._kinds.get(type(message))
+        if kind is None or headers.get(TYPE, kind.name) != kind.name:
+            kind, message = self._decoded(value, text(headers.get(TYPE)), subject)
+        if message.__dict__[kind.id_field] != subject:
+            raise _mismatch(kind, message, subject)
+        if kind.personal is not None:
+            _check_sealed(kind.personal, message)
         identity = given or command_id(record, headers)
         at = record.timestamp
         if cause := headers.get(CAUSE_TIME):
-            try:
-                at = max(at, min(int(cause), at + MAX_CLOCK_SKEW_MS))
-            except ValueError:
-                raise Unreadable("bad_header", f"{CAUSE_TIME} has to be a number of milliseconds") from None
-        correlation = headers.get(CORRELATION) or identity
-        trace = headers.get(TRACE)
+            at = _not_before(cause, at)
+        correlation, trace = headers.get(CORRELATION) or identity, headers.get(TRACE)
         if len(correlation) > MAX_ID or (trace and len(trace) > MAX_ID):
             raise Unreadable("bad_header", f"{CORRELATION} and {TRACE} have at most {MAX_ID} bytes")
-        return Command(identity, key, kind, payload, record.offset, at, correlation, trace)
+        return Command(identity, key, kind.name, message, record.offset, at, correlation, trace)
 
-    def payload_of(value: bytes, named: str | None, subject: str) -> tuple[str, Any]:
+    def _decoded(self, value: bytes, named: str | None, subject: str) -> tuple[Kind, Any]:
+        """The message in a value of any encoding; `named` is what its header says it is."""
         if value[0] == 0:
-            name = codec.name_of(value)
-            if name is None:
-                raise Unreadable(
-                    "unknown_schema", f"the schema id {int.from_bytes(value[1:5])} is not in schemas/lock.json"
-                )
-            if named is not None and named != name:
-                raise Unreadable("type_mismatch", f"the header {TYPE} says {named!r} but the schema id says {name!r}")
-            check_type(name)
-            return name, decoded(lambda: codec.decode(value))
+            return self._from_framed(value, named)
         if named is None:
-            kind = "JSON" if value[:1] == b"{" else "neither framed Avro nor JSON"
-            raise Unreadable("no_type", f"the value is {kind} and there is no header {TYPE}; set it to one of {asked}")
-        check_type(named)
+            content = "JSON" if value[:1] == b"{" else "neither framed Avro nor JSON"
+            raise Unreadable(
+                "no_type", f"the value is {content} and there is no header {TYPE}; set it to one of {self._choice}"
+            )
+        kind = self._kind_of(named)
         if value[:1] == b"{":
-            return named, from_json(named, value, subject)
-        return named, decoded(lambda: codec.decode_plain(named, value))
+            return kind, self._from_json(kind, value, subject)
+        return kind, _from_avro(lambda: self._codec.decode_plain(named, value))
 
-    def check_type(name: str) -> None:
-        if name not in types:
-            raise Unreadable("unknown_type", f"{name!r} is no command of {context.name}; it can be asked {asked}")
+    def _from_framed(self, value: bytes, named: str | None) -> tuple[Kind, Any]:
+        name = self._codec.name_of(value)
+        if name is None:
+            raise Unreadable(
+                "unknown_schema", f"the schema id {int.from_bytes(value[1:5])} is not in schemas/lock.json"
+            )
+        if named is not None and named != name:
+            raise Unreadable("type_mismatch", f"the header {TYPE} says {named!r} but the schema id says {name!r}")
+        return self._kind_of(name), _from_avro(lambda: self._codec.decode(value))
 
-    def decoded(decode: Callable[[], Any]) -> Any:
+    def _from_json(self, kind: Kind, value: bytes, subject: str) -> Any:
+        message = payload_from_json(kind.type, value, subject)
         try:
-            return decode()
-        except ValueError as error:
-            raise Unreadable("not_avro", f"the value is not JSON, and as Avro: {error}") from error
-
-    def from_json(name: str, value: bytes, subject: str) -> Any:
-        payload = payload_from_json(types[name], value, subject)
-        try:
-            codec.encode(payload)  # JSON knows no sizes of numbers, what is stored does
+            self._codec.encode(message)  # JSON knows no sizes of numbers, what is stored does
         except (ValueError, TypeError, OverflowError) as error:
             raise Unreadable("wrong_fields", f"a value is out of range: {error}") from error
-        return payload
+        return message
 
-    return read
+    def _kind_of(self, name: str) -> Kind:
+        if name not in self._by_name:
+            raise Unreadable(
+                "unknown_type", f"{name!r} is no command of {self._context}; it can be asked {self._choice}"
+            )
+        return self._by_name[name]
+
+
+def _kind(t: type, codec: Codec) -> Kind:
+    name = codec.names[t]
+    return Kind(t, name.encode(), fields(t)[0].name, personal(codec.schemas[name]))
+
+
+def _subject(key: bytes, value: bytes, given: bytes | None) -> str:
+    """The aggregate that is asked; Unreadable if no command has such a key, value or id, whatever it says."""
+    if not value:
+        raise Unreadable("empty", "the record has no value; post a command as JSON or Avro")
+    if len(value) > MAX_COMMAND_BYTES:
+        raise Unreadable("too_large", f"the value has {len(value)} bytes, the limit is {MAX_COMMAND_BYTES}")
+    if not key:
+        raise Unreadable("no_key", "the record has no key; the key is the id of the aggregate that is asked")
+    try:
+        subject = key.decode()
+    except UnicodeDecodeError:
+        subject = ""
+    if not is_id(subject):
+        raise Unreadable("bad_key", f"the key has to be UTF-8 text of at most {MAX_ID} characters without NUL")
+    if given and len(given) > MAX_ID:
+        raise Unreadable("bad_id", f"a command id ({ID}) has at most {MAX_ID} bytes")
+    return subject
+
+
+def _mismatch(kind: Kind, message: Any, subject: str) -> Unreadable:
+    said = getattr(message, kind.id_field)
+    return Unreadable("key_mismatch", f"the key is {subject!r} but {kind.id_field} is {said!r}")
+
+
+def _check_sealed(spec: Personal, message: Any) -> None:
+    if plain := unsealed(spec, message):
+        raise Unreadable(
+            "not_sealed",
+            f"{', '.join(plain)} names a person and has to be sealed: post it with `weft send`, or seal it with the vault",
+            personal=True,
+        )
+
+
+def _not_before(cause: bytes, at: int) -> int:
+    """A command's time, which is not before its cause's as far as that can be believed."""
+    try:
+        return max(at, min(int(cause), at + MAX_CLOCK_SKEW_MS))
+    except ValueError:
+        raise Unreadable("bad_header", f"{CAUSE_TIME} has to be a number of milliseconds") from None
+
+
+def _from_avro(decode: Callable[[], Any]) -> Any:
+    try:
+        return decode()
+    except ValueError as error:
+        raise Unreadable("not_avro", f"the value is not JSON, and as Avro: {error}") from error
 
 
 def json_field(value: bytes, name: str) -> str:
     """One text of a JSON object; empty if it is not there."""
     try:
-        found = json.loads(value)[name]
+        content = json.loads(value)[name]
     except (ValueError, KeyError, TypeError):
         return ""
-    return found if isinstance(found, str) else ""
+    return content if isinstance(content, str) else ""
 
 
 def payload_from_json(t: type, value: bytes, subject: str | None) -> Any:
@@ -163,12 +204,9 @@ def payload_from_json(t: type, value: bytes, subject: str | None) -> Any:
 
 
 def _wrong(error: ValidationError) -> Unreadable:
-    found = "; ".join(
-        f"{'.'.join(map(str, e['loc'])) or 'the value'}: {e['msg']}" for e in error.errors(include_input=False)[:5]
-    )
-    return Unreadable(
-        "wrong_fields" if "json_invalid" not in {e["type"] for e in error.errors()} else "not_json", found
-    )
+    problems = error.errors(include_input=False)
+    reason = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'the value'}: {e['msg']}" for e in problems[:5])
+    return Unreadable("not_json" if any(e["type"] == "json_invalid" for e in problems) else "wrong_fields", reason)
 
 
 @cache

@@ -38,8 +38,11 @@ class Lanes:
         self._open = True
 
     async def put(self, place: Place, delivery: Delivery) -> None:
-        """Wait for room in the lane of `place`; while the lanes are closed, a batch is dropped, to be read again."""
-        if not self._open:
+        """Wait for room in the lane of `place`; while the lanes are closed, a batch is dropped, to be read again.
+
+        So is one that was fetched before the group was shuffled: its place may be somebody else's by now.
+        """
+        if not self._open or not delivery.is_current():
             return
         if place not in self._lanes:
             queue: asyncio.Queue[Delivery] = asyncio.Queue(DEPTH)

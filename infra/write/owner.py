@@ -39,6 +39,9 @@ class Owner:
     `snapshots` is a directory, with the id of the events topic; without one, a partition is folded from offset 0.
     """
 
+    writer_kind: type[Writer] = Writer  # the simulation has kinds without a rule
+    lanes_kind: type[Lanes] = Lanes
+
     def __init__(
         self,
         mesh: Mesh,
@@ -55,7 +58,7 @@ class Owner:
         self.context = context
         self.writers: dict[int, Writer] = {}
         self.timers = Timers(mesh.codec, sink, context.commands_topic, partitions, self._still_open, now)
-        self.lanes = Lanes(self._handler_of, failed)
+        self.lanes = self.lanes_kind(self._handler_of, failed)
         self._codec = mesh.codec
         self._partitions = partitions
         self._dedupe_ms = dedupe_ms
@@ -118,7 +121,7 @@ class Owner:
             snapshot = self._snapshots[number] = Snapshot(directory, self._code, number, self._partitions, topic_id)
             snapshot.open()
             await asyncio.to_thread(snapshot.load, partition)
-        return Writer(partition, self._events, self._sink, self._want)
+        return self.writer_kind(partition, self._events, self._sink, self._want)
 
     def _let_go(self, number: int) -> None:
         if snapshot := self._snapshots.pop(number, None):

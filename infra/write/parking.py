@@ -11,11 +11,12 @@ from typing import Any
 from infra.errors import Unreadable
 from infra.messages import Discard, Discarded, Parked, Rejected, is_id
 from infra.wire.record import Outgoing, Record, text
+from infra.wire.schemas import NAMESPACE
 
 MAX_DEAD_BYTES = 1_500_000
 MAX_KEY = 1024
 MAX_TRACE = 4000
-DISCARD = f"weft.{Discard.__name__}".encode()
+DISCARD = f"{NAMESPACE}.{Discard.__name__}".encode()
 
 Queue = tuple[bytes, ...]
 

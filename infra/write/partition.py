@@ -10,40 +10,19 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from infra.errors import LogDamaged, LogMoved, Unreadable
+from infra.errors import LogMoved, Unreadable
 from infra.messages import LOG_KEEPING, RUNTIME, Discarded, Moved, Opened, Parked, Refused, Rejected
 from infra.model.context import Aggregate, Context
 from infra.wire.avro import Codec
-from infra.wire.record import (
-    CAUSATION,
-    COMMAND_OFFSET,
-    COMMAND_TYPE,
-    CORRELATION,
-    EXPECTED_OFFSET,
-    ID,
-    MAX_BATCH_BYTES,
-    NO_OFFSET,
-    SUBJECT,
-    TRACE,
-    TYPE,
-    Header,
-    Outgoing,
-    Record,
-    command_of,
-    is_accepted,
-    partition_of,
-    record_size,
-    with_header,
-)
+from infra.wire.envelope import ID, TYPE, CommandPart, EventEnvelope, EventRecord, event_record, is_accepted
+from infra.wire.record import MAX_BATCH_BYTES, Header, Outgoing, Record, partition_of, unreadable, with_header
 from infra.wire.sealing import personal
-from infra.write.inbox import Command, command_id, json_field, reader
+from infra.write.inbox import Command, CommandReader, command_id, json_field
 from infra.write.parking import DISCARD, MAX_KEY, Queue, behind, blocking_key, dead_letter, failed, queue_after
 
 PENDING, DUE = b"\0pending", b"\0due"  # after the place of a state: what it wants of the outside, and of the clock
 WINDOW = 800  # commands decided, coded and appended together
 Want = Callable[[str, Any], Any]
-# of an accepted event: key, value, offset (or its id, if it was copied here), time; of its command: id, offset, correlation
-Taken = tuple[bytes, bytes, int | bytes, int, bytes, int, bytes]
 # what a state wants, its key, the state, and of the event that led to it: offset or id, time, correlation
 Step = tuple[list[tuple[Want, bytes]], bytes, Any, int | bytes, int, bytes]
 NOTHING_TO_DO = Refused(code="nothing_to_do", reason="the state already says so, or no longer allows it")
@@ -104,7 +83,7 @@ class Partition:
         self.timestamp = 0
         self.states: dict[bytes, Any] = {}
         self.decided: dict[bytes, dict[bytes, int]] = {}  # key: command id: time
-        self.unread: dict[bytes, list[Taken]] = {}  # accepted events by key that are not folded yet
+        self.unread: dict[bytes, list[EventRecord]] = {}  # accepted events by key that are not folded yet
         self.cold: dict[bytes, bytes] = {}  # aggregates as a snapshot has them, by key, until they are needed
         self.intents: dict[bytes, Intent] = {}
         self.queues: dict[bytes, Queue] = {}
@@ -114,22 +93,13 @@ class Partition:
         self._aggregates = _aggregates(context)
         self._prefixes = sorted({prefix for prefix, _, _ in self._aggregates.values()})
         self._codec = codec
-        self._read = reader(context, codec)
+        self._read = CommandReader(context, codec).read
         self._dedupe_ms = dedupe_ms
         self._about_persons = any(personal(codec.schemas[codec.names[t]]) for t in context.commands)
-        self._constant = [
-            ("content-type", b"application/avro"),
-            ("ce_specversion", b"1.0"),
-            ("ce_source", f"/{context.name}".encode()),
-        ]
         self._kept = {codec.prefix_of(t) for t in (Rejected, Parked, Discarded, *LOG_KEEPING)}
         self._event_names = {t: codec.names[t].encode() for t in (*context.events, *RUNTIME)}
-        named = (SUBJECT, CORRELATION, CAUSATION, COMMAND_OFFSET, COMMAND_TYPE, TRACE, ID, TYPE, EXPECTED_OFFSET)
-        longest = (
-            max(map(len, self._event_names.values())) + len(context.events_topic) + 100
-        )  # its type, id and offsets
-        self._overhead = record_size(None, None, [*self._constant, *((name, None) for name in named)]) + longest
-        self._prefix = f"{context.events_topic}/{number}/".encode()
+        names = [codec.names[t] for t in self._event_names]
+        self._envelope = EventEnvelope(context.name, context.events_topic, number, names)
 
     def _event_id(self, place: int | bytes) -> str:
         return place.decode() if isinstance(place, bytes) else f"{self.context.events_topic}/{self.number}/{place}"
@@ -144,7 +114,7 @@ class Partition:
         self.next_offset = found[-1].offset + 1
         counted = [record for record in found if is_accepted(record)]
         self.voids += len(found) - len(counted)
-        self._fold_all([taken(record) for record in counted])
+        self._fold_all([event_record(record) for record in counted])
 
     def take(self, records: Iterable[Record]) -> None:
         """Take in the next records as `fold` does, and leave each aggregate's until it is needed, or `settle` comes to it.
@@ -156,22 +126,22 @@ class Partition:
             return
         self.next_offset = found[-1].offset + 1
         unread, queues, kept = self.unread, self.queues, self._kept
-        one: Taken | None = None
+        one: EventRecord | None = None
         for record in found:
             if not is_accepted(record):
                 self.voids += 1
                 continue
-            one = taken(record)
-            key = one[0]
-            if key in unread and key not in queues and one[1][:5] not in kept:
+            one = event_record(record)
+            key = one.key
+            if key in unread and key not in queues and one.value[:5] not in kept:
                 unread[key].append(one)
-            elif key in queues or one[1][:5] in kept:
+            elif key in queues or one.value[:5] in kept:
                 self._thaw(key)
                 self._fold_all([one])
             else:
                 unread[key] = [one]
         if one is not None:
-            self.timestamp, self.cursor = max(self.timestamp, one[3]), max(self.cursor, one[5] + 1)
+            self.timestamp, self.cursor = max(self.timestamp, one.at), max(self.cursor, one.command_offset + 1)
 
     def settle(self, keys: int) -> bool:
         """Fold what was taken of so many keys; whether there are more."""
@@ -179,18 +149,18 @@ class Partition:
         self._fold_all([one for key in chosen for one in self.unread.pop(key)])
         return bool(self.unread)
 
-    def _fold_all(self, accepted: Sequence[Taken]) -> None:
+    def _fold_all(self, accepted: Sequence[EventRecord]) -> None:
         """Fold accepted events: in order within each key, whichever keys they are of."""
         steps: dict[bytes, list[Step]] = {}
-        for one, ready in zip(accepted, self._codec.decode_many([one[1] for one in accepted]), strict=True):
+        for one, ready in zip(accepted, self._codec.decode_many([one.value for one in accepted]), strict=True):
             try:
                 self._fold_one(one, ready, steps)
             except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise LogDamaged(f"{self._event_id(one[2])} was accepted but cannot be read: {error!r}") from error
+                raise unreadable(self._event_id(one.origin), error) from error
         for slot, found in steps.items():
             self._fold_wants(slot, found)
 
-    def _fold_one(self, one: Taken, ready: Any, steps: dict[bytes, list[Step]]) -> None:
+    def _fold_one(self, one: EventRecord, ready: Any, steps: dict[bytes, list[Step]]) -> None:
         """Fold one event; what its state wants is looked at once a slot and batch, from `steps`."""
         key, value, offset, at, command_id, command_offset, correlation = one
         if key in self.cold or key in self.unread:
@@ -413,23 +383,8 @@ class Partition:
         slot = prefix + key
         state = before = d.states[slot] if slot in d.states else self.states.get(slot, aggregate.initial)
         timestamp = max(command.at, d.timestamp)
-        shared = [
-            *self._constant,
-            (SUBJECT, key),
-            (CORRELATION, command.correlation),
-            (CAUSATION, command.id),
-            (COMMAND_OFFSET, b"%d" % command.offset),
-            (COMMAND_TYPE, command.type),
-        ]
-        if command.trace:
-            shared.append((TRACE, command.trace))
-        size = (
-            self._overhead
-            + 2 * len(key)
-            + len(command.id)
-            + len(command.correlation)
-            + len(command.type)
-            + len(command.trace or b"")
+        shared = self._envelope.command_part(
+            key, command.id, command.correlation, command.offset, command.type, command.trace
         )
         steps: list[tuple[Any, list[Any]]] = []
         try:
@@ -442,7 +397,7 @@ class Partition:
         except Exception as error:
             raise failed(error) from error
         for event, wanted in steps or [(NOTHING_TO_DO, [])]:
-            self._add(key, event, shared, timestamp, size, d)
+            self._add(key, event, shared, timestamp, d)
             for wish, (_, suffix) in zip(wanted, wants, strict=False):
                 self._want(wish, slot + suffix, command, timestamp, d)
         if queue := self._queue(key, d):
@@ -453,11 +408,10 @@ class Partition:
         d.decided[key, command.id] = timestamp
         d.cursor = command.offset + 1
 
-    def _add(self, key: bytes | None, event: Any, shared: list[Header], timestamp: int, size: int, d: Decision) -> None:
-        number = b"%d" % (d.expected + len(d.events))
-        own = ((ID, self._prefix + number), (TYPE, self._event_names[type(event)]), (EXPECTED_OFFSET, number))
-        d.events.append((key, event, (*shared, *own), timestamp))
-        d.size += size
+    def _add(self, key: bytes | None, event: Any, shared: CommandPart, timestamp: int, d: Decision) -> None:
+        headers = self._envelope.headers(shared, self._event_names[type(event)], d.expected + len(d.events))
+        d.events.append((key, event, headers, timestamp))
+        d.size += shared.size
 
     def _want(self, wanted: Any, place: bytes, command: Command, at: int, d: Decision) -> None:
         open_ = d.intents[place] if place in d.intents else self.intents.get(place)
@@ -477,16 +431,8 @@ class Partition:
         key = record.key if record.key and len(record.key) <= MAX_KEY else None
         asked = (headers.get(TYPE) or b"?")[:255]
         d.timestamp = max(record.timestamp, d.timestamp)
-        answer = [
-            *self._constant,
-            (SUBJECT, key or b""),
-            (CORRELATION, identity),
-            (CAUSATION, identity),
-            (COMMAND_OFFSET, b"%d" % record.offset),
-            (COMMAND_TYPE, asked),
-        ]
-        size = self._overhead + 2 * len(key or b"") + 2 * len(identity) + len(asked)
-        self._add(key, event, answer, d.timestamp, size, d)
+        shared = self._envelope.command_part(key or b"", identity, identity, record.offset, asked)
+        self._add(key, event, shared, d.timestamp, d)
         d.cursor = record.offset + 1
         queue: Queue = ()
         if key is not None and key == blocking_key(key):
@@ -521,18 +467,6 @@ class Partition:
                 self._opened.pop(place, None)
             else:
                 self.intents[place] = self._opened[place] = intent
-
-
-def taken(record: Record) -> Taken:
-    """What folding needs of an accepted record; LogDamaged if it is not an event's."""
-    try:
-        command = command_of(record.headers)
-        place = record.offset if command[1] != NO_OFFSET else dict(record.headers)[ID] or b""
-        return (record.key or b"", record.value or b"", place, record.timestamp, *command)
-    except (ValueError, KeyError) as error:
-        raise LogDamaged(
-            f"{record.topic}/{record.partition}/{record.offset} was accepted but cannot be read: {error!r}"
-        ) from error
 
 
 def _aggregates(context: Context) -> dict[type, tuple[bytes, Aggregate, list[tuple[Want, bytes]]]]:

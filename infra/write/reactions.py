@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from typing import Any
 
-from infra.errors import LogDamaged
 from infra.model.context import Context
 from infra.wire.avro import Codec
-from infra.wire.record import CORRELATION, ID, TRACE, TYPE, Outgoing, Record, accepted, command_headers, text
+from infra.wire.envelope import NO_CAUSE, TYPE, Cause, accepted, cause_of, command_headers
+from infra.wire.record import Outgoing, Record, place_of, unreadable
 
 
 def commands_from(context: Context, codec: Codec, records: Iterable[Record]) -> Iterator[Outgoing]:
@@ -21,40 +21,13 @@ def commands_from(context: Context, codec: Codec, records: Iterable[Record]) -> 
         try:
             event = codec.decode(record.value or b"")
         except ValueError as error:
-            raise LogDamaged(
-                f"{record.topic}/{record.partition}/{record.offset} was accepted but cannot be read: {error}"
-            ) from error
-        event_id, correlation = text(headers.get(ID)) or "", text(headers.get(CORRELATION)) or ""
+            raise unreadable(place_of(record), error) from error
+        cause = cause_of(record, headers)
         for number, command in enumerate(context.react(event)):
-            yield outgoing_command(
-                codec,
-                command,
-                f"{event_id}/{context.name}/{number}",
-                correlation=correlation,
-                causation=event_id,
-                cause_ms=record.timestamp,
-                trace=text(headers.get(TRACE)) or "",
-            )
+            yield outgoing_command(codec, command, f"{cause.event_id}/{context.name}/{number}", cause)
 
 
-def outgoing_command(
-    codec: Codec,
-    command: Any,
-    command_id: str,
-    *,
-    correlation: str = "",
-    causation: str = "",
-    cause_ms: int | None = None,
-    trace: str = "",
-) -> Outgoing:
+def outgoing_command(codec: Codec, command: Any, command_id: str, cause: Cause = NO_CAUSE) -> Outgoing:
     """A command as a record; its key is its first field."""
     key: str = getattr(command, fields(command)[0].name)
-    headers = command_headers(
-        codec.names[type(command)],
-        command_id,
-        correlation=correlation,
-        causation=causation,
-        cause_ms=cause_ms,
-        trace=trace,
-    )
-    return Outgoing(key.encode(), codec.encode(command), headers)
+    return Outgoing(key.encode(), codec.encode(command), command_headers(codec.names[type(command)], command_id, cause))

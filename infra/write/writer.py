@@ -12,8 +12,9 @@ from random import random
 
 import structlog
 
-from infra.errors import LogDamaged, Unknown
+from infra.errors import Unknown
 from infra.kafka.log import CommandSink, EventLog
+from infra.kafka.loss import check_end
 from infra.wire.record import Record
 from infra.write.partition import Intent, Partition
 
@@ -114,10 +115,7 @@ class Writer:
     async def _fold_to_end(self) -> None:
         partition = self.partition
         end = (await self._log.ends([partition.number]))[partition.number]
-        if end < partition.next_offset:
-            raise LogDamaged(
-                f"{partition.context.events_topic}/{partition.number} ends at {end}, but offset {partition.next_offset - 1} was read before: the log lost data"
-            )
+        check_end(partition.context.events_topic, partition.number, end, partition.next_offset)
         if end - partition.next_offset <= FAR:
             async for records in self._log.read(partition.number, partition.next_offset, end):
                 partition.fold(records)

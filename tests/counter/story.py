@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from infra.testing.laws import LAWS, facts, partitions
+from infra.testing.node import Node
+from infra.testing.simulate import Simulation
 from infra.testing.world import World
 from tests.counter.commands.counter import Add, RecordRing
 from tests.counter.mesh import mesh
@@ -25,8 +27,8 @@ async def story(world: World) -> None:
         await world.while_(2.0)
 
 
-def a_world(seed: int, **known: Any) -> World:
-    return World(mesh, seed, {"counter": ring}, **known)
+def a_world(seed: int, node: type[Node] = Node, **known: Any) -> World:
+    return World(mesh, seed, {"counter": ring}, node, **known)
 
 
 def a_bell_is_rung_once_a_filling(world: World) -> Iterator[str]:
@@ -54,3 +56,4 @@ def a_counter_is_not_emptied_too_early(world: World) -> Iterator[str]:
 
 
 ALL = (*LAWS, a_bell_is_rung_once_a_filling, a_counter_is_not_emptied_too_early)
+simulation = Simulation(a_world, story, ALL)

@@ -8,7 +8,7 @@ import pytest
 from infra.errors import Unreadable
 from infra.shop.mesh import mesh
 from infra.wire.record import Read
-from infra.write.inbox import Command, reader
+from infra.write.inbox import Command, CommandReader
 from tests.orders.examples import ORDER, place, placed
 
 TYPE = ("ce_type", b"orders.PlaceOrder")
@@ -22,7 +22,7 @@ def as_json(**changes: Any) -> bytes:
 
 def read(value: bytes | None, *headers: tuple[str, bytes], key: bytes | None = ORDER.encode()) -> Command:
     record = Read("orders.commands", 1, 42, 1000, key, value, headers)
-    return reader(mesh.context("orders"), mesh.codec)(record, dict(headers), None)
+    return CommandReader(mesh.context("orders"), mesh.codec).read(record, dict(headers), None)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from argon2 import PasswordHasher
 
 from infra.edge.identity.passwords import Passwords
-from infra.errors import Unreadable
+from infra.errors import Refusal
 
 GOOD = "correct horse battery staple"
 
@@ -26,7 +26,7 @@ async def test_nobody_has_no_password() -> None:
 
 @pytest.mark.parametrize("bad", ["short", "x" * 257])
 async def test_a_password_that_is_too_short_or_too_long_is_refused(bad: str) -> None:
-    with pytest.raises(Unreadable, match="12 to 256"):
+    with pytest.raises(Refusal, match="12 to 256"):
         await Passwords().hashed(bad)
 
 

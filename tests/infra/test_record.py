@@ -3,7 +3,7 @@ from aiokafka.partitioner import murmur2 as reference
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.wire.record import Outgoing, accepted, murmur2, partition_of
+from infra.wire.record import Outgoing, murmur2, partition_of
 
 
 # org.apache.kafka.common.utils.UtilsTest.testMurmur2, as unsigned numbers
@@ -18,17 +18,6 @@ def test_murmur2_is_javas(key: bytes, expected: int) -> None:
 @given(st.binary(max_size=64))
 def test_partitions_are_those_of_other_clients(key: bytes) -> None:
     assert partition_of(key, 7) == (reference(key) & 0x7FFFFFFF) % 7
-
-
-@pytest.mark.parametrize(
-    ("header", "counts"), [(b"7", True), (b"8", False), (b"07", False), (b"", False), (None, False)]
-)
-def test_a_record_counts_where_its_writer_expected_it(header: bytes | None, counts: bool) -> None:
-    assert accepted({"weft-expected-offset": header}, 7) is counts
-
-
-def test_a_record_without_the_header_does_not_count() -> None:
-    assert accepted({}, 0) is False
 
 
 @given(

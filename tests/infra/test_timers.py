@@ -9,7 +9,8 @@ from commands.orders import ExpireOrder
 from infra.errors import Unknown
 from infra.messages import Due
 from infra.shop.mesh import mesh
-from infra.wire.record import CAUSE_TIME, ID, Outgoing
+from infra.wire.envelope import CAUSE_TIME, ID
+from infra.wire.record import Outgoing
 from infra.write.partition import Intent
 from infra.write.timers import AT_ONCE, Timers
 

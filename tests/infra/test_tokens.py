@@ -8,8 +8,8 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey, OKPKey
 
-from infra.edge.identity.tokens import ALGORITHM, LIFE_S, BadToken, Claims, Signer, seeds
-from infra.errors import Unusable
+from infra.edge.identity.tokens import ALGORITHM, LIFE_S, Claims, Signer, seeds
+from infra.errors import BadToken, Unusable
 
 OLD, NEW = b"o" * 32, b"n" * 32
 ADA = Claims("ada", "s1")

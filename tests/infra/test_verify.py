@@ -10,7 +10,8 @@ from infra.read.fold import one_by_one
 from infra.read.rebuild.compare import compare_rows, traced
 from infra.read.verify import Chain
 from infra.shop.mesh import mesh
-from infra.wire.record import CAUSATION, EXPECTED_OFFSET, ID, Read, with_header
+from infra.wire.envelope import CAUSATION, EXPECTED_OFFSET, ID
+from infra.wire.record import Read, with_header
 from schemas.orders import OrderConfirmed
 from tests.infra.test_fold import CODEC, LOG
 

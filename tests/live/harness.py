@@ -75,7 +75,7 @@ class LiveMesh:
         with (self._logs / f"worker-{len(self._workers)}.log").open("wb") as log:
             child = subprocess.Popen(
                 [sys.executable, "-m", module, "run", *names],
-                env={**os.environ, **environment(self.settings.model_copy(update=known))},
+                env={**os.environ, **environment(self.settings.having(**known))},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -203,17 +203,9 @@ def live_mesh(backend: str, **known: Any) -> Iterator[LiveMesh]:
             from tests.live.containers import services
 
             known |= stack.enter_context(services())
-        settings = Settings().model_copy(
-            update={
-                "home": home,
-                "kafka": None,
-                "postgres": None,
-                **dict.fromkeys(("gateway", "smtp", "sms", "push", "vault", "vault_key", "push_key")),
-                "session_timeout": 6.0,
-                **known,
-            }
-        )
-        instance = stack.enter_context(Instance(settings, lambda text: None, lambda done, total: None))
+        known = {"home": home, "session_timeout": 6.0, **known}
+        settings = mesh.outside.nothing_given(Settings()).having(**known)
+        instance = stack.enter_context(Instance(settings, mesh.outside, lambda text: None, lambda done, total: None))
         found = instance.start_services()
         live = LiveMesh(instance, found, prepare(found, mesh))
         try:

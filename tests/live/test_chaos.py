@@ -120,7 +120,7 @@ def supervised() -> Iterator[LiveMesh]:
     """A mesh as `weft up` runs it: what dies is started again."""
     with live_mesh("embedded") as live:
         live.set_up()
-        live.instance.start_units(groups((), split=False))
+        live.instance.start_units(groups(live.mesh, (), split=False))
         with live.supervised():
             live.until_set_up()
             yield live

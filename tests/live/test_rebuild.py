@@ -19,11 +19,11 @@ import pytest
 
 from infra.edge.client import Poster, Wish
 from infra.embedded.instance import environment
+from infra.errors import Stopped
 from infra.messages import changed
 from infra.model.projection import Projection
 from infra.read import postgres, verify
 from infra.read.rebuild import Stage, asof, rebuild, shadow
-from infra.read.rebuild.bulk import Stopped
 from infra.settings import address
 from infra.shop.bench import rebuild as bench
 from infra.shop.mesh import mesh

@@ -10,6 +10,7 @@ from infra.edge import client
 from infra.edge.client import Wish
 from infra.edge.identity import service as identity
 from infra.kafka import reading
+from infra.model.needs import IdentityNeeds, needed
 from infra.read import postgres
 from infra.settings import address
 from tests.live.harness import LiveMesh
@@ -60,7 +61,7 @@ def test_no_canary_is_found_in_topics_tables_logs_or_files(own_mesh: LiveMesh) -
 
 async def registered(live: LiveMesh) -> list[bytes]:
     """The tokens of a session of theirs."""
-    async with identity.opened(live.settings) as logins:
+    async with identity.opened(needed(live.settings, IdentityNeeds)) as logins:
         wish = Wish("users.RegisterUser", "canary", {"email": EMAIL, "name": NAME})
         live.post([client.asked(live.mesh, await logins.register(live.mesh.codec, wish, PASSWORD))])
         session = await logins.login(EMAIL, PASSWORD)

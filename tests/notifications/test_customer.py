@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 
 from infra.messages import Due
+from infra.testing.given import given
 from streams.notifications.decider import customer
-from tests.given import given
 from tests.notifications.examples import (
     CUSTOMER,
     chosen,

@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
+from infra.testing.given import given
 from schemas.notifications import NotificationFailed
 from streams.notifications.decider import message
-from tests.given import given
 from tests.notifications.examples import ID, ORDER, record_sent, request, requested, sent
 
 record_failed = replace(record_sent, ok=False, message_id="", reason="no such user")

@@ -4,9 +4,9 @@ import pytest
 
 from commands.orders import RecordPayment, RecordStock
 from infra.messages import Due
+from infra.testing.given import given
 from schemas.orders import OrderLine
 from streams.orders import decider as orders
-from tests.given import given
 from tests.orders.examples import (
     LINES,
     ORDER,

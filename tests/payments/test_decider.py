@@ -3,8 +3,8 @@ from functools import reduce
 import pytest
 
 from commands.payments import RefundPayment
+from infra.testing.given import given
 from streams.payments import decider as payments
-from tests.given import given
 from tests.payments.examples import (
     ORDER,
     authorise,

@@ -13,10 +13,10 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from commands.payments import RecordGatewayOutcome
-from infra.errors import Unknown, Unreadable
-from infra.settings import Settings
+from infra.errors import Refusal, Unknown
 from streams.payments.decider import Authorise, Capture, Money, Refund, Void
 from streams.payments.effects.stripe import connect, hear
+from streams.payments.needs import Needs
 from tests.payments import stripe_mock
 from tests.payments.examples import ORDER
 
@@ -26,8 +26,8 @@ capture, void = Capture(ORDER, "pi_1"), Void(ORDER, "pi_1")
 refund = Refund(ORDER, "pi_1", "r1", 630)
 
 
-def settings(gateway: str) -> Settings:
-    return Settings(gateway=gateway, stripe_key=SecretStr("sk_test_123"), stripe_webhook_secret=SecretStr(SECRET))
+def needs(gateway: str) -> Needs:
+    return Needs(gateway=gateway, stripe_key=SecretStr("sk_test_123"), stripe_webhook_secret=SecretStr(SECRET))
 
 
 # -- against Stripe's own mock
@@ -43,7 +43,7 @@ def mock() -> Iterator[str]:
 
 @pytest.mark.parametrize("intent", [authorise, capture, void, refund])
 async def test_every_request_is_one_that_stripe_understands(mock: str, intent: Any) -> None:
-    async with connect(settings(mock)) as perform:
+    async with connect(needs(mock)) as perform:
         said = await perform(intent, "payments.events/0/1")
     assert (said.order_id, said.step) == (ORDER, type(intent).__name__.lower())
     assert not said.reason.startswith("refused")
@@ -76,7 +76,7 @@ async def answering(answers: Answers, asked: list[web.Request] | None = None) ->
 
 
 async def outcome(intent: Any, *answers: tuple[int, dict[str, Any]]) -> RecordGatewayOutcome:
-    async with answering(list(answers)) as address, connect(settings(address)) as perform:
+    async with answering(list(answers)) as address, connect(needs(address)) as perform:
         return await perform(intent, "k")
 
 
@@ -136,7 +136,7 @@ async def test_what_leaves_the_outcome_open_is_unknown(intent: Any, answers: Ans
 
 
 async def test_nobody_there_is_unknown() -> None:
-    async with connect(settings("http://127.0.0.1:1")) as perform:
+    async with connect(needs("http://127.0.0.1:1")) as perform:
         with pytest.raises(Unknown):
             await perform(authorise, "k")
 
@@ -145,7 +145,7 @@ async def test_asking_again_carries_the_same_idempotency_key() -> None:
     asked: list[web.Request] = []
     async with (
         answering([payment("requires_capture")] * 2, asked) as address,
-        connect(settings(address)) as perform,
+        connect(needs(address)) as perform,
     ):
         for _ in range(2):
             await perform(authorise, "payments.events/0/1")
@@ -167,7 +167,7 @@ def signed(body: bytes, secret: str = SECRET, at: float | None = None) -> dict[s
 
 
 def heard(body: bytes) -> tuple[str, RecordGatewayOutcome] | None:
-    return hear(settings("-"), signed(body), body)
+    return hear(needs("-"), signed(body), body)
 
 
 @pytest.mark.parametrize(
@@ -211,10 +211,10 @@ BODY = event("payment_intent.succeeded")
     "headers", [{}, signed(BODY, secret="another"), signed(BODY, at=time.time() - 3600), signed(BODY + b" ")]
 )
 def test_what_stripe_did_not_sign_just_now_is_refused(headers: dict[str, str]) -> None:
-    with pytest.raises(Unreadable, match="not signed"):
-        hear(settings("-"), headers, BODY)
+    with pytest.raises(Refusal, match="not signed"):
+        hear(needs("-"), headers, BODY)
 
 
 def test_without_the_secret_nothing_is_believed() -> None:
-    with pytest.raises(Unreadable, match="WEFT_STRIPE_WEBHOOK_SECRET"):
-        hear(Settings(), signed(BODY), BODY)
+    with pytest.raises(Refusal, match="WEFT_STRIPE_WEBHOOK_SECRET"):
+        hear(Needs(), signed(BODY), BODY)

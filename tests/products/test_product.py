@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 
 from commands.products import ChangePrice
+from infra.testing.given import given
 from streams.products.decider import product
-from tests.given import given
 from tests.products.examples import ABOUT, dearer, delist, delisted, list_, listed, raise_price
 
 

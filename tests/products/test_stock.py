@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 
 from commands.products import AdjustStock
+from infra.testing.given import given
 from schemas.products import StockRefused, StockReserved
 from streams.products.decider import stock
-from tests.given import given
 from tests.products.examples import (
     add_five,
     five,

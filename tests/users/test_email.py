@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 
 from infra.messages import Due
+from infra.testing.given import given
 from streams.users.decider import email
-from tests.given import given
 from tests.users.examples import confirm, confirmed, expire, release, released, reserve, reserved, taken
 
 OTHER = "user-2"

@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
+from infra.testing.given import given
 from schemas.users import Channel, ContactChannelsChanged, ProfileChanged
 from streams.users.decider import user
-from tests.given import given
 from tests.users.examples import (
     USER,
     activate,

@@ -7,7 +7,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.low_level import Type
 
-from infra.errors import Unreadable
+from infra.errors import Refusal
 
 SHORTEST, LONGEST = 12, 256  # characters; length is what counts (NIST SP 800-63B-4, 3.1.1.2)
 AT_ONCE = 4  # each takes 19 MiB and a core
@@ -22,9 +22,9 @@ class Passwords:
         self._nobody = self._hasher.hash(secrets.token_urlsafe())
 
     async def hashed(self, password: str) -> str:
-        """The hash to keep; Unreadable if the password is too short or too long."""
+        """The hash to keep; Refusal if the password is too short or too long."""
         if not SHORTEST <= len(password) <= LONGEST:
-            raise Unreadable("bad_password", f"a password has {SHORTEST} to {LONGEST} characters")
+            raise Refusal("bad_password", f"a password has {SHORTEST} to {LONGEST} characters")
         async with self._slots:
             return await asyncio.to_thread(self._hasher.hash, password)
 

@@ -16,8 +16,9 @@ import structlog
 from infra.edge import client, vault
 from infra.edge.client import Wish
 from infra.edge.identity.passwords import Passwords
-from infra.edge.identity.tokens import LIFE_S, BadToken, Claims, Signer, fingerprint, new_refresh_token, seeds
-from infra.errors import Unreadable
+from infra.edge.identity.tokens import LIFE_S, Claims, Signer, fingerprint, new_refresh_token, seeds
+from infra.errors import BadCredentials, BadToken, Refusal
+from infra.model.needs import IdentityNeeds
 from infra.read import postgres
 from infra.settings import Settings, address, as_role
 from infra.wire.avro import Codec
@@ -54,10 +55,6 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {SCHEMA} TO {ROLE};
 """
 
 
-class BadCredentials(Exception):
-    """No such user, or not their password: nobody is told which."""
-
-
 @dataclass(frozen=True)
 class Session:
     """What a client keeps: an access token for `expires_in` seconds, and a refresh token for one use."""
@@ -79,7 +76,7 @@ class Identity:
     async def register(self, codec: Codec, registration: Wish, password: str) -> Wish:
         """Keep the password of whoever asks to be registered (`email` in the payload), and return the sealed command.
 
-        Unreadable says what is wrong. Asking again for the same user with the same password returns the same command: a
+        Refusal says what is wrong. Asking again for the same user with the same password returns the same command: a
         lost answer does no harm.
         """
         user_id, email = registration.key or str(uuid4()), str(registration.payload["email"])
@@ -95,11 +92,11 @@ class Identity:
                 f"SELECT email_key, hash FROM {SCHEMA}.credentials WHERE user_id = $1", user_id
             )
         if known is None:
-            raise Unreadable("email_taken", "this e-mail address is registered")
+            raise Refusal("email_taken", "this e-mail address is registered")
         if added == "INSERT 0 0" and (
             known["email_key"] != email_key or not await self._passwords.matches(known["hash"], password)
         ):
-            raise Unreadable("already_registered", "this user is registered")
+            raise Refusal("already_registered", "this user is registered")
         wish = replace(registration, key=user_id, id=f"register-{user_id}")
         (sealed,) = await client.seal_with(self._keys, codec, [wish])
         return sealed
@@ -188,13 +185,13 @@ async def _keep(db: asyncpg.Connection, token: str, session: str) -> None:
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Identity]:
-    """The identity service on the database and with the keys of `settings`."""
-    signer = Signer(seeds(settings.token_keys.get_secret_value() if settings.token_keys else ""))
+async def opened(needs: IdentityNeeds) -> AsyncIterator[Identity]:
+    """The identity service, on its database and the vault's."""
+    signer = Signer(seeds(needs.token_keys.get_secret_value()))
     async with (
-        vault.opened(settings) as keys,
+        vault.opened(needs) as keys,
         asyncpg.create_pool(
-            as_role(settings.identity or address(settings, "postgres"), ROLE),
+            as_role(needs.identity, ROLE),
             min_size=0,
             max_size=8,
             timeout=10,
@@ -206,4 +203,4 @@ async def opened(settings: Settings) -> AsyncIterator[Identity]:
 
 async def prepare(settings: Settings) -> None:
     """Create the tables and their role, as the owner of the database."""
-    await postgres.prepare_schema(settings.identity or address(settings, "postgres"), ROLE, TABLES)
+    await postgres.prepare_schema(settings.given("identity") or address(settings, "postgres"), ROLE, TABLES)

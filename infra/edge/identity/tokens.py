@@ -17,7 +17,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet, OKPKey
 from joserfc.jwt import JWTClaimsRegistry
 
-from infra.errors import Unusable
+from infra.errors import BadToken, Unusable
 
 ALGORITHM = "Ed25519"
 TYPE = "at+jwt"
@@ -26,10 +26,6 @@ AUDIENCE = "weft"
 LIFE_S = 600
 LONGEST = 4096
 SEED_BYTES = 32
-
-
-class BadToken(Exception):
-    """Not a token of ours, or not any more; why is for logs, not for who sent it."""
 
 
 @dataclass(frozen=True)

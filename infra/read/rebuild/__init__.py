@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import asyncpg
 from confluent_kafka import Consumer
 
-from infra.errors import Unusable
+from infra.errors import Stopped, Unusable
 from infra.kafka import reading
 from infra.kafka.reading import Place
 from infra.mesh import Mesh
@@ -26,7 +26,6 @@ from infra.model.projection import Projection
 from infra.read import postgres, tables
 from infra.read.fold import Batch, Fold
 from infra.read.rebuild import bulk, shadow
-from infra.read.rebuild.bulk import Stopped
 from infra.read.rebuild.compare import Differences, compare, traced
 from infra.read.tables import Store
 from infra.settings import Settings, address

@@ -13,7 +13,7 @@ from multiprocessing.sharedctypes import SynchronizedArray
 from multiprocessing.synchronize import Event
 from typing import Any
 
-from infra.errors import WeftError
+from infra.errors import Stopped
 from infra.kafka import reading
 from infra.kafka.reading import Place
 from infra.mesh import Mesh
@@ -26,10 +26,6 @@ from infra.settings import Settings, address
 LOOK_EVERY_S = 0.2
 FEW = 50_000  # records; fewer are read here
 STOPPED = "stopped; the same command goes on where it was"
-
-
-class Stopped(WeftError):
-    """Somebody asked to stop; what was finished is kept."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from infra.errors import Unusable
 from infra.kafka import reading
 from infra.settings import Settings, address
 from infra.shop.bench import work
-from infra.wire.record import accepted
+from infra.wire.envelope import accepted
 
 PLAIN_SHARE = 5  # the slower of the two gets a fifth of the commands
 

@@ -32,6 +32,7 @@ from infra.read.tables import Store
 from infra.settings import Settings, address, as_role
 from infra.shop.bench import work
 from infra.shop.mesh import mesh
+from infra.wire.envelope import Cause
 from infra.wire.record import Read, partition_of
 from infra.write.partition import Partition
 from infra.write.reactions import outgoing_command
@@ -123,7 +124,7 @@ def _commands(number: int, partitions: int, orders: int) -> Iterator[Read]:
             DeliverOrder(order_id=order_id),
         ]
         for step in steps:
-            record = outgoing_command(codec, step, f"c/{number}/{offset}", correlation=f"r/{i}")
+            record = outgoing_command(codec, step, f"c/{number}/{offset}", Cause(f"r/{i}"))
             at = begun + made * STEP_MS
             yield Read("", number, offset, at, record.key, record.value, record.headers)
             offset += 1

@@ -22,6 +22,7 @@ from infra.ops.run import tune
 from infra.settings import Settings, address
 from infra.shop.bench import work
 from infra.shop.mesh import mesh
+from infra.wire.envelope import Cause
 from infra.wire.record import Read
 from infra.write.partition import Partition
 from infra.write.reactions import outgoing_command
@@ -90,9 +91,7 @@ def _commands(orders: int) -> Iterator[Read]:
         last = CancelOrder(order_id=place.order_id, reason="changed my mind")
         steps = [place, *reserved, last] if number % 100 else [place]
         for step in steps:
-            record = outgoing_command(
-                codec, step, f"products.events/0/{offset}/orders/0", correlation=f"c-{number:012d}"
-            )
+            record = outgoing_command(codec, step, f"products.events/0/{offset}/orders/0", Cause(f"c-{number:012d}"))
             yield Read("", 0, offset, now, record.key, record.value, record.headers)
             offset += 1
 

@@ -9,7 +9,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from commands.orders import PlaceOrder
 from infra.model.context import Context
 from infra.shop.mesh import mesh
-from infra.wire.record import command_headers, partition_of
+from infra.wire.envelope import Cause, command_headers
+from infra.wire.record import partition_of
 from schemas.orders import OrderLine
 from streams.orders import context as its
 
@@ -57,7 +58,7 @@ def load(servers: str, topic: str, count: int) -> None:
     for number in range(count):
         command = order(number)
         key = command.order_id.encode()
-        headers = command_headers(codec.names[PlaceOrder], f"c-{number:012d}", correlation=f"r-{number:012d}")
+        headers = command_headers(codec.names[PlaceOrder], f"c-{number:012d}", Cause(f"r-{number:012d}"))
         producer.produce(topic, codec.encode(command), key, partition_of(key, PARTITIONS), headers=list(headers))
         if number % 1000 == 0:
             producer.poll(0)

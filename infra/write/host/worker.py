@@ -18,6 +18,7 @@ from infra.kafka import reading
 from infra.kafka.log import KafkaEventLog, connected
 from infra.mesh import Mesh
 from infra.model.context import Context
+from infra.model.needs import needed
 from infra.settings import Settings, address
 from infra.write.host.batches import BatchConsumer, BatchTransport
 from infra.write.lanes import Delivery
@@ -107,11 +108,12 @@ async def run(
     mesh: Mesh, context: Context, settings: Settings, started: Callable[[Owner], None] = lambda owner: None
 ) -> None:
     """Run one context until cancelled; an error nobody planned for is raised, and the log is untouched."""
+    needs = needed(settings, context.needs)
     async with AsyncExitStack() as stack:
         servers = address(settings, "kafka")
         producer, reader = await stack.enter_async_context(connected(servers, context.name))
         topic_ids = await asyncio.to_thread(reading.topic_ids, servers, [context.events_topic])
-        perform = await stack.enter_async_context(context.connect(settings)) if context.connect else None
+        perform = await stack.enter_async_context(context.connect(needs)) if context.connect else None
 
         def owner_of(failed: Callable[[BaseException], None]) -> Owner:
             return Owner(

@@ -5,12 +5,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
 from commands.notifications import RecordDelivery
-from infra import Perform
+from infra import Erased, Perform, Undeliverable
 from infra.edge import vault
-from infra.settings import Settings
 from streams.notifications.decider.message import Deliver
 from streams.notifications.effects import email, push, sms
-from streams.notifications.effects.channel import Undeliverable
+from streams.notifications.needs import Needs
 
 Send = Callable[[Deliver, str], Awaitable[str]]
 CHANNELS = {"email": email.connect, "sms": sms.connect, "push": push.connect}
@@ -21,17 +20,17 @@ def target(intent: Deliver) -> str:
 
 
 @asynccontextmanager
-async def connect(settings: Settings) -> AsyncIterator[Perform[Deliver, RecordDelivery]]:
-    """Every channel of `settings`; performing raises Unknown for whatever leaves the outcome open."""
+async def connect(needs: Needs) -> AsyncIterator[Perform[Deliver, RecordDelivery]]:
+    """Every channel; performing raises Unknown for whatever leaves the outcome open."""
     async with AsyncExitStack() as stack:
-        keys = await stack.enter_async_context(vault.opened(settings))
-        send = {kind: await stack.enter_async_context(open_(settings)) for kind, open_ in CHANNELS.items()}
+        keys = await stack.enter_async_context(vault.opened(needs))
+        send = {kind: await stack.enter_async_context(open_(needs)) for kind, open_ in CHANNELS.items()}
 
         async def perform(intent: Deliver, key: str) -> RecordDelivery:
             try:
                 recipient = await keys.unseal(intent.recipient)
                 message_id = await send[intent.channel](replace(intent, recipient=recipient), key)
-            except vault.Erased:
+            except Erased:
                 return _outcome(intent, "", "the customer was erased")
             except Undeliverable as error:
                 return _outcome(intent, "", str(error))

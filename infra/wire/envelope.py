@@ -1,0 +1,213 @@
+"""The envelope of an event, and of a command of ours: the only module that knows how their headers are laid out.
+
+CloudEvents 1.0, Kafka protocol binding, binary content mode: attributes are `ce_` headers. An event has, in this order,
+
+    its context's    content-type  ce_specversion  ce_source
+    its command's    ce_subject  ce_correlationid  ce_causationid  weft-command-offset  weft-command-type  [traceparent]
+    its own          [weft-original-command-offset]  ce_id  ce_type  weft-expected-offset
+
+What the events of a command share stands in front, so that it is made once; what is asked of every record that is read
+stands at a known place. Records of other writers may have the same headers in any order.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from infra.messages import Meta
+from infra.wire.record import Header, Read, Record, place_of, record_size, text, unreadable, when
+
+CONTENT_TYPE = "content-type"
+SPEC_VERSION = "ce_specversion"
+SOURCE = "ce_source"
+SUBJECT = "ce_subject"
+CORRELATION = "ce_correlationid"
+CAUSATION = "ce_causationid"
+COMMAND_OFFSET = "weft-command-offset"
+COMMAND_TYPE = "weft-command-type"
+TRACE = "traceparent"
+ORIGINAL = "weft-original-command-offset"  # of an event that was copied when its topic grew; its id says where it was
+ID = "ce_id"
+TYPE = "ce_type"
+EXPECTED_OFFSET = "weft-expected-offset"
+CAUSE_TIME = "weft-cause-time"  # of a command: when what led to it was recorded
+
+CORRELATION_AT, CAUSATION_AT, COMMAND_OFFSET_AT = 4, 5, 6
+OWN = 3  # headers at the end: id, type, expected offset
+NO_OFFSET = -1  # the command offset of an event that says nothing of this log's cursor
+LONGEST_NUMBER = 20  # digits
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+
+# -- what an event's writer makes
+
+
+class CommandPart(NamedTuple):
+    """What the envelopes of one command's events share. `size` bounds the bytes of such a record, all but its value."""
+
+    headers: list[Header]
+    size: int
+
+
+class EventEnvelope:
+    """Makes the headers of the events of one partition; `type_names` are those of all there are."""
+
+    def __init__(self, context: str, topic: str, partition: int, type_names: Iterable[str]) -> None:
+        self._context_part: list[Header] = [
+            (CONTENT_TYPE, b"application/avro"),
+            (SPEC_VERSION, b"1.0"),
+            (SOURCE, f"/{context}".encode()),
+        ]
+        self._prefix = f"{topic}/{partition}/".encode()
+        named = (SUBJECT, CORRELATION, CAUSATION, COMMAND_OFFSET, COMMAND_TYPE, TRACE, ID, TYPE, EXPECTED_OFFSET)
+        numbers = 3 * LONGEST_NUMBER  # in the command's offset, the id and the expected offset
+        longest = len(self._prefix) + max(map(len, type_names), default=0) + numbers
+        self._least = record_size(None, None, [*self._context_part, *((name, None) for name in named)]) + longest
+
+    def command_part(
+        self, key: bytes, command_id: bytes, correlation: bytes, offset: int, type_: bytes, trace: bytes | None = None
+    ) -> CommandPart:
+        """Of the events of this command."""
+        headers = [
+            *self._context_part,
+            (SUBJECT, key),
+            (CORRELATION, correlation),
+            (CAUSATION, command_id),
+            (COMMAND_OFFSET, b"%d" % offset),
+            (COMMAND_TYPE, type_),
+        ]
+        size = self._least + 2 * len(key) + len(correlation) + len(command_id) + len(type_)
+        if trace:
+            headers.append((TRACE, trace))
+            size += len(trace)
+        return CommandPart(headers, size)
+
+    def headers(self, command: CommandPart, type_: bytes, offset: int) -> tuple[Header, ...]:
+        """Of one event that is expected to land at this offset."""
+        number = b"%d" % offset
+        return (*command.headers, (ID, self._prefix + number), (TYPE, type_), (EXPECTED_OFFSET, number))
+
+
+def copied_headers(headers: Headers, offset: int) -> Headers:
+    """Of an accepted event as it stands at `offset` of a log it is copied into: its id says where it was first."""
+    known = dict(headers)
+    original = [] if ORIGINAL in known else [(ORIGINAL, known[COMMAND_OFFSET])]
+    changed = {COMMAND_OFFSET: b"%d" % NO_OFFSET, EXPECTED_OFFSET: b"%d" % offset}
+    moved = [(name, changed.get(name, value)) for name, value in headers]
+    return [*moved[:-OWN], *original, *moved[-OWN:]]
+
+
+# -- what an event's reader asks
+
+
+def accepted(headers: Mapping[str, bytes | None], offset: int) -> bool:
+    """The rule everything rests on: a record in an events topic counts iff it landed at the offset its writer expected."""
+    return headers.get(EXPECTED_OFFSET) == b"%d" % offset
+
+
+def is_accepted(record: Record) -> bool:
+    """The same of a record; our writers put the expected offset last, so that it need not be searched."""
+    headers = record.headers
+    if headers and headers[-1][0] == EXPECTED_OFFSET:
+        return headers[-1][1] == b"%d" % record.offset
+    return accepted(dict(headers), record.offset)
+
+
+class EventRecord(NamedTuple):
+    """What folding needs of an accepted record. `origin`: its offset, or its id if it was copied here; `at` in ms."""
+
+    key: bytes
+    value: bytes
+    origin: int | bytes
+    at: int
+    command_id: bytes
+    command_offset: int
+    correlation: bytes
+
+
+_new: Any = tuple.__new__  # what a NamedTuple has of its own takes twice as long
+
+
+def event_record(record: Record) -> EventRecord:
+    """What there is of an accepted record; LogDamaged if its headers are not an event's."""
+    headers = record.headers
+    try:
+        if (
+            len(headers) > COMMAND_OFFSET_AT
+            and headers[CORRELATION_AT][0] == CORRELATION
+            and headers[CAUSATION_AT][0] == CAUSATION
+            and headers[COMMAND_OFFSET_AT][0] == COMMAND_OFFSET
+        ):
+            at_places = headers[CORRELATION_AT][1], headers[CAUSATION_AT][1], headers[COMMAND_OFFSET_AT][1]
+            correlation, command_id, offset = at_places
+        else:
+            by_name = dict(headers)
+            correlation, command_id, offset = by_name[CORRELATION], by_name[CAUSATION], by_name[COMMAND_OFFSET]
+        if correlation is None or command_id is None or offset is None:
+            raise ValueError("a header has no value")
+        number = int(offset)
+        origin = record.offset if number != NO_OFFSET else dict(headers)[ID] or b""
+    except (ValueError, KeyError) as error:
+        raise unreadable(place_of(record), error) from error
+    fields = (record.key or b"", record.value or b"", origin, record.timestamp, command_id, number, correlation)
+    event: EventRecord = _new(EventRecord, fields)
+    return event
+
+
+def meta(record: Read, headers: Mapping[str, bytes | None]) -> Meta:
+    """What an accepted event's headers and place say of it; of one that was copied into a grown topic, its first place."""
+
+    def header(name: str) -> str:
+        return (headers.get(name) or b"").decode("utf-8", "replace")
+
+    topic, partition, offset = record.topic, record.partition, record.offset
+    if is_copy := ORIGINAL in headers:
+        topic, number, place = header(ID).split("/")
+        partition, offset = int(number), int(place)
+    return Meta(
+        context=record.topic.partition(".")[0],
+        type=header(TYPE),
+        id=header(ID),
+        subject=header(SUBJECT),
+        at=when(record.timestamp),
+        topic=topic,
+        partition=partition,
+        offset=offset,
+        command_id=header(CAUSATION),
+        command_type=header(COMMAND_TYPE),
+        command_offset=int(headers[ORIGINAL if is_copy else COMMAND_OFFSET] or b""),
+        correlation_id=header(CORRELATION),
+    )
+
+
+# -- what a command of ours says
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a command is posted: the saga it belongs to, the event that led to it, when (ms), and in which trace."""
+
+    correlation: str = ""
+    event_id: str = ""
+    at: int | None = None
+    trace: str = ""
+
+
+NO_CAUSE = Cause()
+
+
+def cause_of(record: Record, headers: Mapping[str, bytes | None]) -> Cause:
+    """An event as the cause of what is asked because of it."""
+    correlation, event_id, trace = (text(headers.get(name)) or "" for name in (CORRELATION, ID, TRACE))
+    return Cause(correlation, event_id, record.timestamp, trace)
+
+
+def command_headers(type_name: str, command_id: str, cause: Cause = NO_CAUSE) -> list[Header]:
+    """The headers of a command that one of ours posts."""
+    headers = [(SPEC_VERSION, b"1.0"), (TYPE, type_name.encode()), (ID, command_id.encode())]
+    optional = ((CORRELATION, cause.correlation), (CAUSATION, cause.event_id), (TRACE, cause.trace))
+    headers += [(name, value.encode()) for name, value in optional if value]
+    if cause.at is not None:
+        headers.append((CAUSE_TIME, b"%d" % cause.at))
+    return headers
