@@ -12,6 +12,8 @@ from infra.model.needs import IdentityNeeds, VaultNeeds
 from infra.ops.map import text_map
 from infra.settings import Settings
 from infra.shop.mesh import CONTEXTS, mesh
+from infra.write import inbox
+from streams.notifications.decider.customer import UNKNOWN_S
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 ROOT = Path(__file__).parent.parent
@@ -77,3 +79,17 @@ def test_the_saga_it_tells_is_made_of_messages_there_are() -> None:
     story = README[README.index("An order asks stock") : README.index("Each outcome is told")]
     names = {t.__name__ for t in mesh.types.values()}
     assert set(re.findall(r"[A-Z]\w+[a-z]", story)) - {"An"} <= names
+
+
+def test_it_names_the_deadline_of_who_is_to_be_told() -> None:
+    assert f"waits {UNKNOWN_S // 86_400} days for their registration" in README
+
+
+@pytest.mark.parametrize("type_name", ["orders.PlaceOrder"])
+def test_the_subjects_it_names_are_the_registrys(type_name: str) -> None:
+    assert f"`{mesh.subjects()[type_name]}`" in (ROOT / "docs" / "clients.md").read_text()
+
+
+def test_the_codes_it_names_are_those_of_dead_letters() -> None:
+    codes = re.findall(r"rejected as `(\w+)`", (ROOT / "docs" / "clients.md").read_text())
+    assert codes and all(f'"{code}"' in Path(inbox.__file__).read_text() for code in codes)
