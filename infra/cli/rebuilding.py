@@ -90,12 +90,12 @@ def rebuild(
         dropped = asyncio.run(drop_former(s, wanted))
         out.print(f"dropped the former tables of {', '.join(dropped)}" if dropped else "there were none", markup=False)
         return DONE
+    s, mesh = reached()
     if rollback:
         for projection in wanted.values():
             asyncio.run(roll_back(s, mesh, projection))
             out.print(f"{projection.name}: the former tables are live again", markup=False)
         return DONE
-    s, mesh = reached()
     if as_of is not None and into is not None:
         return _as_of(s, mesh, list(wanted), as_of, into, json_)
     return _rebuild_all(s, mesh, list(wanted.values()), yes, json_)

@@ -31,7 +31,7 @@ from infra.mesh import Growth, Mesh
 from infra.messages import Moved, Opened
 from infra.model.context import Context
 from infra.model.projection import Projection
-from infra.read import postgres, tables
+from infra.read import analytics, postgres, tables
 from infra.read.fold import Fold
 from infra.read.tables import Store
 from infra.settings import Settings, address
@@ -157,7 +157,9 @@ def _grow(
     asyncio.run(_move_cursors(settings, mesh, context, target, copy_ends))
     growth = Growth(context.generation + 1, target.partitions)
     _write_down(settings, admin, context, growth)
-    return before.events, mesh.grown({**mesh.growth, context.name: growth})
+    grown = mesh.grown({**mesh.growth, context.name: growth})
+    asyncio.run(analytics.tell_topics(address(settings, "postgres"), grown))
+    return before.events, grown
 
 
 def _must_be_stopped(admin: AdminClient, mesh: Mesh, context: Context) -> None:

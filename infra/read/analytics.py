@@ -107,6 +107,12 @@ async def prepare(url: str, mesh: Mesh) -> list[str]:
     return changed
 
 
+async def tell_topics(url: str, mesh: Mesh) -> None:
+    """Let version tokens be asked about in the topics as they were grown."""
+    async with connection(url) as db, db.transaction():
+        await complete(db, mesh)
+
+
 async def complete(db: asyncpg.Connection, mesh: Mesh) -> None:
     """The views that span projections, and everybody's privileges."""
     try:

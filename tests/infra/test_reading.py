@@ -37,3 +37,57 @@ def test_a_log_that_does_not_start_at_0_has_lost_events() -> None:
 def test_a_log_that_ends_before_what_was_read_has_lost_events() -> None:
     with pytest.raises(LogDamaged, match="offset 9 was read before"):
         ends(0, 7, seen=10)
+
+
+class Message:
+    """A record as a consumer has it."""
+
+    def __init__(self, partition: int, offset: int) -> None:
+        self._place = partition, offset
+
+    def topic(self) -> str:
+        return PLACE[0]
+
+    def partition(self) -> int:
+        return self._place[0]
+
+    def offset(self) -> int:
+        return self._place[1]
+
+    def timestamp(self) -> tuple[int, int]:
+        return 1, 1000 * self._place[1]
+
+    def error(self) -> None: ...
+    def key(self) -> None: ...
+    def value(self) -> None: ...
+    def headers(self) -> None: ...
+
+
+class Log:
+    """A consumer of one topic whose partitions come one after another, each with `ends` records of a second each."""
+
+    def __init__(self, *ends: int) -> None:
+        self._ends = ends
+        self._waiting: list[Message] = []
+
+    def list_topics(self, timeout: float) -> None: ...
+
+    def assign(self, places: list[Any]) -> None:
+        first = min(places, key=lambda place: place.partition)
+        end = self._ends[first.partition]
+        self._waiting = [Message(first.partition, n) for n in range(max(first.offset, 0), end)]
+
+    def consume(self, most: int, timeout: float) -> list[Message]:
+        taken, self._waiting = self._waiting[:most], self._waiting[most:]
+        return taken
+
+
+def test_the_age_of_what_waits_is_that_of_the_first_unread_record_of_each_partition() -> None:
+    client: Any = Log(3000, 12)
+    found = reading.recorded(client, {(PLACE[0], 0): 7, (PLACE[0], 1): 11})
+    assert {place[1]: at.timestamp() for place, at in found.items()} == {0: 7.0, 1: 11.0}
+
+
+def test_what_does_not_come_has_no_age() -> None:
+    client: Any = Log(5)
+    assert reading.recorded(client, {(PLACE[0], 0): 5}) == {}
