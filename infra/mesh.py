@@ -212,8 +212,6 @@ def load(source: str) -> Mesh:
 
 def imported(name: str) -> ModuleType:
     """A module of the application; Unusable says which line of whose file keeps it from being imported."""
-    if importlib.util.find_spec(name.partition(".")[0]) is None:
-        raise Unusable(f"there is no module {name}: is the application installed?")
     try:
         return importlib.import_module(name)
     except WeftError:
@@ -221,6 +219,8 @@ def imported(name: str) -> ModuleType:
     except SyntaxError as error:
         raise Unusable(f"{_short(error.filename)}, line {error.lineno}: {error.msg}") from error
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
+            raise Unusable(f"there is no module {name}: is it installed? WEFT_MESH names a mesh elsewhere") from error
         last = traceback.extract_tb(error.__traceback__)[-1]
         raise Unusable(f"{_short(last.filename)}, line {last.lineno}: {type(error).__name__}: {error}") from error
 
