@@ -20,7 +20,9 @@ from infra.shop import laws
 from infra.shop.mesh import mesh as shop
 from infra.wire.envelope import Cause
 from infra.wire.record import Outgoing, Read, partition_of
-from infra.write.partition import Intent, Partition
+from infra.write.aggregates import Aggregates
+from infra.write.decision import CommandHandler
+from infra.write.intents import Intent
 from infra.write.reactions import commands_from, outgoing_command
 from infra.write.snapshots import freeze
 from infra.write.timers import due_command
@@ -37,7 +39,8 @@ class Worker:
     """One process's view of one partition: it may be the owner, or believe it still is."""
 
     def __init__(self, context: str, number: int, mesh: Mesh = shop) -> None:
-        self.partition = Partition(mesh.context(context), mesh.codec, number, PARTITIONS, 30 * DAY_MS)
+        self.aggregates = Aggregates(mesh.context(context), mesh.codec, number, PARTITIONS, 30 * DAY_MS)
+        self.commands = CommandHandler(self.aggregates)
         self.position = 0
 
 
@@ -90,7 +93,7 @@ class World:
         context, number = self.dice.choice(list(self.workers))
         worker = self.dice.choice(self.workers[context, number])
         what = self.dice.random()
-        worker.partition.settle(1)
+        worker.aggregates.settle(1)
         if self.dice.random() < 0.05:
             self._freeze(worker)
         if what < 0.45:
@@ -111,7 +114,7 @@ class World:
         for context, number in self.workers:
             self.workers[context, number] = [Worker(context, number, self.mesh)]
             self._recover(self.workers[context, number][0])
-            while self.workers[context, number][0].partition.settle(3):
+            while self.workers[context, number][0].aggregates.settle(3):
                 pass
         self.gateway_up = self.dice.random() < 0.5
         self._until_quiet()
@@ -160,12 +163,12 @@ class World:
         return [*self.undecided, *laws.broken(e), *waiting]
 
     def _decide(self, worker: Worker, *, faulty: bool) -> bool:
-        p = worker.partition
+        p = worker.aggregates
         waiting = self.topics[p.context.commands_topic][p.number][worker.position :]
         if not waiting:
             return False
-        taken = waiting[: self.dice.randint(1, 4)] if faulty else waiting
-        decision = p.decide(taken)
+        records = waiting[: self.dice.randint(1, 4)] if faulty else waiting
+        decision = worker.commands.decide(records)
         for target, record in decision.forwards:
             self.append(p.context.commands_topic, target, [record])
         self.append(p.context.dead_topic, p.number, decision.dead)
@@ -182,16 +185,16 @@ class World:
             if faulty and self.dice.random() < 0.2:
                 self._freeze(worker)  # a snapshot is taken while the append is on its way
             p.merge(decision)
-        worker.position = taken[decision.next - 1].offset + 1
+        worker.position = records[decision.next - 1].offset + 1
         return True
 
     def _freeze(self, worker: Worker) -> None:
         """What a snapshot does to its partition; nothing is taken of a log that is only taken in."""
-        if self.remember_ids and not worker.partition.unread:
-            worker.partition.cool(freeze(worker.partition.capture()).blobs)
+        if self.remember_ids and not worker.aggregates.unread:
+            worker.aggregates.cool(freeze(worker.aggregates.capture()).blobs)
 
     def _recover(self, worker: Worker) -> None:
-        p = worker.partition
+        p = worker.aggregates
         rest = self.topics[p.context.events_topic][p.number][p.next_offset :]
         (p.take if self.dice.random() < 0.5 else p.fold)(rest)
         worker.position = p.cursor
@@ -205,7 +208,7 @@ class World:
         if self.dice.random() < 0.7:
             self._recover(fresh)
         else:  # it folds an old end of the log, as one does that stands still in between
-            p = fresh.partition
+            p = fresh.aggregates
             log = self.topics[p.context.events_topic][number]
             p.fold(log[: self.dice.randint(0, len(log))])
             fresh.position = p.cursor
@@ -226,7 +229,7 @@ class World:
         return True
 
     def _effect(self, worker: Worker, *, faulty: bool) -> bool:
-        open_ = [i for i in worker.partition.intents.values() if not isinstance(i.wanted, Due) and self._reachable(i)]
+        open_ = [i for i in worker.aggregates.intents.values() if not isinstance(i.wanted, Due) and self._reachable(i)]
         if not open_:
             return False
         for intent in [self.dice.choice(open_)] if faulty else open_:
@@ -234,7 +237,7 @@ class World:
             if faulty and self.dice.random() < 0.2:
                 continue  # the reply was lost
             record = outgoing_command(self.codec, outcome, f"{intent.key}/outcome", Cause(intent.correlation))
-            self.append(worker.partition.context.commands_topic, worker.partition.number, [record])
+            self.append(worker.aggregates.context.commands_topic, worker.aggregates.number, [record])
         return True
 
     def _reachable(self, intent: Intent) -> bool:
@@ -242,10 +245,10 @@ class World:
 
     def _fire(self, worker: Worker) -> bool:
         """Every deadline of a partition has come."""
-        due = [i for i in worker.partition.intents.values() if isinstance(i.wanted, Due)]
+        due = [i for i in worker.aggregates.intents.values() if isinstance(i.wanted, Due)]
         for intent in due:
             self.append(
-                worker.partition.context.commands_topic, worker.partition.number, [due_command(self.codec, intent)]
+                worker.aggregates.context.commands_topic, worker.aggregates.number, [due_command(self.codec, intent)]
             )
         return bool(due)
 

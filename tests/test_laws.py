@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import infra.shop.laws
-import infra.write.partition
+import infra.write.aggregates
 import infra.write.reactions
 import streams.notifications.decider.message as message
 import streams.orders.decider as orders
@@ -22,6 +22,7 @@ from commands.products import AdjustStock, ChangePrice, DelistProduct, ListProdu
 from commands.users import ChangeContactChannels, EraseUser, RegisterUser
 from infra.model.context import Context
 from infra.shop.mesh import mesh
+from infra.wire.record import Outgoing
 from schemas.orders import OrderLine
 from schemas.users import Channel as UserChannel
 from tests.mesh import Worker, World
@@ -130,9 +131,7 @@ def test_sending_everything_again_changes_nothing() -> None:
     before = {topic: [len(log) for log in logs] for topic, logs in world.topics.items() if topic.endswith(".events")}
     for c in mesh.contexts.values():
         for number, log in enumerate(world.topics[c.commands_topic]):
-            world.append(
-                c.commands_topic, number, [infra.write.partition.Outgoing(r.key, r.value, r.headers) for r in log]
-            )
+            world.append(c.commands_topic, number, [Outgoing(r.key, r.value, r.headers) for r in log])
     world.settle()
     after = {topic: [len(log) for log in logs] for topic, logs in world.topics.items() if topic.endswith(".events")}
     assert after == before
@@ -143,15 +142,15 @@ def test_a_log_folded_in_any_pieces_is_what_its_owner_decided(seed: int) -> None
     world = run(seed)
     for (context, number), (owner, *_) in world.workers.items():
         log = world.topics[f"{context}.events"][number]
-        folded = Worker(context, number).partition
+        folded = Worker(context, number).aggregates
         start = 0
         while start < len(log):
             end = start + world.dice.randint(1, 40)
             folded.fold(log[start:end])
             start = end
         for part in ("states", "queues", "cursor", "next_offset", "timestamp"):
-            assert getattr(folded, part) == getattr(owner.partition, part), (context, number, part)
-        opened = [{i.place: (i.key, i.at) for i in p.intents.values()} for p in (folded, owner.partition)]
+            assert getattr(folded, part) == getattr(owner.aggregates, part), (context, number, part)
+        opened = [{i.place: (i.key, i.at) for i in p.intents.values()} for p in (folded, owner.aggregates)]
         assert opened[0] == opened[1]
 
 
@@ -167,7 +166,7 @@ def caught(**options: Any) -> bool:
 
 
 def test_accepting_every_record_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(infra.write.partition, "is_accepted", lambda record: True)
+    monkeypatch.setattr(infra.write.aggregates, "is_accepted", lambda record: True)
     for module in (infra.write.reactions, infra.shop.laws):
         monkeypatch.setattr(module, "accepted", lambda headers, offset: True)
     assert caught()

@@ -10,7 +10,8 @@ from infra.ops.growth import Fingerprints, Target, copied, is_copied, opened, se
 from infra.shop.mesh import mesh
 from infra.wire.envelope import meta
 from infra.wire.record import Outgoing, Read
-from infra.write.partition import Partition
+from infra.write.aggregates import Aggregates
+from infra.write.decision import CommandHandler
 from tests.mesh import DAY_MS, World
 from tests.test_laws import run
 
@@ -36,9 +37,9 @@ def grown(world: World, name: str) -> dict[int, list[Read]]:
     return {n: landed(target.topic, n, records) for n, records in new.items()}
 
 
-def partition(name: str, number: int) -> Partition:
+def empty(name: str, number: int) -> Aggregates:
     context = replace(mesh.context(name), generation=2, partitions=MORE)
-    return Partition(context, CODEC, number, MORE, 30 * DAY_MS)
+    return Aggregates(context, CODEC, number, MORE, 30 * DAY_MS)
 
 
 @pytest.mark.parametrize("name", mesh.contexts)
@@ -46,11 +47,11 @@ def partition(name: str, number: int) -> Partition:
 def test_states_wishes_and_known_commands_are_the_same(name: str, seed: int) -> None:
     # given a log that a mesh has written
     world = run(seed)
-    owners = [workers[0].partition for (context, _), workers in world.workers.items() if context == name]
+    owners = [workers[0].aggregates for (context, _), workers in world.workers.items() if context == name]
     # when it is copied into more partitions, and folded there
     new = []
     for number, records in grown(world, name).items():
-        new.append(partition(name, number))
+        new.append(empty(name, number))
         new[-1].fold(records)
     # then everything its owners knew is known, and each owner goes on where it has to
     for part in ("states", "queues"):
@@ -64,7 +65,7 @@ def test_states_wishes_and_known_commands_are_the_same(name: str, seed: int) -> 
     for log in world.topics[f"{name}.commands"]:
         for p in new:
             mine = [r._replace(offset=10_000 + i) for i, r in enumerate(log) if target_of(r, MORE) == p.number]
-            assert p.decide(mine).records == []
+            assert CommandHandler(p).decide(mine).records == []
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -106,7 +107,7 @@ def test_whoever_reads_a_sealed_log_stops() -> None:
     target = Target(mesh.context("orders"), "orders.events.2", MORE)
     (seal,) = landed("orders.events", 0, [sealed(CODEC, target, ("orders.events", 0), 0, 5)])
     with pytest.raises(LogMoved, match=r"orders\.events was sealed and goes on in orders\.events\.2"):
-        Partition(mesh.context("orders"), CODEC, 0, 2, 30 * DAY_MS).take([seal])
+        Aggregates(mesh.context("orders"), CODEC, 0, 2, 30 * DAY_MS).take([seal])
 
 
 def test_a_context_that_was_grown_has_the_topics_it_grew_into() -> None:

@@ -17,7 +17,7 @@ async def main(suffix: str, count: int) -> None:
     running = asyncio.create_task(worker.run(mesh, context(suffix), Settings(), workers.append))
     while clock.finished is None and not running.done():
         await asyncio.sleep(0.005)
-        clock.at(sum(w.partition.next_offset for own in workers for w in own.writers.values()))
+        clock.at(sum(w.aggregates.next_offset for own in workers for w in own.writers.values()))
     running.cancel()
     await asyncio.wait([running])
     print(json.dumps(clock.finished))

@@ -22,11 +22,12 @@ from infra.mesh import Mesh
 from infra.messages import Due
 from infra.model.context import Context
 from infra.settings import Settings, address
+from infra.write.aggregates import Aggregates
 from infra.write.circuits import Circuit, Circuits, circuit_record
 from infra.write.effects import EffectRunner
 from infra.write.host.batches import BatchConsumer, BatchTransport
 from infra.write.host.lanes import Lanes
-from infra.write.partition import Intent, Partition
+from infra.write.intents import Intent
 from infra.write.reactions import commands_from
 from infra.write.snapshots import Snapshot, fingerprint, save
 from infra.write.timers import Timers
@@ -129,7 +130,7 @@ class Worker:
 
     def _position(self, tp: TP) -> int | None:
         if tp.topic == self.context.commands_topic and tp.partition in self.writers:
-            return self.writers[tp.partition].partition.cursor
+            return self.writers[tp.partition].aggregates.cursor
         return None
 
     async def _revoked(self, app: faust.App, revoked: set[TP], **_: Any) -> None:
@@ -144,9 +145,9 @@ class Worker:
             await self._effects.stop(list(gone))
         for number in gone:
             self._snapshots.pop(number).close()
-            self.writers.pop(number).partition.unread.clear()  # whoever settles it has nothing left to do
+            self.writers.pop(number).aggregates.unread.clear()  # whoever settles it has nothing left to do
         for number in owned - self.writers.keys():
-            partition = Partition(
+            aggregates = Aggregates(
                 self.context, self._codec, number, self._partitions, self._settings.dedupe_days * DAY_MS
             )
             snapshot = self._snapshots[number] = Snapshot(
@@ -157,15 +158,15 @@ class Worker:
                 self._topic_id,
             )
             snapshot.open()
-            await asyncio.to_thread(snapshot.load, partition)
-            self.writers[number] = Writer(partition, self._event_log, self._producer, self._opened)
-        resumed = {p: writer.partition.next_offset for p, writer in sorted(self.writers.items())}
+            await asyncio.to_thread(snapshot.load, aggregates)
+            self.writers[number] = Writer(aggregates, self._event_log, self._producer, self._opened)
+        resumed = {p: writer.aggregates.next_offset for p, writer in sorted(self.writers.items())}
         await asyncio.gather(*(writer.catch_up() for writer in self.writers.values()))
         self._lanes.open()
         for number, writer in self.writers.items():
-            if writer.partition.unread:
+            if writer.aggregates.unread:
                 self._run_aside(writer.settle(), f"settle {number}")
-        folded = {p: writer.partition.next_offset for p, writer in sorted(self.writers.items())}
+        folded = {p: writer.aggregates.next_offset for p, writer in sorted(self.writers.items())}
         _log.info("ready", context=self.context.name, partitions=folded, resumed=resumed)
 
     def _opened(self, intents: Sequence[Intent]) -> None:
@@ -175,7 +176,7 @@ class Worker:
 
     def _still_open(self, intent: Intent) -> bool:
         writer = self.writers.get(intent.partition)
-        open_ = writer.partition.intents.get(intent.place) if writer else None
+        open_ = writer.aggregates.intents.get(intent.place) if writer else None
         return open_ is not None and open_.key == intent.key
 
     async def tail(self) -> None:
@@ -214,7 +215,7 @@ class Worker:
     async def _save(self) -> None:
         for number, snapshot in list(self._snapshots.items()):
             if writer := self.writers.get(number):
-                await save(writer.partition, snapshot)
+                await save(writer.aggregates, snapshot)
 
     def crash(self, error: BaseException) -> None:
         self._crashing = asyncio.ensure_future(self.app.crash(error))
