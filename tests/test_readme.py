@@ -1,20 +1,13 @@
 """What the README shows is what the program says."""
 
 import re
-from pathlib import Path
 
 import pytest
 
 from infra.cli import _register, app
 from infra.cli.looking import map_
 from infra.shop.mesh import mesh
-
-README = (Path(__file__).parent.parent / "README.md").read_text()
-
-
-ROOT = Path(__file__).parent.parent
-MAP = (ROOT / "docs" / "map.md").read_text()
-CODE = re.findall(r"<!-- code (\S+) -->\n```python\n(.*?)\n```", README, re.DOTALL)
+from tests.readme import CODE, README, ROOT, block
 
 
 @pytest.mark.parametrize(("file", "shown"), CODE, ids=[file for file, _ in CODE])
@@ -26,13 +19,6 @@ def test_the_code_it_shows_is_the_code(file: str, shown: str) -> None:
 def test_it_shows_a_decider_a_policy_and_a_test() -> None:
     assert len(CODE) == 3
     assert all(len(shown.splitlines()) <= 8 for _, shown in CODE)
-
-
-def block(name: str) -> str:
-    """The fenced block behind `<!-- name -->`."""
-    found = re.search(rf"<!-- {name} -->\n```\w*\n(.*?)\n```", README + MAP, re.DOTALL)
-    assert found, name
-    return found[1]
 
 
 def test_the_map_is_what_weft_map_prints(capsys: pytest.CaptureFixture[str]) -> None:

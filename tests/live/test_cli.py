@@ -17,7 +17,7 @@ import pytest
 from infra.embedded.instance import environment
 from tests.live.harness import ROOT, LiveMesh, directory, until
 from tests.live.test_shop import BODY, saga
-from tests.test_readme import block
+from tests.readme import block
 
 WEFT = [sys.executable, "-m", "infra.cli"]
 

@@ -20,7 +20,7 @@ from infra.edge.identity import service as identity
 from infra.edge.identity.tokens import BadToken
 from infra.errors import Unreadable
 from tests.live.harness import LiveMesh, until
-from tests.payments.test_stripe import SECRET, event, signed
+from tests.payments.stripe_mock import SECRET, event, signed
 
 PATIENCE = 40
 

@@ -11,7 +11,7 @@ from confluent_kafka import Producer
 
 from infra.wire.record import partition_of
 from tests.live.harness import ROOT, LiveMesh, asked, until
-from tests.test_readme import block
+from tests.readme import block
 
 BODY = {
     "customer_id": "ada",
