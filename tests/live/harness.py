@@ -25,6 +25,7 @@ from infra.embedded.instance import Instance, environment
 from infra.kafka import reading
 from infra.mesh import Mesh
 from infra.read import postgres
+from infra.read.rebuild import Stage
 from infra.settings import Settings, address
 from infra.shop import audit, demo
 from infra.shop.demo.wishes import CUSTOMERS, PRODUCTS
@@ -224,3 +225,8 @@ def live_mesh(backend: str, **known: Any) -> Iterator[LiveMesh]:
 
 def asked(type_name: str, key: str, payload: str, identity: str) -> Asked:
     return client.ask(mesh, type_name, key, payload, identity)
+
+
+def stage(processes: int = 1, may_swap: bool = False) -> Stage:
+    """A rebuild told to nobody and stopped by nobody; when rows differ, `may_swap` is the answer."""
+    return Stage(lambda text: None, lambda *_: None, lambda: False, lambda *_: may_swap, processes)

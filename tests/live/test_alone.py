@@ -10,8 +10,8 @@ from infra.edge.client import Wish
 from infra.read import postgres
 from infra.settings import address
 from tests.live.harness import LiveMesh, until
-from tests.live.test_cli import weft
 from tests.live.test_features import place, row
+from tests.live.weft import weft
 
 ORDERS = 12
 
@@ -63,7 +63,7 @@ def test_a_context_has_a_database_of_its_own(own_mesh: LiveMesh) -> None:
             await db.execute("CREATE DATABASE payments_alone")
 
     asyncio.run(create())
-    assert weft("setup", live=live, WEFT_POSTGRES=alone).returncode == 0
+    assert weft(live, "setup", WEFT_POSTGRES=alone).returncode == 0
     others = ["orders", "products", "users", "notifications", "sagas", "receipts"]
     live.ready(live.worker(*others))
     live.ready(live.worker("payments", postgres=alone))

@@ -7,8 +7,8 @@ from confluent_kafka import Producer
 
 from infra.wire.record import partition_of
 from tests.live.harness import LiveMesh, until
-from tests.live.test_cli import weft
 from tests.live.test_features import place, row, saga
+from tests.live.weft import weft
 
 
 def junk(live: LiveMesh, key: str, identity: str, value: bytes = b"junk", **headers: bytes) -> None:
@@ -23,12 +23,12 @@ def receipt(live: LiveMesh, identity: str, status: str) -> dict[str, Any]:
 
 
 def dead(live: LiveMesh, *arguments: str) -> tuple[int, str]:
-    done = weft("dead", *arguments, live=live)
+    done = weft(live, "dead", *arguments)
     return done.returncode, done.stdout + done.stderr
 
 
 def status(live: LiveMesh, key: str) -> list[tuple[str, str]]:
-    lines = weft("dead", "list", "orders", "--all", "--json", live=live).stdout.splitlines()
+    lines = weft(live, "dead", "list", "orders", "--all", "--json").stdout.splitlines()
     return [(found["id"], found["status"]) for found in map(json.loads, lines) if found["key"] == key]
 
 
@@ -72,7 +72,7 @@ def test_discarding_the_first_lets_the_next_be_redriven(shop: LiveMesh) -> None:
 
 def test_a_mended_command_under_its_id_takes_the_place_of_the_first(shop: LiveMesh) -> None:
     parked(shop, "dead-4")
-    mended = weft("send", "orders.ShipOrder", "dead-4", "{}", "--id", "bad-dead-4", "--wait", live=shop)
+    mended = weft(shop, "send", "orders.ShipOrder", "dead-4", "{}", "--id", "bad-dead-4", "--wait")
     assert mended.returncode == 0, mended.stdout + mended.stderr
     code, said = dead(shop, "redrive", "orders", "dead-4")
     assert (code, "processed" in said) == (0, True)

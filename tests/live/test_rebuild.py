@@ -5,8 +5,6 @@ import json
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,40 +16,21 @@ from typing import Any
 import pytest
 
 from infra.edge.client import Poster, Wish
-from infra.embedded.instance import environment
 from infra.messages import changed
 from infra.model.projection import Projection
 from infra.read import postgres, verify
-from infra.read.rebuild import Stage, asof, rebuild, shadow
+from infra.read.rebuild import asof, rebuild, shadow
 from infra.read.rebuild.bulk import Stopped
 from infra.settings import address
 from infra.shop.bench import rebuild as bench
 from infra.shop.mesh import mesh
 from schemas.orders import OrderConfirmed
-from tests.live.harness import ROOT, LiveMesh, asked, live_mesh, until
+from tests.live.harness import ROOT, LiveMesh, asked, live_mesh, stage, until
 from tests.live.test_shop import place, saga
+from tests.live.weft import printed, started
 
 LONG = 300_000  # events, some seconds of rebuilding
 RATE = 500  # commands a second
-
-
-def weft(live: LiveMesh, *arguments: str, cwd: Path = ROOT) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "infra.cli", *arguments],
-        env={"PATH": "/usr/bin:/bin", **environment(live.settings)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        cwd=cwd,
-    )
-
-
-def done(live: LiveMesh, *arguments: str, cwd: Path = ROOT) -> str:
-    """What a command printed; it has to end well."""
-    process = weft(live, *arguments, cwd=cwd)
-    printed, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, printed
-    return printed
 
 
 def hashed(live: LiveMesh, projection: Projection, schema: str | None = None) -> str:
@@ -111,7 +90,7 @@ def test_a_rebuild_under_load_survives_everything_that_is_killed_around_it(busy:
     orders = mesh.projections["orders"]
     with Steady(busy) as load:
         # given 500 commands a second, and a rebuild that is interrupted in the middle
-        first = weft(busy, "rebuild", "orders")
+        first = started(busy, "rebuild", "orders")
         until(lambda: _begun(busy, "orders_next"), 30, "the rebuild has begun")
         time.sleep(0.3)
         first.send_signal(signal.SIGINT)
@@ -122,7 +101,7 @@ def test_a_rebuild_under_load_survives_everything_that_is_killed_around_it(busy:
         until(lambda: busy.instance.children.get("mesh") is not None, 30, "the worker is started again")
         busy.kill("postgres")
         until(lambda: _answers(busy), 60, "Postgres is back")
-        said = done(busy, "rebuild", "orders")
+        said = printed(busy, "rebuild", "orders")
         assert "going on with what an earlier run has done" in said and "swapped" in said and "differ" not in said, said
         assert load.posted > 5 * RATE / 2
     # then every row is what the log says, and the projector has gone on with the new tables
@@ -130,7 +109,7 @@ def test_a_rebuild_under_load_survives_everything_that_is_killed_around_it(busy:
     verdict = verify.projection(busy.settings, busy.mesh, "orders")
     assert (verdict.wrong, verdict.behind) == ([], 0)
     live = hashed(busy, orders)
-    assert "as the live rows were" in done(busy, "rebuild", "orders")
+    assert "as the live rows were" in printed(busy, "rebuild", "orders")
     assert hashed(busy, orders) == live
 
 
@@ -173,10 +152,6 @@ def _answers(live: LiveMesh) -> bool:
 
 def _behind(live: LiveMesh, name: str) -> int:
     return verify.projection(live.settings, live.mesh, name).behind
-
-
-def stage(processes: int = 1, may_swap: bool = False) -> Stage:
-    return Stage(lambda text: None, lambda *_: None, lambda: False, lambda p, d: may_swap, processes)
 
 
 def settled(live: LiveMesh) -> None:
@@ -285,18 +260,18 @@ def test_a_column_is_added_without_stopping_anything(shop: LiveMesh, tmp_path: P
         .replace("changed_at FROM orders", "changed_at, item_count FROM orders")
     )
     # when it is set up and rebuilt beside the old one
-    assert "the code of orders is not the one that made its tables" in done(shop, "setup", cwd=code)
-    said = done(shop, "rebuild", "orders", "--yes", cwd=code)
+    assert "the code of orders is not the one that made its tables" in printed(shop, "setup", cwd=code)
+    said = printed(shop, "rebuild", "orders", "--yes", cwd=code)
     # then the column is there, and its old values are the log's
     assert "new columns: item_count" in said
     assert shop.query("SELECT item_count FROM orders WHERE order_id = 'kept-0'")[0][0] == 2
     # and the old code is called back as easily, and goes on
-    assert "live again" in done(shop, "rebuild", "orders", "--rollback")
+    assert "live again" in printed(shop, "rebuild", "orders", "--rollback")
     assert "item_count" not in shop.query("SELECT * FROM orders LIMIT 1")[0]
     shop.post([place("kept-9")])
     saga(shop, "kept-9")
     until(lambda: shop.query("SELECT 1 FROM orders WHERE order_id = 'kept-9'"), 30, "the old code goes on")
-    assert "dropped" in done(shop, "rebuild", "orders", "--drop-old")
+    assert "dropped" in printed(shop, "rebuild", "orders", "--drop-old")
 
 
 ANSWER = """SELECT json_build_object(

@@ -13,7 +13,7 @@ from infra.shop.mesh import mesh
 from infra.wire.registry import Registry
 from tests.live import apicurio
 from tests.live.harness import live_mesh
-from tests.live.test_cli import weft
+from tests.live.weft import weft
 
 NAME = "orders.CancelOrder"
 
@@ -49,7 +49,7 @@ def test_the_mesh_runs_on_the_ids_of_the_registry(registry: str, monkeypatch: py
         worker = live.worker()
         live.ready(worker)
         listing = json.dumps({"name": "Tea", "unit_price_minor": 690, "currency": "EUR"})
-        done = weft("send", "products.ListProduct", "tea", listing, "--wait", live=live)
+        done = weft(live, "send", "products.ListProduct", "tea", listing, "--wait")
         assert done.returncode == 0, done.stdout + done.stderr
         client = reading.consumer(str(live.settings.kafka))
         try:
