@@ -3,8 +3,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from infra.edge.client import Wish
 from tests.live.harness import LiveMesh, live_mesh
+from tests.live.shop import register
 
 BACKEND = os.environ.get("WEFT_TEST_BACKEND", "embedded")
 
@@ -14,7 +14,7 @@ def shop() -> Iterator[LiveMesh]:
     """One mesh with all contexts in one process, shared by the tests that break nothing."""
     with live_mesh(BACKEND) as live:
         live.set_up()
-        live.send(Wish("users.RegisterUser", "ada", {"email": "ada@example.org", "name": "Ada"}, "register-ada"))
+        register(live, "ada")
         live.ready(live.worker())
         live.until_set_up()
         yield live

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, Producer
 
 from infra.cli.running import prepare
 from infra.edge import client
@@ -31,6 +31,7 @@ from infra.shop import audit, demo
 from infra.shop.demo.wishes import CUSTOMERS, PRODUCTS
 from infra.shop.laws import Evidence
 from infra.shop.mesh import mesh
+from infra.wire.record import partition_of
 
 T = TypeVar("T")
 ROOT = Path(__file__).parent.parent.parent
@@ -128,6 +129,12 @@ class LiveMesh:
         sealed = asyncio.run(client.sealed(self.settings, self.mesh, wishes))
         return self.post([client.asked(self.mesh, wish) for wish in sealed])
 
+    def produce(self, topic: str, value: bytes | None, key: bytes | None, **headers: bytes) -> None:
+        """A record by a client that is not ours."""
+        producer = Producer({"bootstrap.servers": self.settings.kafka, "message.max.bytes": 2_000_000})
+        producer.produce(topic, value, key, partition_of(key or b"", self.settings.partitions), headers=headers)
+        assert producer.flush(20) == 0
+
     def query(self, sql: str, *values: Any) -> list[asyncpg.Record]:
         async def ask() -> list[asyncpg.Record]:
             async with postgres.connection(postgres.analyst(address(self.settings, "postgres"))) as db:
@@ -221,10 +228,6 @@ def live_mesh(backend: str, **known: Any) -> Iterator[LiveMesh]:
             yield live
         finally:
             live.stop_workers()
-
-
-def asked(type_name: str, key: str, payload: str, identity: str) -> Asked:
-    return client.ask(mesh, type_name, key, payload, identity)
 
 
 def stage(processes: int = 1, may_swap: bool = False) -> Stage:

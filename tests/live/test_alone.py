@@ -6,11 +6,10 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 
-from infra.edge.client import Wish
 from infra.read import postgres
 from infra.settings import address
 from tests.live.harness import LiveMesh, until
-from tests.live.test_features import place, row
+from tests.live.shop import place, register, saga
 from tests.live.weft import weft
 
 ORDERS = 12
@@ -42,7 +41,7 @@ def test_the_saga_completes_when_the_last_context_arrives(own_mesh: LiveMesh, na
         "products are for sale",
     )
     live.stop_workers()
-    live.send(Wish("users.RegisterUser", "ada", {"email": "ada@example.org", "name": "Ada"}))
+    register(live, "ada")
     for number in range(ORDERS):
         place(live, f"alone-{number}")
     live.worker("sagas", "receipts", "events")
@@ -68,9 +67,9 @@ def test_a_context_has_a_database_of_its_own(own_mesh: LiveMesh) -> None:
     live.ready(live.worker(*others))
     live.ready(live.worker("payments", postgres=alone))
     live.until_set_up()
-    live.send(Wish("users.RegisterUser", "ada", {"email": "ada@example.org", "name": "Ada"}))
+    register(live, "ada")
     place(live, "apart-1")
-    row(live, "SELECT * FROM sagas WHERE order_id = 'apart-1'", where=lambda r: r["step"] == "to be shipped")
+    saga(live, "apart-1", "to be shipped")
     assert not live.query("SELECT 1 FROM payments")
 
     async def there() -> list[asyncpg.Record]:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from pyarrow import parquet
 
-from tests.live.harness import LiveMesh, asked, until
-from tests.live.test_shop import place, saga
+from tests.live.harness import LiveMesh, until
+from tests.live.shop import cancellation, place, saga
 from tests.live.weft import printed, weft
 
 
@@ -35,7 +35,7 @@ def test_analysts_change_nothing(shop: LiveMesh) -> None:
 
 
 def test_views_join_across_contexts(shop: LiveMesh) -> None:
-    shop.post([place("joined-1")])
+    place(shop, "joined-1")
     saga(shop, "joined-1")
     (row,) = shop.query("SELECT * FROM customers WHERE customer_id = 'ada' AND currency = 'EUR'")
     assert row["orders"] >= 1 and row["captured_minor"] >= 1380
@@ -44,10 +44,10 @@ def test_views_join_across_contexts(shop: LiveMesh) -> None:
 
 
 def test_the_whole_history_of_a_context_is_in_sql_and_names_nobody(shop: LiveMesh) -> None:
-    shop.post([place("history-1")])
-    saga(shop, "history-1")
+    place(shop, "past-1")
+    saga(shop, "past-1")
     found = shop.query(
-        "SELECT type, content FROM orders_events WHERE subject = 'history-1' AND type LIKE 'orders.%' ORDER BY at, event_id"
+        "SELECT type, content FROM orders_events WHERE subject = 'past-1' AND type LIKE 'orders.%' ORDER BY at, event_id"
     )
     assert [row["type"] for row in found][:1] == ["orders.OrderPlaced"]
     placed = json.loads(found[0]["content"])
@@ -86,7 +86,7 @@ def test_a_query_waits_for_a_version_token(shop: LiveMesh) -> None:
 
 
 def test_freshness_says_where_every_projection_is(shop: LiveMesh) -> None:
-    shop.post([place("fresh-1")])
+    place(shop, "fresh-1")
     saga(shop, "fresh-1")
     until(lambda: all(r["lag_events"] == 0 for r in shop.query("SELECT * FROM freshness")), 30, "all is read")
     assert max(r["checked_s"] for r in shop.query("SELECT * FROM freshness WHERE projection = 'orders'")) < 20
@@ -96,11 +96,11 @@ def test_freshness_says_where_every_projection_is(shop: LiveMesh) -> None:
 
 
 def test_sql_as_of_a_moment_and_an_aggregate_as_of_a_moment(shop: LiveMesh) -> None:
-    shop.post([place("then-1")])
+    place(shop, "then-1")
     saga(shop, "then-1")
     time.sleep(0.01)
     then = datetime.now(UTC).isoformat()
-    shop.post([asked("orders.CancelOrder", "then-1", '{"reason": "no more"}', "cancel-then-1")])
+    shop.send(cancellation("then-1", "no more"))
     until(
         lambda: shop.query("SELECT 1 FROM orders WHERE order_id = 'then-1' AND status = 'cancelled'"), 30, "cancelled"
     )
@@ -128,11 +128,11 @@ def test_answers_in_parquet(shop: LiveMesh, tmp_path: Path) -> None:
 
 
 def test_an_export_writes_what_came_since_the_last_one(shop: LiveMesh, tmp_path: Path) -> None:
-    shop.post([place("export-1")])
+    place(shop, "export-1")
     saga(shop, "export-1")
     printed(shop, "export", str(tmp_path), "orders")
     first = {file.name for file in (tmp_path / "orders").glob("*.parquet")}
-    shop.post([place("export-2")])
+    place(shop, "export-2")
     saga(shop, "export-2")
     said = printed(shop, "export", str(tmp_path), "orders")
     files = sorted((tmp_path / "orders").glob("*.parquet"))
@@ -149,6 +149,6 @@ def test_a_mistyped_moment_says_how_to_write_it(shop: LiveMesh) -> None:
 
 
 def test_verify_finds_nothing_wrong(shop: LiveMesh) -> None:
-    shop.post([place("verified-1")])
+    place(shop, "verified-1")
     saga(shop, "verified-1")
     assert "everything is what the log says" in printed(shop, "verify")

@@ -15,7 +15,8 @@ from infra.cli.running import groups
 from infra.edge.client import Poster
 from infra.shop import demo
 from infra.shop.mesh import mesh
-from tests.live.harness import LiveMesh, asked, live_mesh, until
+from tests.live.harness import LiveMesh, live_mesh, until
+from tests.live.shop import cancellation
 
 ORDERS = 500  # about thirty events each
 FLOOD = 10_000
@@ -58,11 +59,9 @@ class Load(threading.Thread):
 def flood(live: LiveMesh, number: int) -> Iterator[None]:
     """More commands than the workers keep up with; the body runs while they are in the middle of them."""
     name = f"nobody-{number}"
-    commands = [
-        asked("orders.CancelOrder", f"{name}-{i}", '{"reason": "a flood"}', f"{name}-{i}") for i in range(FLOOD)
-    ]
+    wishes = [cancellation(f"{name}-{i}", "a flood") for i in range(FLOOD)]
     before = live.length("orders.events")
-    posting = threading.Thread(target=live.post, args=(commands,))
+    posting = threading.Thread(target=live.send, args=wishes)
     posting.start()
     try:
         until(lambda: live.length("orders.events") > before + FLOOD // 20, 40, "the flood is being decided")

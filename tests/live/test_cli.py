@@ -13,13 +13,13 @@ import psutil
 import pytest
 
 from tests.live.harness import LiveMesh, directory, until
-from tests.live.test_shop import BODY, saga
+from tests.live.shop import TEA_FOR_ADA, saga
 from tests.live.weft import started, weft
 from tests.readme import block
 
 
 def test_send_waits_for_the_receipt(shop: LiveMesh) -> None:
-    done = weft(shop, "send", "orders.PlaceOrder", "cli-1", json.dumps(BODY), "--wait", "--json")
+    done = weft(shop, "send", "orders.PlaceOrder", "cli-1", json.dumps(TEA_FOR_ADA), "--wait", "--json")
     assert done.returncode == 0
     assert json.loads(done.stdout)["status"] == "accepted"
 
@@ -32,13 +32,13 @@ def test_a_refused_command_ends_with_1_and_says_why(shop: LiveMesh) -> None:
 
 def test_the_same_id_again_is_told_to_be_a_duplicate(shop: LiveMesh) -> None:
     for expected in ("accepted", "duplicate"):
-        done = weft(shop, "send", "orders.PlaceOrder", "cli-2", json.dumps(BODY), "--id", "cli-2", "--wait")
+        done = weft(shop, "send", "orders.PlaceOrder", "cli-2", json.dumps(TEA_FOR_ADA), "--id", "cli-2", "--wait")
         assert expected in done.stdout
 
 
 def test_a_file_of_commands_is_posted(shop: LiveMesh, tmp_path: Path) -> None:
     file = tmp_path / "orders.jsonl"
-    lines = [{"type": "orders.PlaceOrder", "key": f"cli-file-{i}", "payload": BODY} for i in range(5)]
+    lines = [{"type": "orders.PlaceOrder", "key": f"cli-file-{i}", "payload": TEA_FOR_ADA} for i in range(5)]
     file.write_text("\n".join(map(json.dumps, lines)))
     assert weft(shop, "send", "--from", str(file), "--wait").returncode == 0
     assert saga(shop, "cli-file-4")["outcome"] == "confirmed"
@@ -46,7 +46,7 @@ def test_a_file_of_commands_is_posted(shop: LiveMesh, tmp_path: Path) -> None:
 
 def test_a_bad_line_is_named_before_anything_is_sent(shop: LiveMesh, tmp_path: Path) -> None:
     file = tmp_path / "orders.jsonl"
-    good = json.dumps({"type": "orders.PlaceOrder", "key": "cli-never", "payload": BODY})
+    good = json.dumps({"type": "orders.PlaceOrder", "key": "cli-never", "payload": TEA_FOR_ADA})
     file.write_text(f"{good}\nnot json\n")
     done = weft(shop, "send", "--from", str(file))
     assert (done.returncode, "line 2" in done.stderr) == (2, True)
@@ -114,7 +114,7 @@ def test_a_query_that_is_wrong_is_told_so(shop: LiveMesh) -> None:
 
 
 def test_the_log_of_an_aggregate_ends_with_its_state(shop: LiveMesh) -> None:
-    weft(shop, "send", "orders.PlaceOrder", "cli-3", json.dumps(BODY), "--wait")
+    weft(shop, "send", "orders.PlaceOrder", "cli-3", json.dumps(TEA_FOR_ADA), "--wait")
     saga(shop, "cli-3")
     done = weft(shop, "log", "orders", "cli-3")
     assert "orders.OrderPlaced" in done.stdout
@@ -122,7 +122,7 @@ def test_the_log_of_an_aggregate_ends_with_its_state(shop: LiveMesh) -> None:
 
 
 def test_watch_shows_an_order_from_its_beginning(shop: LiveMesh) -> None:
-    weft(shop, "send", "orders.PlaceOrder", "cli-4", json.dumps(BODY), "--wait")
+    weft(shop, "send", "orders.PlaceOrder", "cli-4", json.dumps(TEA_FOR_ADA), "--wait")
     saga(shop, "cli-4")
     with started(shop, "watch", "cli-4") as watching:
         assert watching.stdout
@@ -175,7 +175,7 @@ def test_an_instance_from_its_start_to_its_end(home: Path) -> None:
     # given an instance that was started
     first = up(home)
     until(lambda: run_file(home).get("ready"), 60, "weft up is ready")
-    assert weft(home, "send", "orders.PlaceOrder", "kept-1", json.dumps(BODY), "--wait").returncode == 0
+    assert weft(home, "send", "orders.PlaceOrder", "kept-1", json.dumps(TEA_FOR_ADA), "--wait").returncode == 0
     kafka = run_file(home)["addresses"]["kafka"]
     # a second one in the same directory is refused
     again = weft(home, "up")

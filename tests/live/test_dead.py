@@ -1,25 +1,10 @@
 """`weft dead`: parked in order, shown, redriven, mended and discarded."""
 
 import json
-from typing import Any
 
-from confluent_kafka import Producer
-
-from infra.wire.record import partition_of
 from tests.live.harness import LiveMesh, until
-from tests.live.test_features import place, row, saga
+from tests.live.shop import cancel_in_bytes, paid_order, receipt, saga
 from tests.live.weft import weft
-
-
-def junk(live: LiveMesh, key: str, identity: str, value: bytes = b"junk", **headers: bytes) -> None:
-    producer = Producer({"bootstrap.servers": live.settings.kafka})
-    known = {"ce_type": b"orders.CancelOrder", "ce_id": identity.encode()} | headers
-    producer.produce("orders.commands", value, key.encode(), partition_of(key.encode(), 4), headers=known)
-    assert producer.flush(20) == 0
-
-
-def receipt(live: LiveMesh, identity: str, status: str) -> dict[str, Any]:
-    return row(live, "SELECT * FROM receipts WHERE command_id = $1", identity, where=lambda r: r["status"] == status)
 
 
 def dead(live: LiveMesh, *arguments: str) -> tuple[int, str]:
@@ -34,11 +19,10 @@ def status(live: LiveMesh, key: str) -> list[tuple[str, str]]:
 
 def parked(live: LiveMesh, order: str) -> None:
     """An order with junk of its key, and a cancellation that waits behind."""
-    place(live, order)
-    saga(live, order, "to be shipped")
-    junk(live, order, f"bad-{order}")
+    paid_order(live, order)
+    cancel_in_bytes(live, order, f"bad-{order}", b"junk")
     receipt(live, f"bad-{order}", "rejected")
-    junk(live, order, f"cancel-{order}", b'{"reason": "changed my mind"}')
+    cancel_in_bytes(live, order, f"cancel-{order}", b'{"reason": "changed my mind"}')
     receipt(live, f"cancel-{order}", "parked")
 
 

@@ -8,19 +8,18 @@ from pathlib import Path
 import pytest
 from pyarrow import parquet
 
-from infra.edge.client import Wish
 from infra.ops import growth, status
 from infra.ops.setup import deployed
 from infra.read.rebuild import rebuild
-from tests.live.harness import LiveMesh, asked, stage, until
-from tests.live.test_shop import place, receipt, saga
+from tests.live.harness import LiveMesh, stage, until
+from tests.live.shop import cancellation, order, receipt, register, saga, send
 from tests.live.weft import printed, weft
 
 
 @pytest.fixture
 def shop_of_its_own(own_mesh: LiveMesh) -> LiveMesh:
     """A shop at work."""
-    own_mesh.send(Wish("users.RegisterUser", "ada", {"email": "ada@example.org", "name": "Ada"}, "register-ada"))
+    register(own_mesh, "ada")
     own_mesh.ready(own_mesh.worker())
     own_mesh.until_set_up()
     return own_mesh
@@ -41,12 +40,13 @@ def test_a_context_grows_and_goes_on_as_if_it_had_always_been_so(
     live = shop_of_its_own
     # given orders of all fates, and a command that waits for workers that are gone
     cards = ("card_ok", "card_declined", "card_lapses", "card_ok", "card_ok")
-    live.post([place(f"old-{i}", card=card) for i, card in enumerate(cards)])
+    placed = [order(f"old-{i}", card=card) for i, card in enumerate(cards)]
+    live.send(*placed)
     live.until_at_rest(len(cards))
     refused = weft(live, "topics", "grow", "orders", "--partitions", "7")
     assert "stop the workers first" in refused.stderr and refused.returncode == 1
     live.stop_workers()
-    live.post([asked("orders.CancelOrder", "old-3", '{"reason": "waited"}', "cancel-old-3")])
+    live.send(cancellation("old-3", "waited"))
     # when their context is grown, by a run that is interrupted and one that is not, and another context too
     with monkeypatch.context() as interrupted:
         interrupted.setattr(growth, "_compare", lambda *_: 1 / 0)
@@ -62,11 +62,12 @@ def test_a_context_grows_and_goes_on_as_if_it_had_always_been_so(
     # and what is sent again changes nothing
     live.until_at_rest(len(cards))
     before = commands(live)
-    live.post([place(f"old-{i}", card=card) for i, card in enumerate(cards)])
+    live.send(*placed)
     until(lambda: waiting(live) == 0, 30, "what was sent again is looked at")
     assert commands(live) == before
     # and old and new orders go on
-    live.post([asked("orders.ShipOrder", "old-0", "{}", "ship-old-0"), *(place(f"new-{i}") for i in range(10))])
+    send(live, "orders.ShipOrder", "old-0")
+    live.send(*(order(f"new-{i}") for i in range(10)))
     for i in range(10):
         assert saga(live, f"new-{i}")["outcome"] == "confirmed"
     until(lambda: live.query("SELECT 1 FROM orders WHERE order_id = 'old-0' AND status = 'shipped'"), 30, "shipped")

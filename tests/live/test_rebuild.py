@@ -1,7 +1,6 @@
 """Rows made anew while everything goes on: under load, with things killed, interrupted, with other code, and as of any moment."""
 
 import asyncio
-import json
 import random
 import shutil
 import signal
@@ -15,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from infra.edge.client import Poster, Wish
+from infra.edge import client
+from infra.edge.client import Poster
 from infra.messages import changed
 from infra.model.projection import Projection
 from infra.read import postgres, verify
@@ -25,8 +25,8 @@ from infra.settings import address
 from infra.shop.bench import rebuild as bench
 from infra.shop.mesh import mesh
 from schemas.orders import OrderConfirmed
-from tests.live.harness import ROOT, LiveMesh, asked, live_mesh, stage, until
-from tests.live.test_shop import place, saga
+from tests.live.harness import ROOT, LiveMesh, live_mesh, stage, until
+from tests.live.shop import cancellation, order, place, register, saga, send
 from tests.live.weft import printed, started
 
 LONG = 300_000  # events, some seconds of rebuilding
@@ -51,6 +51,7 @@ class Steady(threading.Thread):
 
     def __init__(self, live: LiveMesh) -> None:
         super().__init__()
+        self._mesh = live.mesh
         self._poster = Poster(live.settings, live.mesh, patience=60)
         self._enough = threading.Event()
         self.posted = 0
@@ -60,7 +61,7 @@ class Steady(threading.Thread):
         while not self._enough.is_set():
             due = int((time.monotonic() - begun) * RATE)
             for number in range(self.posted, due):
-                self._poster.post(place(f"steady-{number}"))
+                self._poster.post(client.asked(self._mesh, order(f"steady-{number}")))
             self.posted = max(due, self.posted)
             time.sleep(0.01)
         self._poster.flush()
@@ -156,8 +157,8 @@ def _behind(live: LiveMesh, name: str) -> int:
 
 def settled(live: LiveMesh) -> None:
     """A few orders of all fates, at rest."""
-    live.post([place(f"kept-{i}", card=card) for i, card in enumerate(("card_ok", "card_declined", "card_ok"))])
-    live.post([asked("orders.CancelOrder", "kept-2", '{"reason": "no more"}', "cancel-kept-2")])
+    live.send(*(order(f"kept-{i}", card=card) for i, card in enumerate(("card_ok", "card_declined", "card_ok"))))
+    live.send(cancellation("kept-2", "no more"))
     for i in range(3):
         saga(live, f"kept-{i}")
 
@@ -268,7 +269,7 @@ def test_a_column_is_added_without_stopping_anything(shop: LiveMesh, tmp_path: P
     # and the old code is called back as easily, and goes on
     assert "live again" in printed(shop, "rebuild", "orders", "--rollback")
     assert "item_count" not in shop.query("SELECT * FROM orders LIMIT 1")[0]
-    shop.post([place("kept-9")])
+    place(shop, "kept-9")
     saga(shop, "kept-9")
     until(lambda: shop.query("SELECT 1 FROM orders WHERE order_id = 'kept-9'"), 30, "the old code goes on")
     assert "dropped" in printed(shop, "rebuild", "orders", "--drop-old")
@@ -285,26 +286,17 @@ READ = ("stock", "orders", "sagas")
 def test_answers_as_of_a_hundred_moments_are_the_answers_that_were_given_then(own_mesh: LiveMesh) -> None:
     worker = own_mesh.worker()
     own_mesh.ready(worker)
-    own_mesh.send(Wish("users.RegisterUser", "ada", {"email": "ada@example.org", "name": "Ada"}, "register-ada"))
+    register(own_mesh, "ada")
     own_mesh.until_set_up()
     dice = random.Random(5)
     # given what was answered at a hundred moments
     given: list[tuple[datetime, str]] = []
     for number in range(100):
         if number % 20 == 0:
-            own_mesh.post([place(f"moment-{number}")])
+            place(own_mesh, f"moment-{number}")
             own_mesh.until_at_rest(number // 20 + 1)
-        own_mesh.post(
-            [
-                asked(
-                    "products.AdjustStock",
-                    "tea",
-                    json.dumps({"delta": dice.randint(1, 9), "reason": "x"}),
-                    f"adjust-{number}",
-                )
-            ]
-        )
-        until(lambda n=number: _quiet(own_mesh, f"adjust-{n}"), 30, "everything is projected")
+        adjusted = send(own_mesh, "products.AdjustStock", "tea", delta=dice.randint(1, 9), reason="x").id
+        until(lambda command_id=adjusted: _quiet(own_mesh, command_id), 30, "everything is projected")
         time.sleep(0.002)  # what comes now is of another millisecond
         given.append((datetime.now(UTC), own_mesh.query(ANSWER)[0][0]))
         time.sleep(0.002)
