@@ -1,10 +1,18 @@
 """The shop as live tests use it: what customers ask of it, and the rows that tell what became of that."""
 
-from collections.abc import Callable
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 from infra.edge.client import Posted, Wish
-from tests.live.harness import LiveMesh, until
+from infra.shop import audit as auditing
+from infra.shop import demo
+from infra.shop.demo.wishes import CUSTOMERS, PRODUCTS
+from infra.shop.laws import Evidence
+from infra.shop.mesh import mesh
+from tests.live.harness import LiveMesh, live_mesh, until
 
 PATIENCE = 40  # seconds until a row is there
 TEA_FOR_ADA = {
@@ -13,6 +21,21 @@ TEA_FOR_ADA = {
     "currency": "EUR",
     "lines": [{"sku": "tea", "quantity": 2, "unit_price_minor": 690}],
 }
+
+
+def live_shop(backend: str) -> AbstractContextManager[LiveMesh]:
+    """Services of a shop that is empty."""
+    return live_mesh(mesh, backend)
+
+
+def set_up(live: LiveMesh) -> None:
+    """Post what makes a shop: products, their stock for thousands of orders, customers."""
+    asyncio.run(demo.set_up(live.settings, live.mesh, seed=1, orders=2000))
+
+
+def until_set_up(live: LiveMesh) -> None:
+    """Wait until what was set up is for sale, and the customers registered."""
+    until(lambda: live.query(demo.SET_UP, CUSTOMERS, len(PRODUCTS))[0][0], 60, "the shop is set up")
 
 
 # -- what is asked
@@ -107,3 +130,42 @@ def told(live: LiveMesh, order_id: str, occasion: str) -> dict[str, Any]:
     """What became of telling the customer."""
     about = "SELECT * FROM notifications WHERE order_id = $1 AND occasion = $2"
     return row(live, about, order_id, occasion, where=lambda r: r["status"] != "requested")
+
+
+# -- whether it all adds up
+
+
+def until_at_rest(live: LiveMesh, orders: int, patience: float = 90) -> None:
+    """Wait until so many orders wait for nothing but a warehouse, and nothing moves any more."""
+
+    def still() -> bool:
+        try:
+            before = _progress(live)
+            if before[0] < orders:
+                return False
+            time.sleep(1.5)
+            return _progress(live) == before
+        except Exception:  # Postgres may be down for a while
+            return False
+
+    until(still, patience, lambda: f"{orders} orders at rest; {_where(live)}")
+
+
+def _progress(live: LiveMesh) -> tuple[int, int]:
+    """How many orders are at rest, and how many commands were decided."""
+    orders, receipts = "SELECT count(*) FROM sagas WHERE at_rest", "SELECT count(*) FROM receipts"
+    ((rested, decided),) = live.query(f"SELECT ({orders}), ({receipts})")
+    return rested, decided
+
+
+def _where(live: LiveMesh) -> str:
+    """Where the sagas are, and what the processes said."""
+    steps = "no answer from Postgres"
+    with suppress(Exception):
+        steps = str([tuple(r) for r in live.query("SELECT step, count(*) FROM sagas GROUP BY 1")])
+    return f"{steps}\n{live.last_words()}"
+
+
+def audit(live: LiveMesh) -> tuple[Evidence, Sequence[str]]:
+    """What happened, and what is wrong about it."""
+    return asyncio.run(auditing.audit(live.settings, live.mesh))

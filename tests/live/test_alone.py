@@ -9,7 +9,7 @@ import pytest
 from infra.read import postgres
 from infra.settings import address
 from tests.live.harness import LiveMesh, until
-from tests.live.shop import place, register, saga
+from tests.live.shop import audit, place, register, saga, until_at_rest, until_set_up
 from tests.live.weft import weft
 
 ORDERS = 12
@@ -46,8 +46,8 @@ def test_the_saga_completes_when_the_last_context_arrives(own_mesh: LiveMesh, na
         place(live, f"alone-{number}")
     live.worker("sagas", "receipts", "events")
     start_one_by_one(live, names)
-    live.until_at_rest(ORDERS)
-    _, wrong = live.audit()
+    until_at_rest(live, ORDERS)
+    _, wrong = audit(live)
     assert wrong == []
 
 
@@ -66,7 +66,7 @@ def test_a_context_has_a_database_of_its_own(own_mesh: LiveMesh) -> None:
     others = ["orders", "products", "users", "notifications", "sagas", "receipts"]
     live.ready(live.worker(*others))
     live.ready(live.worker("payments", postgres=alone))
-    live.until_set_up()
+    until_set_up(live)
     register(live, "ada")
     place(live, "apart-1")
     saga(live, "apart-1", "to be shipped")

@@ -22,6 +22,7 @@ from tests.live.harness import LiveMesh, until
 from tests.live.shop import (
     PATIENCE,
     answer,
+    audit,
     order,
     paid_order,
     payment,
@@ -32,6 +33,7 @@ from tests.live.shop import (
     saga,
     send,
     told,
+    until_at_rest,
     user,
 )
 from tests.payments.stripe_mock import SECRET, event, signed
@@ -397,8 +399,8 @@ def test_a_context_goes_on_deciding_while_its_gateway_is_away_and_drains_when_it
 
 
 def test_what_the_features_left_behind_adds_up(shop: LiveMesh) -> None:
-    shop.until_at_rest(len(shop.query("SELECT 1 FROM orders")))
-    found, wrong = shop.audit()
+    until_at_rest(shop, len(shop.query("SELECT 1 FROM orders")))
+    found, wrong = audit(shop)
     assert wrong == []
     assert found.facts
 

@@ -12,7 +12,7 @@ from infra.ops import growth, status
 from infra.ops.setup import deployed
 from infra.read.rebuild import rebuild
 from tests.live.harness import LiveMesh, stage, until
-from tests.live.shop import cancellation, order, receipt, register, saga, send
+from tests.live.shop import audit, cancellation, order, receipt, register, saga, send, until_at_rest, until_set_up
 from tests.live.weft import printed, weft
 
 
@@ -21,7 +21,7 @@ def shop_of_its_own(own_mesh: LiveMesh) -> LiveMesh:
     """A shop at work."""
     register(own_mesh, "ada")
     own_mesh.ready(own_mesh.worker())
-    own_mesh.until_set_up()
+    until_set_up(own_mesh)
     return own_mesh
 
 
@@ -42,7 +42,7 @@ def test_a_context_grows_and_goes_on_as_if_it_had_always_been_so(
     cards = ("card_ok", "card_declined", "card_lapses", "card_ok", "card_ok")
     placed = [order(f"old-{i}", card=card) for i, card in enumerate(cards)]
     live.send(*placed)
-    live.until_at_rest(len(cards))
+    until_at_rest(live, len(cards))
     refused = weft(live, "topics", "grow", "orders", "--partitions", "7")
     assert "stop the workers first" in refused.stderr and refused.returncode == 1
     live.stop_workers()
@@ -60,7 +60,7 @@ def test_a_context_grows_and_goes_on_as_if_it_had_always_been_so(
     assert receipt(live, "cancel-old-3")["status"] == "accepted"
     until(lambda: live.query("SELECT 1 FROM payments WHERE order_id = 'old-3' AND status = 'refunded'"), 60, "refunded")
     # and what is sent again changes nothing
-    live.until_at_rest(len(cards))
+    until_at_rest(live, len(cards))
     before = commands(live)
     live.send(*placed)
     until(lambda: waiting(live) == 0, 30, "what was sent again is looked at")
@@ -71,10 +71,10 @@ def test_a_context_grows_and_goes_on_as_if_it_had_always_been_so(
     for i in range(10):
         assert saga(live, f"new-{i}")["outcome"] == "confirmed"
     until(lambda: live.query("SELECT 1 FROM orders WHERE order_id = 'old-0' AND status = 'shipped'"), 30, "shipped")
-    live.until_at_rest(len(cards) + 10)
+    until_at_rest(live, len(cards) + 10)
     assert not live.query("SELECT 1 FROM receipts WHERE command_id LIKE 'place-old-%' AND command_offset < 0")
     # and the books are right, row by row, also when rows are made anew from the grown log
-    _, wrong = live.audit()
+    _, wrong = audit(live)
     assert wrong == []
     for name in ("orders", "sagas", "receipts", "payments", "events"):
         rebuilt = asyncio.run(rebuild(live.settings, live.mesh, live.mesh.projection(name), stage()))

@@ -25,8 +25,8 @@ from infra.settings import address
 from infra.shop.bench import rebuild as bench
 from infra.shop.mesh import mesh
 from schemas.orders import OrderConfirmed
-from tests.live.harness import ROOT, LiveMesh, live_mesh, stage, until
-from tests.live.shop import cancellation, order, place, register, saga, send
+from tests.live.harness import ROOT, LiveMesh, stage, until
+from tests.live.shop import cancellation, live_shop, order, place, register, saga, send, until_at_rest, until_set_up
 from tests.live.weft import printed, started
 
 LONG = 300_000  # events, some seconds of rebuilding
@@ -78,7 +78,7 @@ class Steady(threading.Thread):
 @pytest.fixture(scope="module")
 def busy() -> Iterator[LiveMesh]:
     """The orders context alone, on a long log, as `weft up orders` runs it: what dies is started again."""
-    with live_mesh("embedded") as live:
+    with live_shop("embedded") as live:
         asyncio.run(bench.make_log(live.settings, LONG))
         live.instance.start_units([["orders"]])
         with live.supervised():
@@ -287,14 +287,14 @@ def test_answers_as_of_a_hundred_moments_are_the_answers_that_were_given_then(ow
     worker = own_mesh.worker()
     own_mesh.ready(worker)
     register(own_mesh, "ada")
-    own_mesh.until_set_up()
+    until_set_up(own_mesh)
     dice = random.Random(5)
     # given what was answered at a hundred moments
     given: list[tuple[datetime, str]] = []
     for number in range(100):
         if number % 20 == 0:
             place(own_mesh, f"moment-{number}")
-            own_mesh.until_at_rest(number // 20 + 1)
+            until_at_rest(own_mesh, number // 20 + 1)
         adjusted = send(own_mesh, "products.AdjustStock", "tea", delta=dice.randint(1, 9), reason="x").id
         until(lambda command_id=adjusted: _quiet(own_mesh, command_id), 30, "everything is projected")
         time.sleep(0.002)  # what comes now is of another millisecond

@@ -13,7 +13,7 @@ from infra.kafka import reading
 from infra.read import postgres
 from infra.settings import address
 from tests.live.harness import LiveMesh
-from tests.live.shop import cancel_in_bytes, place, receipt, row, user
+from tests.live.shop import cancel_in_bytes, place, receipt, row, until_set_up, user
 
 PASSWORD = "canary-password-5f2c9e"
 EMAIL = "canary-address-81d3@example.org"
@@ -28,7 +28,7 @@ def test_no_canary_is_found_in_topics_tables_logs_or_files(own_mesh: LiveMesh) -
     live = own_mesh
     # given a user who registered with a password, is told by SMS, and changed their name
     live.ready(live.worker())
-    live.until_set_up()
+    until_set_up(live)
     tokens = asyncio.run(tokens_of_a_session(live))
     channels = [{"kind": "sms", "address": PHONE}, {"kind": "email", "address": EMAIL}]
     live.send(

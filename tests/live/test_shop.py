@@ -11,7 +11,7 @@ from confluent_kafka import Producer
 
 from infra.wire.record import partition_of
 from tests.live.harness import ROOT, LiveMesh
-from tests.live.shop import TEA_FOR_ADA, cancellation, order, payment, place, receipt, saga
+from tests.live.shop import TEA_FOR_ADA, audit, cancellation, order, payment, place, receipt, saga, until_at_rest
 from tests.readme import block
 
 
@@ -195,7 +195,7 @@ def test_a_nul_in_a_text_does_not_stop_the_projections(shop: LiveMesh) -> None:
 
 def test_what_the_shop_did_adds_up(shop: LiveMesh) -> None:
     orders = len(shop.query("SELECT 1 FROM orders"))
-    shop.until_at_rest(orders)
-    found, wrong = shop.audit()
+    until_at_rest(shop, orders)
+    found, wrong = audit(shop)
     assert wrong == []
     assert found.facts
