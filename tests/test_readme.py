@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -12,11 +11,7 @@ from infra.model.needs import IdentityNeeds, VaultNeeds
 from infra.ops.map import text_map
 from infra.settings import Settings
 from infra.shop.mesh import CONTEXTS, mesh
-
-README = (Path(__file__).parent.parent / "README.md").read_text()
-ROOT = Path(__file__).parent.parent
-MAP = (ROOT / "docs" / "map.md").read_text()
-CODE = re.findall(r"<!-- code (\S+) -->\n```python\n(.*?)\n```", README, re.DOTALL)
+from tests.readme import CODE, README, ROOT, block
 
 
 @pytest.mark.parametrize(("file", "shown"), CODE, ids=[file for file, _ in CODE])
@@ -28,13 +23,6 @@ def test_the_code_it_shows_is_the_code(file: str, shown: str) -> None:
 def test_it_shows_a_decider_a_policy_and_a_test() -> None:
     assert len(CODE) == 3
     assert all(len(shown.splitlines()) <= 8 for _, shown in CODE)
-
-
-def block(name: str) -> str:
-    """The fenced block behind `<!-- name -->`."""
-    found = re.search(rf"<!-- {name} -->\n```\w*\n(.*?)\n```", README + MAP, re.DOTALL)
-    assert found, name
-    return found[1]
 
 
 def test_the_map_is_what_weft_map_prints(capsys: pytest.CaptureFixture[str]) -> None:
