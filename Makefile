@@ -3,7 +3,7 @@ PYTHON ?= python3
 BACKEND ?= embedded
 BIN := .venv/bin
 
-.PHONY: install demo test unit live lint bench lock clean
+.PHONY: install demo test unit live lint simulate bench lock clean
 install: .venv/ready
 
 .venv/ready: infra/lock/dev.txt infra/lock/uv.txt pyproject.toml
@@ -30,6 +30,13 @@ unit: install
 
 live: install
 	WEFT_TEST_BACKEND=$(BACKEND) $(BIN)/pytest -q -n 2 --dist loadfile tests/live
+
+# make simulate SEEDS=100000 (WORLD=shop plays the shop); make simulate OFF=all switches each rule of the design off and wants its law to break
+SEEDS ?= 2000
+OFF ?=
+WORLD ?= counter
+simulate: install
+	PYTHONHASHSEED=0 $(BIN)/python -m infra.testing.simulate tests.$(WORLD).story:simulation --seeds $(SEEDS) $(if $(OFF),--off $(OFF))
 
 bench: install
 	$(BIN)/weft bench

@@ -12,6 +12,7 @@ from types import ModuleType
 
 from infra.errors import Unusable
 from infra.model.context import Context
+from infra.model.needs import IdentityNeeds, Outside, VaultNeeds
 from infra.model.own import events, receipts
 from infra.model.projection import Projection, read_projection
 from infra.wire.avro import RUNTIME_TYPES, Codec
@@ -44,6 +45,15 @@ class Vocabulary:
 
 
 @dataclass(frozen=True)
+class Packages:
+    """Where the code of a mesh is: what Mesh.of was given. By convention `commands` and `tests` stand beside `schemas`."""
+
+    streams: str
+    schemas: str
+    projections: str | None
+
+
+@dataclass(frozen=True)
 class Mesh:
     """Every context and read model of one application.
 
@@ -52,6 +62,7 @@ class Mesh:
     """
 
     source: str
+    packages: Packages
     contexts: Mapping[str, Context]
     projections: Mapping[str, Projection]
     vocabulary: Vocabulary
@@ -66,16 +77,17 @@ class Mesh:
         """
         contexts = {name: _context(f"{streams}.{name}") for name in _names(streams)}
         types = {f"{c.name}.{t.__name__}": t for c in contexts.values() for t in (*c.commands, *c.events)}
-        known = Schemas(_folder(schemas))
+        known = Schemas(folder(schemas))
         current = {name: known.current(name) for name in (*RUNTIME_TYPES, *types)}
         by_type = {t: current[name] for name, t in (*types.items(), *RUNTIME_TYPES.items())}
         modules = [importlib.import_module(f"{projections}.{name}") for name in _names(projections)]
         rows = [read_projection(module, by_type) for module in modules]
         rows += [read_projection(receipts, by_type)]
         rows += [_telling(read_projection(events, by_type), current, by_type)]
-        spanning = _folder(projections) / "analytics.sql" if projections else None
+        spanning = folder(projections) / "analytics.sql" if projections else None
         return cls(
             source,
+            Packages(streams, schemas, projections),
             contexts,
             {p.name: p for p in sorted(rows, key=lambda p: p.name)},
             Vocabulary(types, known, current, _upcasts(schemas, contexts)),
@@ -102,6 +114,11 @@ class Mesh:
     def having(self, context: Context) -> "Mesh":
         """The same mesh with another context of that name."""
         return replace(self, contexts={**self.contexts, context.name: context})
+
+    @cached_property
+    def outside(self) -> Outside:
+        """What all of it needs outside."""
+        return Outside.of(VaultNeeds, IdentityNeeds, *(c.needs for c in self.contexts.values()))
 
     @property
     def codec(self) -> Codec:
@@ -201,7 +218,8 @@ def _again(source: str, growth: dict[str, Growth], locked: dict[int, Locked] | N
     return (mesh.with_ids(locked) if locked is not None else mesh).grown(growth)
 
 
-def _folder(package: str) -> Path:
+def folder(package: str) -> Path:
+    """Where a package is; Unusable if there is none."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise Unusable(f"there is no package {package}")
@@ -209,7 +227,7 @@ def _folder(package: str) -> Path:
 
 
 def _names(package: str | None) -> list[str]:
-    return [m.name for m in pkgutil.iter_modules([str(_folder(package))])] if package else []
+    return [m.name for m in pkgutil.iter_modules([str(folder(package))])] if package else []
 
 
 def _context(package: str) -> Context:

@@ -1,11 +1,13 @@
 """What can be set from outside: WEFT_* variables, read once at start."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from platformdirs import PlatformDirs
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from infra.errors import Unusable
@@ -24,27 +26,31 @@ def default_home() -> Path:
     return Path(_DIRS.user_state_dir) / "default"
 
 
-class Settings(BaseSettings):
-    """One instance of the mesh. An address that is not given is served by the embedded instance in `home`."""
+def variable(name: str) -> str:
+    """The environment's name of a setting."""
+    return f"WEFT_{name.upper()}"
 
-    model_config = SettingsConfigDict(env_prefix="WEFT_", frozen=True, extra="ignore")
+
+def _others() -> dict[str, str]:
+    """The variables that are not settings of the library, by name."""
+    given = {
+        name.removeprefix("WEFT_").lower(): value for name, value in os.environ.items() if name.startswith("WEFT_")
+    }
+    return {name: value for name, value in given.items() if name not in Settings.model_fields}
+
+
+class Settings(BaseSettings):
+    """One instance of the mesh. An address that is not given is served by the embedded instance in `home`.
+
+    `outside` has the other variables, unread: what they mean is said by whoever needs them (infra/model/needs.py).
+    """
+
+    # an empty variable is not given, so that a process can take one away from its children
+    model_config = SettingsConfigDict(env_prefix="WEFT_", frozen=True, extra="ignore", env_ignore_empty=True)
 
     home: Path = Field(default_factory=default_home)
     kafka: str | None = None
     postgres: str | None = None
-    gateway: str | None = None
-    smtp: str | None = None
-    mailbox: str | None = None
-    sms: str | None = None
-    sms_account: str = "AC00000000000000000000000000000000"
-    sms_token: SecretStr | None = None
-    sms_from: str = "+15005550006"
-    push: str | None = Field(default=None, description="a push service that may be reached without TLS")
-    push_key: SecretStr | None = Field(default=None, description="VAPID private key, raw, base64url")
-    vault: str | None = None
-    vault_key: SecretStr | None = None
-    identity: str | None = None
-    token_keys: SecretStr | None = Field(default=None, description="Ed25519 seeds, the signing one first")
     mesh: str | None = Field(
         default=None, description="where the mesh is, module:attribute, if it is not the installed one"
     )
@@ -57,16 +63,24 @@ class Settings(BaseSettings):
     session_timeout: float = Field(
         default=10.0, ge=6.0, description="seconds until a silent worker loses its partitions"
     )
-    stripe_key: SecretStr | None = None
-    stripe_webhook_secret: SecretStr | None = None
-    gateway_timeout: float = Field(default=5.0, gt=0)
+    outside: Mapping[str, str] = Field(default_factory=_others, repr=False)
+
+    def given(self, name: str) -> Any:
+        """The value of a variable, read or unread; None if it has none."""
+        return getattr(self, name) if name in Settings.model_fields else self.outside.get(name) or None
+
+    def having(self, **values: Any) -> "Settings":
+        """The same with these variables given."""
+        own = {name: value for name, value in values.items() if name in Settings.model_fields}
+        others = {name: value for name, value in values.items() if name not in own}
+        return self.model_copy(update={**own, "outside": {**self.outside, **others}})
 
 
 def address(settings: Settings, service: str) -> str:
     """The address of one service, or a clear error that says how to get one."""
-    value: str | None = getattr(settings, service)
+    value: str | None = settings.given(service)
     if not value:
-        raise Unusable(f"no address for {service}: start the mesh with `weft up`, or set WEFT_{service.upper()}")
+        raise Unusable(f"no address for {service}: start the mesh with `weft up`, or set {variable(service)}")
     return value
 
 

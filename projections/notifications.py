@@ -29,9 +29,9 @@ def row_id(event: Heard, meta: Meta) -> str:
 
 
 def project(row: NotificationRow | None, event: Heard, meta: Meta) -> NotificationRow | None:
-    match event, row:
-        case NotificationRequested(), None:
-            return NotificationRow(
+    match event:
+        case NotificationRequested():
+            return row or NotificationRow(
                 notification_id=event.notification_id,
                 order_id=event.order_id,
                 customer_id=event.customer_id,
@@ -44,8 +44,8 @@ def project(row: NotificationRow | None, event: Heard, meta: Meta) -> Notificati
                 requested_at=meta.at,
                 closed_at=None,
             )
-        case TellingSkipped(), None:
-            return NotificationRow(
+        case TellingSkipped():
+            return row or NotificationRow(
                 notification_id=event.notification_id,
                 order_id=event.order_id,
                 customer_id=event.customer_id,
@@ -58,8 +58,7 @@ def project(row: NotificationRow | None, event: Heard, meta: Meta) -> Notificati
                 requested_at=meta.at,
                 closed_at=meta.at,
             )
-        case NotificationSent(), NotificationRow():
-            return changed(row, status="sent", message_id=event.message_id, closed_at=meta.at)
-        case NotificationFailed(), NotificationRow():
-            return changed(row, status="failed", reason=event.reason, closed_at=meta.at)
-    return row
+        case NotificationSent():
+            return row and changed(row, status="sent", message_id=event.message_id, closed_at=meta.at)
+        case NotificationFailed():
+            return row and changed(row, status="failed", reason=event.reason, closed_at=meta.at)

@@ -29,9 +29,9 @@ def row_id(event: Heard, meta: Meta) -> str:
 
 
 def project(row: OrderRow | None, event: Heard, meta: Meta) -> OrderRow | None:
-    match event, row:
-        case OrderPlaced(), None:
-            return OrderRow(
+    match event:
+        case OrderPlaced():
+            return row or OrderRow(
                 order_id=event.order_id,
                 customer_id=event.customer_id,
                 status="placed",
@@ -44,14 +44,13 @@ def project(row: OrderRow | None, event: Heard, meta: Meta) -> OrderRow | None:
                 placed_at=meta.at,
                 changed_at=meta.at,
             )
-        case OrderConfirmed(), OrderRow():
-            return changed(row, status="confirmed", changed_at=meta.at)
-        case OrderPaid(), OrderRow():
-            return changed(row, status="paid", changed_at=meta.at)
-        case OrderCancelled(), OrderRow():
-            return changed(row, status="cancelled", code=event.code, reason=event.reason, changed_at=meta.at)
-        case OrderShipped(), OrderRow():
-            return changed(row, status="shipped", tracking=event.tracking, changed_at=meta.at)
-        case OrderDelivered(), OrderRow():
-            return changed(row, status="delivered", changed_at=meta.at)
-    return row
+        case OrderConfirmed():
+            return row and changed(row, status="confirmed", changed_at=meta.at)
+        case OrderPaid():
+            return row and changed(row, status="paid", changed_at=meta.at)
+        case OrderCancelled():
+            return row and changed(row, status="cancelled", code=event.code, reason=event.reason, changed_at=meta.at)
+        case OrderShipped():
+            return row and changed(row, status="shipped", tracking=event.tracking, changed_at=meta.at)
+        case OrderDelivered():
+            return row and changed(row, status="delivered", changed_at=meta.at)

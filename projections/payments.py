@@ -40,9 +40,9 @@ def row_id(event: PaymentEvent, meta: Meta) -> str:
 
 
 def project(row: PaymentRow | None, event: PaymentEvent, meta: Meta) -> PaymentRow | None:
-    match event, row:
-        case PaymentRequested(), None:
-            return PaymentRow(
+    match event:
+        case PaymentRequested():
+            return row or PaymentRow(
                 order_id=event.order_id,
                 customer_id=event.customer_id,
                 status="requested",
@@ -55,32 +55,32 @@ def project(row: PaymentRow | None, event: PaymentEvent, meta: Meta) -> PaymentR
                 requested_at=meta.at,
                 changed_at=meta.at,
             )
-        case PaymentAuthorised(), PaymentRow():
-            return changed(row, status="authorised", authorisation_id=event.authorisation, changed_at=meta.at)
-        case PaymentDeclined(), PaymentRow():
-            return changed(row, status="declined", reason=event.reason, changed_at=meta.at)
-        case CaptureRequested(), PaymentRow():
-            return changed(row, status="capturing", changed_at=meta.at)
-        case PaymentCaptured(), PaymentRow():
-            return changed(row, status="captured", captured_minor=event.amount_minor, changed_at=meta.at)
-        case CaptureFailed(), PaymentRow():
-            return changed(row, status="not captured", reason=event.reason, changed_at=meta.at)
-        case VoidRequested(), PaymentRow():
-            return changed(row, status="voiding", changed_at=meta.at)
-        case PaymentVoided(), PaymentRow():
-            return changed(row, status="voided", changed_at=meta.at)
-        case RefundRequested(), PaymentRow():
-            return changed(row, status="refunding", changed_at=meta.at)
-        case RefundFailed(), PaymentRow():
-            return changed(
+        case PaymentAuthorised():
+            return row and changed(row, status="authorised", authorisation_id=event.authorisation, changed_at=meta.at)
+        case PaymentDeclined():
+            return row and changed(row, status="declined", reason=event.reason, changed_at=meta.at)
+        case CaptureRequested():
+            return row and changed(row, status="capturing", changed_at=meta.at)
+        case PaymentCaptured():
+            return row and changed(row, status="captured", captured_minor=event.amount_minor, changed_at=meta.at)
+        case CaptureFailed():
+            return row and changed(row, status="not captured", reason=event.reason, changed_at=meta.at)
+        case VoidRequested():
+            return row and changed(row, status="voiding", changed_at=meta.at)
+        case PaymentVoided():
+            return row and changed(row, status="voided", changed_at=meta.at)
+        case RefundRequested():
+            return row and changed(row, status="refunding", changed_at=meta.at)
+        case RefundFailed():
+            return row and changed(
                 row, status=_status(row.captured_minor, row.refunded_minor), reason=event.reason, changed_at=meta.at
             )
-        case PaymentRefunded(), PaymentRow():
-            refunded = row.refunded_minor + event.amount_minor
-            return changed(
-                row, status=_status(row.captured_minor, refunded), refunded_minor=refunded, changed_at=meta.at
-            )
-    return row
+        case PaymentRefunded():
+            return row and _refunded(row, row.refunded_minor + event.amount_minor, meta)
+
+
+def _refunded(row: PaymentRow, refunded: int, meta: Meta) -> PaymentRow:
+    return changed(row, status=_status(row.captured_minor, refunded), refunded_minor=refunded, changed_at=meta.at)
 
 
 def _status(captured: int, refunded: int) -> str:

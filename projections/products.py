@@ -27,8 +27,8 @@ def row_id(event: ProductEvent, meta: Meta) -> str:
 
 
 def project(row: ProductRow | None, event: ProductEvent, meta: Meta) -> ProductRow | None:
-    match event, row:
-        case ProductListed(), _:
+    match event:
+        case ProductListed():
             return ProductRow(
                 sku=event.sku,
                 name=event.name,
@@ -39,11 +39,12 @@ def project(row: ProductRow | None, event: ProductEvent, meta: Meta) -> ProductR
                 listed=True,
                 changed_at=meta.at,
             )
-        case PriceChanged(), ProductRow():
-            return changed(row, unit_price_minor=event.unit_price_minor, currency=event.currency, changed_at=meta.at)
-        case ProductDelisted(), ProductRow():
-            return changed(row, listed=False, changed_at=meta.at)
-    return row
+        case PriceChanged():
+            return row and changed(
+                row, unit_price_minor=event.unit_price_minor, currency=event.currency, changed_at=meta.at
+            )
+        case ProductDelisted():
+            return row and changed(row, listed=False, changed_at=meta.at)
 
 
 def _json(attributes: dict[str, str]) -> str:

@@ -31,8 +31,8 @@ def row_id(event: Heard, meta: Meta) -> str:
 
 
 def project(row: UserRow | None, event: Heard, meta: Meta) -> UserRow | None:
-    match event, row:
-        case RegistrationRequested(), _:
+    match event:
+        case RegistrationRequested():
             return UserRow(
                 user_id=event.user_id,
                 status="pending",
@@ -41,15 +41,14 @@ def project(row: UserRow | None, event: Heard, meta: Meta) -> UserRow | None:
                 requested_at=meta.at,
                 changed_at=meta.at,
             )
-        case RegistrationRefused(), UserRow():
-            return changed(row, status="refused", reason=event.reason, changed_at=meta.at)
-        case UserRegistered(), UserRow():
-            return changed(row, status="active", channels=_kinds(event.channels), changed_at=meta.at)
-        case ContactChannelsChanged(), UserRow():
-            return changed(row, channels=_kinds(event.channels), changed_at=meta.at)
-        case UserErased(), _:
+        case RegistrationRefused():
+            return row and changed(row, status="refused", reason=event.reason, changed_at=meta.at)
+        case UserRegistered():
+            return row and changed(row, status="active", channels=_kinds(event.channels), changed_at=meta.at)
+        case ContactChannelsChanged():
+            return row and changed(row, channels=_kinds(event.channels), changed_at=meta.at)
+        case UserErased():
             return None
-    return row
 
 
 def _kinds(channels: tuple[Channel, ...]) -> str:

@@ -1,5 +1,6 @@
 """How it decides: one package a bounded context, and nothing else.
 
-decider.py (pure), policy.py (pure), effects.py (the outside world) and app.py (all of it, as a Faust application).
+decider.py (pure), policy.py (pure), effects.py (the outside world), needs.py (what that takes) and
+context.py (all of it together).
 Contexts meet only through events: a policy may import another context's events and nobody its commands.
 """

@@ -8,9 +8,11 @@ from typing import Any
 import grimp
 import pytest
 
-from infra.shop.mesh import mesh
+from infra.model.needs import IdentityNeeds, declared
+from infra.shop.mesh import CONTEXTS, mesh
 
 graph = grimp.build_graph("commands", "infra", "projections", "schemas", "streams")
+tests = grimp.build_graph("tests")
 
 
 def test_contexts_meet_only_through_events_in_policies_and_projections() -> None:
@@ -46,9 +48,19 @@ def test_the_runtime_imports_no_context() -> None:
 def test_the_runtime_names_no_context_either(file: Path) -> None:
     tree = ast.parse(file.read_text())
     spoken = {id(node.body[0].value) for node in _documented(tree)}  # examples in docstrings
-    names = re.compile(rf"\b({'|'.join(mesh.contexts)})\b")
+    names = re.compile(rf"\b({'|'.join(CONTEXTS)})\b")  # one that joins may be called by a word that is said here
     said = [n for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
     assert [n.value for n in said if id(n) not in spoken and names.search(n.value)] == []
+
+
+@pytest.mark.parametrize("file", RUNTIME, ids=str)
+def test_the_runtime_names_nothing_that_a_context_needs_outside(file: Path) -> None:
+    needs = {name for context in mesh.contexts.values() for name in declared(context.needs)}
+    theirs = re.compile(rf"(?i)\b(weft_)?({'|'.join(needs - set(IdentityNeeds.model_fields))})\b")
+    tree = ast.parse(file.read_text())
+    spoken = {id(node.body[0].value) for node in _documented(tree)}
+    said = [n for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+    assert [n.value for n in said if id(n) not in spoken and theirs.search(n.value)] == []
 
 
 def _documented(tree: ast.AST) -> list[Any]:
@@ -63,3 +75,15 @@ def test_every_module_says_what_it_is() -> None:
         m for m in graph.modules if "__main__" not in m and not (importlib.import_module(m).__doc__ or "").strip()
     ]
     assert silent == []
+
+
+def test_no_module_of_the_tests_imports_a_test() -> None:
+    assert not {module for module in tests.modules if any(map(_is_a_test, _imported_by(module)))}
+
+
+def _imported_by(module: str) -> set[str]:
+    return tests.find_modules_directly_imported_by(module)
+
+
+def _is_a_test(module: str) -> bool:
+    return module.rpartition(".")[2].startswith("test_")

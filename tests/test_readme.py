@@ -1,34 +1,54 @@
 """What the README shows is what the program says."""
 
 import re
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
 from infra.cli import _register, app
 from infra.cli.looking import map_
-from infra.shop.mesh import mesh
+from infra.model.needs import IdentityNeeds, VaultNeeds
+from infra.ops.map import text_map
+from infra.settings import Settings
+from infra.shop.mesh import CONTEXTS, mesh
+from tests.readme import CODE, README, ROOT, block
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+
+@pytest.mark.parametrize(("file", "shown"), CODE, ids=[file for file, _ in CODE])
+def test_the_code_it_shows_is_the_code(file: str, shown: str) -> None:
+    lines = iter((ROOT / file).read_text().splitlines())
+    assert [line for line in shown.splitlines() if line not in lines] == []
 
 
-def block(name: str) -> str:
-    """The fenced block behind `<!-- name -->`."""
-    found = re.search(rf"<!-- {name} -->\n```\w*\n(.*?)\n```", README, re.DOTALL)
-    assert found, name
-    return found[1]
+def test_it_shows_a_decider_a_policy_and_a_test() -> None:
+    assert len(CODE) == 3
+    assert all(len(shown.splitlines()) <= 8 for _, shown in CODE)
 
 
 def test_the_map_is_what_weft_map_prints(capsys: pytest.CaptureFixture[str]) -> None:
     map_()
-    assert block("weft map") == capsys.readouterr().out.rstrip("\n")
+    assert block("weft map") == of_the_shop(capsys.readouterr().out).rstrip("\n")
+
+
+def test_the_map_is_silent_about_what_a_context_has_not() -> None:
+    deaf = replace(mesh.context("products"), hears=())
+    _, _, products = text_map(mesh.having(deaf)).partition("\nproducts\n")
+    assert "hears" not in products.partition("\n\n")[0]
+
+
+def of_the_shop(text: str) -> str:
+    """The map without contexts that joined the shop's, and their rows."""
+    for name in mesh.contexts.keys() - set(CONTEXTS):
+        text = re.sub(rf"^{name}\n(  .*\n)+\n", "", text, flags=re.MULTILINE)
+        text = re.sub(rf"^  {name} .*\n( {{17}}.*\n)*", "", text, flags=re.MULTILINE)
+    return text
 
 
 def test_every_command_it_names_is_there() -> None:
     _register()
     named = set(
         re.findall(
-            r"`?weft (up|down|status|demo|send|receipt|watch|log|sql|mail|map|setup|run|schemas|bench|dead|key|webhooks|rebuild|verify|catalog|export|topics)\b",
+            r"`?weft (up|down|status|demo|send|receipt|watch|log|sql|mail|map|setup|run|schemas|bench|dead|key|webhooks|rebuild|verify|catalog|export|topics|new)\b",
             README,
         )
     )
@@ -37,9 +57,8 @@ def test_every_command_it_names_is_there() -> None:
 
 @pytest.mark.parametrize("variable", sorted(set(re.findall(r"`(WEFT_[A-Z_]+)`", README)) - {"WEFT_CACHE"}))
 def test_every_variable_it_names_is_a_setting(variable: str) -> None:
-    from infra.settings import Settings
-
-    assert variable.removeprefix("WEFT_").lower() in Settings.model_fields
+    kinds = (Settings, VaultNeeds, IdentityNeeds, *(context.needs for context in mesh.contexts.values()))
+    assert variable.removeprefix("WEFT_").lower() in {name for kind in kinds for name in kind.model_fields}
 
 
 def test_the_saga_it_tells_is_made_of_messages_there_are() -> None:

@@ -20,7 +20,7 @@ app = App(
 
 
 def _register() -> None:
-    from infra.cli import asking, dead, looking, querying, rebuilding, running, topics
+    from infra.cli import asking, dead, looking, new, querying, rebuilding, running, topics
 
     commands: list[Callable[..., Any]] = [
         *(
@@ -50,6 +50,7 @@ def _register() -> None:
     app.command(looking.schemas)
     app.command(dead.dead)
     app.command(topics.topics)
+    app.command(new.new)
     for extension in entry_points(group="weft", name="commands"):  # what an application adds
         extension.load()(app)
 

@@ -65,7 +65,8 @@ def the_mesh(s: Settings) -> Mesh:
 
 def resolved_settings() -> Settings:
     """The settings, with the addresses and keys of the instance that runs in WEFT_HOME where none is given."""
-    return resolved(settings())
+    s = settings()
+    return resolved(s, the_mesh(s).outside)
 
 
 def reached() -> tuple[Settings, Mesh]:

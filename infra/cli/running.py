@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 from rich.table import Table
@@ -29,13 +29,14 @@ from infra.cli.console import (
     until_done,
     whole,
 )
-from infra.embedded import secrets
 from infra.embedded.instance import Instance, prepare_home
 from infra.embedded.instance import down as stop_instance
 from infra.embedded.instance import wipe as wipe_instance
 from infra.embedded.runfile import running
+from infra.errors import Unreadable
 from infra.kafka import topics
 from infra.mesh import Mesh
+from infra.model.needs import kind_of
 from infra.ops import logs
 from infra.ops import setup as setting_up
 from infra.ops import status as mesh_status
@@ -53,8 +54,8 @@ def up(
 ) -> int:
     """Start the mesh: all contexts in one process, or the named ones, or with --split one process each.
 
-    Kafka, Postgres, a payment gateway and a mail server are started too, except those whose address is set
-    (WEFT_KAFKA, WEFT_POSTGRES, WEFT_GATEWAY, WEFT_SMTP). Data is kept in WEFT_HOME across restarts. Ctrl-C stops all of it.
+    Kafka, Postgres and stand-ins for what contexts need outside are started too, except those whose address is set
+    (WEFT_KAFKA, WEFT_POSTGRES, ...). Data is kept in WEFT_HOME across restarts. Ctrl-C stops all of it.
 
     Example: `weft up`
 
@@ -73,8 +74,9 @@ def up(
     mesh.units(names)
     if detach:
         return _detach(names, split)
-    with stop_signals() as stopping, Instance(settings(), say, fetching()) as instance:
+    with stop_signals() as stopping, Instance(settings(), mesh.outside, say, fetching()) as instance:
         s = instance.start_services()
+        setting_up.check_needs(s, mesh, names)
         mesh = prepare(s, mesh)
         instance.start_units(groups(mesh, names, split))
         ready = False
@@ -155,7 +157,7 @@ def down(*, wipe: Flag = False) -> int:
     s = settings()
     stopped = stop_instance(s.home)
     if wipe:
-        wipe_instance(s.home)
+        wipe_instance(s.home, the_mesh(s).outside)
     out.print(
         ("stopped" if stopped else f"nothing runs in {s.home}") + (", data removed" if wipe else ""), markup=False
     )
@@ -183,6 +185,7 @@ def run(*names: str, leave_with_parent: Annotated[bool, Parameter(show=False, ne
 
     logs.configure()
     s, mesh = reached()
+    setting_up.check_needs(s, mesh, names)
     topics.check(s, [mesh.context(name) for name in mesh.units(names)[0]])
     return until_done(worker_process.run(mesh, names, s, leave_with_parent=leave_with_parent))
 
@@ -217,12 +220,10 @@ def status(*, json_: Json = False) -> int:
         err.print(f"nothing runs in {s.home}; start the mesh with `weft up`", markup=False)
         return FAILED
     gathered: dict[str, Any] = asyncio.run(mesh_status.gather(s, mesh))
-    addresses = {name: getattr(s, name) for name in ("kafka", "postgres", "gateway", "smtp", "mailbox")} | {
-        "home": str(s.home)
-    }
+    known = {name: s.given(name) for name in mesh.outside.named} | {"home": str(s.home)}
     if s.postgres:
-        addresses |= {"postgres": postgres.shown(s.postgres), "analysts": postgres.shown(postgres.analyst(s.postgres))}
-    gathered["addresses"] = addresses
+        known["analysts"] = postgres.analyst(s.postgres)
+    gathered["addresses"] = {name: value and postgres.shown(value) for name, value in known.items()}
     if json_:
         out.print(json.dumps(gathered), markup=False)
     else:
@@ -254,13 +255,17 @@ def _show_status(gathered: dict[str, Any]) -> None:
             err.print(gathered[error], style="red", markup=False)
 
 
-def key(kind: Literal["vault", "token", "push"], /) -> int:
-    """A fresh key: for WEFT_VAULT_KEY, WEFT_TOKEN_KEYS or WEFT_PUSH_KEY. Who loses the vault's has erased everybody.
+def key(kind: str, /) -> int:
+    """A fresh key: `vault` for WEFT_VAULT_KEY, `token` for WEFT_TOKEN_KEYS, or what else contexts need.
+
+    Who loses the vault's has erased everybody.
 
     Example: `weft key vault`
     """
-    maker = {"vault": "vault_key", "token": "token_keys", "push": "push_key"}[kind]
-    print(secrets.MAKERS[maker]())
+    makers = {kind_of(name): make for name, make in the_mesh(settings()).outside.makers.items()}
+    if kind not in makers:
+        raise Unreadable("unknown_key", f"there is no key {kind!r}; there are {', '.join(makers)}")
+    print(makers[kind]())
     return DONE
 
 

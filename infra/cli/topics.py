@@ -9,6 +9,7 @@ from infra.cli.running import fetching, say
 from infra.embedded.instance import Instance
 from infra.kafka import reading
 from infra.mesh import Mesh
+from infra.model.needs import Outside
 from infra.ops.growth import grow as grow_topics
 from infra.ops.setup import deployed
 from infra.settings import Settings
@@ -47,9 +48,8 @@ def grow(context: str, /, *, partitions: int) -> int:
     s = resolved_settings()
     if s.kafka is not None:
         return _grow(s, mesh, context, partitions)
-    with Instance(
-        s, say, fetching()
-    ) as instance:  # an embedded mesh that is down: its services are needed, and no worker
+    # an embedded mesh that is down: its Kafka and Postgres are needed, and no worker
+    with Instance(s, Outside(), say, fetching()) as instance:
         return _grow(instance.start_services(), mesh, context, partitions)
 
 

@@ -13,6 +13,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from infra.edge import vault
 from infra.errors import Unreadable, Unusable
 from infra.mesh import Mesh
+from infra.model.needs import VaultNeeds, needed
 from infra.read.postgres import Connection
 from infra.settings import Settings, address
 from infra.wire.avro import Codec
@@ -62,7 +63,7 @@ async def sealed(settings: Settings, mesh: Mesh, wishes: Sequence[Wish]) -> list
     """The same wishes with what names a person sealed by the vault; Erased if that person was."""
     if not any(_personal(mesh.codec, wish) for wish in wishes):
         return list(wishes)
-    async with vault.opened(settings) as keys:
+    async with vault.opened(needed(settings, VaultNeeds)) as keys:
         return await seal_with(keys, mesh.codec, wishes)
 
 

@@ -13,8 +13,10 @@ from hmac import new as hmac
 import asyncpg
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from pydantic import SecretStr
 
 from infra.errors import Erased, Unusable
+from infra.model.needs import VaultNeeds
 from infra.read import postgres
 from infra.settings import Settings, address, as_role
 from infra.wire.sealing import KEY_BYTES, NONCE_BYTES, subject_of, unseal
@@ -105,11 +107,11 @@ class Vault:
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Vault]:
-    """The vault of `settings`; connects when it is first asked."""
-    master = master_key(settings)
+async def opened(needs: VaultNeeds) -> AsyncIterator[Vault]:
+    """The vault; connects when it is first asked."""
+    master = _master_key(needs.vault_key)
     pool = asyncpg.create_pool(
-        as_role(settings.vault or address(settings, "postgres"), ROLE),
+        as_role(needs.vault, ROLE),
         min_size=0,
         max_size=4,
         timeout=10,
@@ -125,17 +127,13 @@ async def opened(settings: Settings) -> AsyncIterator[Vault]:
 
 async def prepare(settings: Settings) -> None:
     """Create the vault's table and role, as the owner of its database."""
-    await postgres.prepare_schema(settings.vault or address(settings, "postgres"), ROLE, TABLE)
+    await postgres.prepare_schema(settings.given("vault") or address(settings, "postgres"), ROLE, TABLE)
 
 
-def master_key(settings: Settings) -> bytes:
+def _master_key(secret: SecretStr) -> bytes:
     """The key that wraps all others."""
-    if settings.vault_key is None:
-        raise Unusable(
-            "no vault key: start the mesh with `weft up`, or set WEFT_VAULT_KEY (`weft key vault` makes one)"
-        )
     try:
-        key = urlsafe_b64decode(settings.vault_key.get_secret_value())
+        key = urlsafe_b64decode(secret.get_secret_value())
     except ValueError:
         key = b""
     if len(key) != KEY_BYTES:

@@ -14,6 +14,7 @@ from aiohttp import web
 from infra.errors import Refusal, Unknown
 from infra.kafka.log import Producer, addressed
 from infra.mesh import Mesh
+from infra.model.needs import needed
 from infra.settings import Settings, address
 from infra.write.reactions import outgoing_command
 
@@ -27,6 +28,7 @@ class Webhooks:
     def __init__(self, settings: Settings, mesh: Mesh, producer: Producer) -> None:
         self._mesh = mesh
         self._settings = settings
+        self._needs = {c.name: needed(settings, c.needs) for c in mesh.contexts.values() if c.hear}
         self._producer = producer
 
     def app(self) -> web.Application:
@@ -43,7 +45,7 @@ class Webhooks:
             raise web.HTTPNotFound(text="nobody hears webhooks here")
         body = await request.read()
         try:
-            heard = context.hear(self._settings, request.headers, body)
+            heard = context.hear(self._needs[context.name], request.headers, body)
         except Refusal as error:
             _log.warning("webhook refused", context=context.name, code=error.code)
             raise web.HTTPBadRequest(text=f"{error.code}: {error.reason}") from error

@@ -4,7 +4,7 @@ home/lock           held while the instance runs: two cannot share a directory
 home/ports.json     kept, so that addresses survive a restart
 home/children.json  the ledger of child processes
 home/run.json       addresses and the supervisor's pid, while it runs
-home/kafka, postgres, sandbox, logs
+home/kafka, postgres, logs, and a directory for each stand-in
 """
 
 import contextlib
@@ -16,25 +16,25 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
-from pydantic import SecretStr
 
 from infra.embedded import jars, kafka, postgres, secrets
 from infra.embedded.processes import Children, end_leftovers, leftovers
-from infra.embedded.runfile import SECRETS, running
+from infra.embedded.runfile import running
 from infra.errors import Unusable
-from infra.settings import Settings, cache_dir, default_home
+from infra.model.needs import Outside, StandIn
+from infra.settings import Settings, cache_dir, default_home, variable
 
 NEEDED_BYTES = 300 << 20
-OWN = ("kafka", "postgres", "sandbox", "logs", "faust", "snapshots", "lock", "ports.json", "children.json", "run.json")
+OWN = ("kafka", "postgres", "logs", "faust", "snapshots", "lock", "ports.json", "children.json", "run.json")
 PREFERRED = {"kafka": 9092}
-SERVICES = ("kafka", "postgres", "gateway", "smtp", "mailbox", "sms", "push")
+HOST = "127.0.0.1"
 
 
 @dataclass
@@ -55,8 +55,11 @@ class Restart:
 class Instance:
     """Starts, supervises and stops everything under one directory; use as a context manager."""
 
-    def __init__(self, settings: Settings, say: Callable[[str], None], progress: jars.Progress) -> None:
+    def __init__(
+        self, settings: Settings, outside: Outside, say: Callable[[str], None], progress: jars.Progress
+    ) -> None:
         self.settings = settings
+        self._outside = outside
         self.home = settings.home
         self._say = say
         self._progress = progress
@@ -83,12 +86,9 @@ class Instance:
         self._lock.close()
 
     def start_services(self) -> Settings:
-        """Start what has no address of its own; returns the settings with every address filled in."""
+        """Start what has no address of its own; returns the settings with every address and secret filled in."""
         given, ports = self.settings, self._ports()
-        found: dict[str, Any] = {}
-        for name, file in SECRETS.items():
-            if getattr(given, name) is None:
-                found[name] = secrets.kept(self.home / file, secrets.MAKERS[name])
+        found: dict[str, str] = self._keys()
         if given.kafka is None:
             files = jars.fetch(cache_dir(), self._progress)
             found["kafka"] = self._start(
@@ -96,19 +96,17 @@ class Instance:
             )
         if given.postgres is None:
             found["postgres"] = self._start("postgres", lambda: postgres.start(self.children, self.home, cache_dir()))
-        if given.gateway is None or given.smtp is None:
-            self._start("sandbox", lambda: self._start_sandbox(ports["gateway"], ports["smtp"]))
-            if given.gateway is None:
-                found["gateway"] = f"http://127.0.0.1:{ports['gateway']}"
-            if given.sms is None:
-                found["sms"] = f"http://127.0.0.1:{ports['gateway']}"
-            if given.push is None:
-                found["push"] = f"http://127.0.0.1:{ports['gateway']}"
-            if given.smtp is None:
-                found |= {"smtp": f"127.0.0.1:{ports['smtp']}", "mailbox": str(self.home / "sandbox" / "mail")}
-        self.settings = given.model_copy(update=found)
+        for stand_in, names in self._outside.wanted(given).items():
+            served = {name: ports[name] for name in names}
+            found |= self._start(stand_in.name, partial(self._start_stand_in, stand_in, served))
+        self.settings = given.having(**found)
         self._write_run(ready=False)
         return self.settings
+
+    def _keys(self) -> dict[str, str]:
+        """The secrets nobody gave, as far as they can be made."""
+        makers = {name: make for name, make in self._outside.makers.items() if not self.settings.given(name)}
+        return {name: secrets.kept(secrets.file_of(self.home, name), make) for name, make in makers.items()}
 
     def start_units(self, groups: Sequence[Sequence[str]]) -> None:
         """One worker process a group of contexts and projections."""
@@ -161,18 +159,12 @@ class Instance:
         self._restarts[name] = Restart()
         return result
 
-    def _start_sandbox(self, gateway: int, smtp: int) -> None:
-        command: list[str | Path] = [
-            sys.executable,
-            "-m",
-            "infra.shop.outside",
-            self.home / "sandbox",
-            "127.0.0.1",
-            str(gateway),
-            str(smtp),
-        ]
-        self.children.start("sandbox", command)
-        self.children.wait_until("sandbox", lambda: _listens(gateway) and _listens(smtp), 30, "the sandbox")
+    def _start_stand_in(self, stand_in: StandIn, ports: Mapping[str, int]) -> dict[str, str]:
+        places = [f"{name}={port}" for name, port in ports.items()]
+        command: list[str | Path] = [sys.executable, "-m", stand_in.module, self.home / stand_in.name, HOST, *places]
+        self.children.start(stand_in.name, command)
+        self.children.wait_until(stand_in.name, lambda: all(map(_listens, ports.values())), 30, stand_in.name)
+        return {name: self._outside.addresses[name].form.format(f"{HOST}:{port}") for name, port in ports.items()}
 
     def _start_worker(self, name: str, group: Sequence[str]) -> None:
         self.children.start(
@@ -186,15 +178,15 @@ class Instance:
         first = PREFERRED if self.home == default_home() else {}  # others stay out of its way
         kept: dict[str, int] = json.loads(file.read_text()) if file.exists() else first
         ports: dict[str, int] = {}
-        for name in ("kafka", "controller", "gateway", "smtp"):
+        for name in ("kafka", "controller", *self._outside.stand_ins):
             port = kept.get(name, 0)
             ports[name] = port if port and _is_free(port) else _free_port()
-        file.write_text(json.dumps(ports))
+        file.write_text(json.dumps(kept | ports))
         return ports
 
     def _write_run(self, *, ready: bool) -> None:
         me = psutil.Process()
-        addresses = {name: value for name in SERVICES if (value := getattr(self.settings, name))}
+        addresses = {name: value for name in self._outside.named if (value := self.settings.given(name))}
         content = {
             "pid": me.pid,
             "created": me.create_time(),
@@ -240,12 +232,13 @@ def down(home: Path, patience: float = 60) -> bool:
     return found is not None or bool(left)
 
 
-def wipe(home: Path) -> None:
+def wipe(home: Path, outside: Outside) -> None:
     """Remove an instance's data, and nothing that is not an instance's."""
     if leftovers(home / "children.json") or running(home):
         raise Unusable(f"the instance in {home} still runs; stop it first with `weft down`")
-    for name in (*OWN, *SECRETS.values()):
-        path = home / name
+    stand_ins = {stand_in.name for stand_in in outside.stand_ins.values()}
+    keys = [secrets.file_of(home, name) for name in outside.makers]
+    for path in (*(home / name for name in (*OWN, *stand_ins)), *keys):
         if path.is_dir():
             shutil.rmtree(path)
         else:
@@ -255,12 +248,9 @@ def wipe(home: Path) -> None:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The settings as the variables another process of the same mesh reads."""
-    values = settings.model_dump(exclude_none=True)
-    return {
-        f"WEFT_{name.upper()}": value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-        for name, value in values.items()
-    }
+    """The settings as the variables another process of the same mesh reads: what is not given is empty."""
+    values = settings.model_dump(exclude={"outside"}) | dict(settings.outside)
+    return {variable(name): "" if value is None else str(value) for name, value in values.items()}
 
 
 def _free_port() -> int:

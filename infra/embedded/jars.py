@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
 
@@ -66,7 +67,7 @@ def fetch(
     shelf = cache / "kafka-jars"
     shelf.mkdir(parents=True, exist_ok=True)
     for left in cache.glob("partial-*"):
-        if not psutil.pid_exists(int(left.name.partition("-")[2])):
+        if not psutil.pid_exists(int(left.name.split("-")[1])):
             shutil.rmtree(left, ignore_errors=True)
     missing = [jar for jar in jars if not _is(shelf / jar.name, jar.sha256)]
     done = len(jars) - len(missing)
@@ -85,26 +86,20 @@ def fetch(
 
 
 def _fetch_one(jar: Jar, cache: Path, shelf: Path, get: Callable[[Jar, Path], Path]) -> None:
-    scratch = cache / f"partial-{os.getpid()}" / jar.name
     try:
-        found = get(jar, scratch)
-        if not _is(found, jar.sha256):
-            raise Unusable(
-                f"{jar.name} has sha256 {_digest(found)}, the lock says {jar.sha256}: refused. Is a proxy rewriting downloads?"
-            )
-        os.replace(found, shelf / jar.name)
+        with TemporaryDirectory(prefix=f"partial-{os.getpid()}-", dir=cache, ignore_cleanup_errors=True) as scratch:
+            found = get(jar, Path(scratch) / jar.name)
+            if not _is(found, jar.sha256):
+                raise Unusable(
+                    f"{jar.name} has sha256 {_digest(found)}, the lock says {jar.sha256}: refused. Is a proxy rewriting downloads?"
+                )
+            os.replace(found, shelf / jar.name)
     except OSError as error:
         raise Unusable(
             f"cannot fetch {jar.name}: {error}. What is already there is kept; run the command again."
         ) from error
     except RuntimeError as error:
         raise Unusable(f"cannot fetch {jar.name}: {error}. Is Maven Central reachable from here?") from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-        try:
-            scratch.parent.rmdir()
-        except OSError:
-            pass  # another jar is still in there
 
 
 def _is(path: Path, sha256: str) -> bool:

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from pydantic import SecretStr
 
+from infra.embedded.secrets import file_of
+from infra.model.needs import Outside
 from infra.settings import Settings
-
-SECRETS = {"vault_key": "vault.key", "push_key": "push.key", "token_keys": "token.keys"}  # files in home, by setting
 
 
 @dataclass(frozen=True)
@@ -33,13 +32,18 @@ def running(home: Path) -> Running | None:
     return None
 
 
-def resolved(settings: Settings) -> Settings:
-    """The settings with the addresses and the keys of the running instance where none is given."""
+def resolved(settings: Settings, outside: Outside) -> Settings:
+    """The settings with the addresses and the keys of the running instance where none is given and one is wanted."""
     found = running(settings.home)
     if found is None:
         return settings
-    known: dict[str, object] = {**found.addresses}
-    for name, file in SECRETS.items():
+    known = found.addresses | _keys(settings.home, outside)
+    return settings.having(**{name: known[name] for name in outside.missing(settings) if name in known})
+
+
+def _keys(home: Path, outside: Outside) -> dict[str, str]:
+    known = {}
+    for name in outside.makers:
         with contextlib.suppress(OSError):
-            known[name] = SecretStr((settings.home / file).read_text().strip())
-    return settings.model_copy(update={name: v for name, v in known.items() if getattr(settings, name) is None})
+            known[name] = file_of(home, name).read_text().strip()
+    return known

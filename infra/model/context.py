@@ -4,13 +4,17 @@ A module *is* a decider, a policy or an adapter: what it does is read from the a
 signature is the subscription and nothing is registered.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import cached_property
+from inspect import isfunction
+from types import NoneType
 from typing import Any, Protocol, TypeVar, get_args, get_type_hints
 
+from infra.errors import Unusable
 from infra.messages import Due
+from infra.model.needs import Variables
 from infra.settings import Settings
 
 S = TypeVar("S")  # state of an aggregate
@@ -18,6 +22,8 @@ C_co = TypeVar("C_co", covariant=True)
 C_contra = TypeVar("C_contra", contravariant=True)
 H_contra = TypeVar("H_contra", contravariant=True)
 I_contra = TypeVar("I_contra", contravariant=True)
+N = TypeVar("N", bound=Variables)
+N_contra = TypeVar("N_contra", bound=Variables, contravariant=True)
 
 
 class Decider(Protocol[C_contra, S]):
@@ -39,14 +45,14 @@ class Perform(Protocol[I_contra, C_co]):
     def __call__(self, intent: I_contra, key: str, /) -> Awaitable[C_co]: ...
 
 
-class Effects(Protocol[I_contra, C_co]):
+class Effects(Protocol[I_contra, C_co, N_contra]):
     """What a context does outside. `target` names whom an intent needs: each has a circuit breaker of its own.
 
-    `hear(settings, headers, body)` is an optional function: what a webhook says, as (command id, command) or None.
+    `hear(needs, headers, body)` is an optional function: what a webhook says, as (command id, command) or None.
     """
 
     def target(self, intent: I_contra, /) -> str: ...
-    def connect(self, settings: Settings, /) -> AbstractAsyncContextManager[Perform[I_contra, C_co]]: ...
+    def connect(self, needs: N_contra, /) -> AbstractAsyncContextManager[Perform[I_contra, C_co]]: ...
 
 
 @dataclass(frozen=True)
@@ -73,9 +79,10 @@ class Context:
     name: str
     aggregates: tuple[Aggregate, ...]
     react: Callable[[Any], Iterator[Any]] | None
-    connect: Callable[[Settings], AbstractAsyncContextManager[Perform[Any, Any]]] | None
+    connect: Callable[[Any], AbstractAsyncContextManager[Perform[Any, Any]]] | None
     target: Callable[[Any], str]
-    hear: Callable[[Settings, Mapping[str, str], bytes], tuple[str, Any] | None] | None
+    hear: Callable[[Any, Mapping[str, str], bytes], tuple[str, Any] | None] | None
+    needs: type[Variables]
     hears: tuple[type, ...]
     generation: int = 1  # of its events topic, which grows into another one
     partitions: int | None = None  # of its topics, once they were grown
@@ -114,9 +121,18 @@ def bounded_context(
     name: str,
     *deciders: Decider[Any, Any],
     policy: Policy[Any, object] | None = None,
-    effects: Effects[Any, object] | None = None,
+    effects: Effects[Any, object, N] | None = None,
+    needs: type[N] | None = None,
 ) -> Context:
-    """Put the modules of one context together: a decider for each kind of aggregate, a policy, an adapter."""
+    """Put the modules of one context together: a decider for each kind of aggregate, a policy, an adapter and its needs.
+
+    Unusable names a function that nobody would call (`pendng`), and an intent that nobody performs.
+    """
+    for decider in deciders:
+        _only(decider, "decide", "evolve", "pending", "due")
+    _only(policy, "react")
+    _only(effects, "target", "connect", "hear")
+    _performed(name, deciders, effects)
     return Context(
         name=name,
         aggregates=tuple(map(_aggregate, deciders)),
@@ -124,8 +140,32 @@ def bounded_context(
         connect=effects.connect if effects else None,
         target=effects.target if effects else lambda intent: name,
         hear=getattr(effects, "hear", None),
+        needs=needs or Variables,
         hears=parameter_types(policy.react, 0) if policy else (),
     )
+
+
+def _only(module: object, *known: str) -> None:
+    """What is optional is found by its name, so a public function of another name is a misspelt one, or a helper's."""
+    name = getattr(module, "__name__", "")
+    public = (
+        {n for n, f in vars(module).items() if isfunction(f) and f.__module__ == name and n[0] != "_"}
+        if module
+        else set()
+    )
+    for function in sorted(public - {*known}):
+        raise Unusable(
+            f"{name} has a function {function}(), which nobody calls: it has {', '.join(known)}, and helpers begin with _"
+        )
+
+
+def _performed(name: str, deciders: Sequence[Decider[Any, Any]], effects: Effects[Any, object, Any] | None) -> None:
+    wanted = {t for d in deciders if hasattr(d, "pending") for t in _members(get_type_hints(d.pending).get("return"))}
+    handled = set(parameter_types(effects.target, 0)) if effects else set()
+    for intent in sorted(wanted - handled - {NoneType}, key=repr):
+        raise Unusable(
+            f"{name} wants {intent.__name__} of the outside, and `target` and `perform` of its effects do not take it"
+        )
 
 
 def _aggregate(decider: Decider[Any, Any]) -> Aggregate:
@@ -145,5 +185,8 @@ def parameter_types(function: Callable[..., Any], position: int) -> tuple[type, 
     """The members of the union that annotates a parameter."""
     hints = get_type_hints(function)
     names = [name for name in hints if name != "return"]
-    hint = hints[names[position]]
+    return _members(hints[names[position]])
+
+
+def _members(hint: Any) -> tuple[type, ...]:
     return get_args(hint) or (hint,)

@@ -14,7 +14,7 @@ def text_map(mesh: Mesh) -> str:
             *_wrap("asked", (t.__name__ for t in c.commands)),
             *_wrap("says", (t.__name__ for t in c.events)),
         ]
-        lines += _wrap("hears", (mesh.type_name(t) for t in c.hears))
+        lines += _wrap("hears", map(mesh.type_name, c.hears)) if c.hears else []
         lines += _wrap("does", ["effects, driven by its state"]) if c.connect else []
         lines.append("")
     lines.append("projections")

@@ -1,11 +1,13 @@
 """What has to be there before a worker starts, and the mesh as its cluster has it."""
 
 import asyncio
+from collections.abc import Sequence
 
 from infra.edge import vault
 from infra.edge.identity import service as identity
 from infra.kafka import topics
 from infra.mesh import Mesh
+from infra.model.needs import needed
 from infra.read import analytics
 from infra.settings import Settings, address
 from infra.wire.registry import Registry
@@ -22,6 +24,12 @@ def deployed(settings: Settings, mesh: Mesh) -> Mesh:
     if settings.schema_registry is None:
         return grown
     return grown.with_ids(Registry(settings.schema_registry).locked(mesh.subjects()))
+
+
+def check_needs(settings: Settings, mesh: Mesh, names: Sequence[str]) -> None:
+    """Unusable says what the contexts of these units need outside, and nobody gives or serves."""
+    for name in mesh.units(names)[0]:
+        needed(settings, mesh.context(name).needs)
 
 
 def prepare(settings: Settings, mesh: Mesh) -> tuple[Mesh, list[str]]:

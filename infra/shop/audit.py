@@ -4,7 +4,6 @@ import asyncio
 import os
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import aiohttp
 
@@ -35,8 +34,8 @@ async def gather(settings: Settings, mesh: Mesh) -> Evidence:
         http.get(f"{address(settings, 'gateway')}/v1/ledger") as answer,
     ):
         found.ledger = await answer.json()
-    if settings.mailbox:
-        found.message_ids = [m["message_id"] for m in await asyncio.to_thread(mail.messages, Path(settings.mailbox))]
+    kept = await asyncio.to_thread(mail.messages, mail.kept_in(settings.home))
+    found.message_ids = [message["message_id"] for message in kept]
     async with (
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(30)) as http,
         http.get(f"{address(settings, 'sms')}/v1/messages") as answer,

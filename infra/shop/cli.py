@@ -10,11 +10,12 @@ from typing import Any, Literal
 
 from cyclopts import App
 
-from infra.cli.console import DONE, Json, err, out, resolved_settings, settings
+from infra.cli.console import DONE, Json, err, out, settings
 from infra.cli.running import fetching, groups, prepare, say
 from infra.embedded.instance import Instance
 from infra.errors import Unusable
 from infra.kafka import topics
+from infra.model.needs import Outside
 from infra.ops.interrupts import stop_signals
 from infra.read import analytics
 from infra.settings import Settings, address
@@ -34,10 +35,10 @@ def mail(recipient: str | None = None, /, *, json_: Json = False) -> int:
 
     Example: `weft mail customer-001@example.org`
     """
-    s = resolved_settings()
-    if s.mailbox is None:
+    kept = post.kept_in(settings().home)
+    if not kept.exists():
         raise Unusable("the mail server is not ours: `weft mail` shows what the one of `weft up` keeps")
-    for message in post.messages(Path(s.mailbox)):
+    for message in post.messages(kept):
         if recipient in (None, message["to"]):
             text = message["text"].strip()
             out.print(
@@ -58,14 +59,9 @@ def demo(*, orders: int = 50, seed: int = 1) -> int:
         return 2
     home = Path(tempfile.mkdtemp(prefix="weft-demo-"))
     home.chmod(0o711)  # the service user that Postgres needs under root has to pass
-    own = settings().model_copy(
-        update={"home": home}
-        | dict.fromkeys(
-            ("kafka", "postgres", "gateway", "smtp", "mailbox", "sms", "push", "vault", "vault_key", "push_key")
-        )
-    )
+    own = shop.outside.nothing_given(settings()).having(home=home)
     try:
-        with stop_signals() as stopping, Instance(own, say, fetching()) as instance:
+        with stop_signals() as stopping, Instance(own, shop.outside, say, fetching()) as instance:
             s = instance.start_services()
             mesh = prepare(s, shop)
             instance.start_units(groups(mesh, (), False))
@@ -102,13 +98,12 @@ def bench(
         return 2
     home = Path(tempfile.mkdtemp(prefix="weft-bench-"))
     home.chmod(0o711)
-    unused = ("gateway", "smtp", "sms", "push") if what == "rebuild" else ("postgres", "gateway", "smtp", "sms", "push")
-    own = settings().model_copy(
-        update={"home": home, "kafka": None, "postgres": None, "session_timeout": 60.0} | dict.fromkeys(unused, "-")
+    own = shop.outside.nothing_given(settings()).having(
+        home=home, session_timeout=60.0, postgres=None if what == "rebuild" else "-"
     )
     speak = (lambda text: None) if json_ else say
     try:
-        with stop_signals(), Instance(own, speak, fetching()) as instance:
+        with stop_signals(), Instance(own, Outside(), speak, fetching()) as instance:
             s = instance.start_services()
             result = MEASURES[what](s, commands, rounds, events, home, speak)
     finally:

@@ -95,14 +95,28 @@ def read_lock(file: Path) -> dict[int, Locked]:
 def lock_in(file: Path, current: Mapping[str, Node], first: int, taken: Mapping[int, Locked]) -> list[str]:
     """Lock these schemas in one file, under ids from `first` on that nobody has; returns the names that are new."""
     known = read_lock(file)
+    locked = with_ids(known, current, first, taken)
+    if len(locked) > len(known):
+        file.write_text(lock_text(locked))
+    return [entry.name for number, entry in locked.items() if number not in known]
+
+
+def with_ids(
+    known: Mapping[int, Locked], current: Mapping[str, Node], first: int, taken: Mapping[int, Locked]
+) -> dict[int, Locked]:
+    """What a lock knows, and these schemas under ids from `first` on that nobody has."""
+    locked = dict(known)
     have = {(entry.name, entry.fingerprint) for entry in known.values()}
-    added = [name for name, schema in current.items() if (name, fingerprint(schema)) not in have]
-    for name in added:
-        number = max([first - 1, *(i for i in (*known, *taken) if (i >= OWN_IDS) == (first >= OWN_IDS))]) + 1
-        known[number] = Locked(number, name, fingerprint(current[name]), current[name])
-    if added:
-        entries = {
-            str(i): {"name": e.name, "fingerprint": e.fingerprint, "schema": e.schema} for i, e in sorted(known.items())
-        }
-        file.write_text(json.dumps(entries, indent=1) + "\n")
-    return added
+    for name, schema in current.items():
+        if (name, fingerprint(schema)) not in have:
+            number = max([first - 1, *(i for i in (*locked, *taken) if (i >= OWN_IDS) == (first >= OWN_IDS))]) + 1
+            locked[number] = Locked(number, name, fingerprint(schema), schema)
+    return locked
+
+
+def lock_text(locked: Mapping[int, Locked]) -> str:
+    """A lock as its file has it."""
+    entries = {
+        str(i): {"name": e.name, "fingerprint": e.fingerprint, "schema": e.schema} for i, e in sorted(locked.items())
+    }
+    return json.dumps(entries, indent=1) + "\n"

@@ -24,6 +24,11 @@ NONCE_BYTES = 12  # random: 2**32 texts under one key are safe (NIST SP 800-38D,
 MAX_PLAIN = 4096
 
 
+def random_key() -> str:
+    """A fresh key, in base64url."""
+    return urlsafe_b64encode(os.urandom(KEY_BYTES)).decode()
+
+
 def is_sealed(text: str) -> bool:
     return text.startswith(PREFIX) and text.count(":") >= 2
 

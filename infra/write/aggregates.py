@@ -91,7 +91,7 @@ class Aggregates:
         self._changed: set[bytes] = set()  # keys, since the last snapshot
         self._kind_of_event = {event: kind for kind in self.kinds for event in kind.events}
         self._folded_at_once = {codec.prefix_of(t) for t in (Rejected, Parked, Discarded, *LOG_KEEPING)}
-        self._dedupe_ms = dedupe_ms
+        self.dedupe_ms = dedupe_ms
 
     def event_id(self, origin: int | bytes) -> str:
         """The id of an event by its offset; a copied one has kept its own."""
@@ -277,7 +277,7 @@ class Aggregates:
 
     @property
     def _horizon(self) -> int:
-        return self.timestamp - self._dedupe_ms
+        return self.timestamp - self.dedupe_ms
 
     # -- snapshots
 

@@ -52,7 +52,10 @@ def current(records: Iterable[Record], now: float) -> list[dict[str, Any]]:
 class Circuits:
     """The circuits of one context in one process; `changed` hears of every one that opens, closes or is tried."""
 
-    def __init__(self, changed: Callable[[Circuit], None], *, open_s: float = OPEN_S) -> None:
+    def __init__(
+        self, changed: Callable[[Circuit], None], *, open_s: float = OPEN_S, now: Callable[[], float] = time.time
+    ) -> None:
+        self._now = now
         self._changed = changed
         self._open_s = open_s
         self._breakers = AsyncCircuitBreakerFactory(default_threshold=FAILURES, default_ttl=open_s)
@@ -66,7 +69,7 @@ class Circuits:
         context = breaker.context
         slots = self._slots.setdefault(target, asyncio.Semaphore(AT_ONCE))
         while True:
-            if context.opened_at is not None and (left := context.opened_at + self._open_s - time.time()) > 0:
+            if context.opened_at is not None and (left := context.opened_at + self._open_s - self._now()) > 0:
                 await asyncio.sleep(left + random())
             elif context.state == CLOSED:
                 async with slots:
@@ -74,7 +77,7 @@ class Circuits:
                         return await self._guarded(breaker, attempt)
             else:
                 async with self._trying.setdefault(target, asyncio.Lock()):
-                    if context.state != CLOSED and _is_due(context.opened_at, self._open_s):
+                    if context.state != CLOSED and self._is_due(context.opened_at):
                         return await self._guarded(breaker, attempt)
 
     async def _guarded(self, breaker: Any, attempt: Callable[[], Awaitable[_T]]) -> _T:
@@ -83,8 +86,7 @@ class Circuits:
 
     def _heard(self, name: str, kind: str, event: Any) -> None:
         if kind == "state_changed":
-            self._changed(Circuit(name, event.state, time.time()))
+            self._changed(Circuit(name, event.state, self._now()))
 
-
-def _is_due(opened_at: float | None, open_s: float) -> bool:
-    return opened_at is None or opened_at + open_s < time.time()
+    def _is_due(self, opened_at: float | None) -> bool:
+        return opened_at is None or opened_at + self._open_s < self._now()

@@ -3,5 +3,6 @@
 from infra import bounded_context
 from streams.notifications import effects, policy
 from streams.notifications.decider import customer, message
+from streams.notifications.needs import Needs
 
-context = bounded_context("notifications", customer, message, policy=policy, effects=effects)
+context = bounded_context("notifications", customer, message, policy=policy, effects=effects, needs=Needs)

@@ -184,21 +184,24 @@ def evolve(order: Order, event: OrderEvent) -> Order:
         case OrderPlaced():
             missing = frozenset([line.sku for line in event.lines])
             return Placed(event.customer_id, event.currency, event.total_minor, event.patience_s, event.lines, missing)
-        case LineReserved() if isinstance(order, Placed):
-            return replace(order, missing=order.missing - {event.sku})
-        case OrderAuthorised() if isinstance(order, Placed):
-            return replace(order, authorised=True)
-        case OrderConfirmed() if isinstance(order, Placed):
-            return Confirmed(order.customer_id, order.currency, order.total_minor, order.lines)
-        case OrderPaid() if isinstance(order, Confirmed):
-            return replace(order, paid=True)
+        case LineReserved():
+            return replace(order, missing=order.missing - {event.sku}) if isinstance(order, Placed) else order
+        case OrderAuthorised():
+            return replace(order, authorised=True) if isinstance(order, Placed) else order
+        case OrderConfirmed():
+            return (
+                Confirmed(order.customer_id, order.currency, order.total_minor, order.lines)
+                if isinstance(order, Placed)
+                else order
+            )
+        case OrderPaid():
+            return replace(order, paid=True) if isinstance(order, Confirmed) else order
         case OrderShipped():
             return Shipped(event.customer_id)
         case OrderDelivered():
             return Delivered()
         case OrderCancelled():
             return Cancelled()
-    return order
 
 
 def due(order_id: str, order: Order) -> Due | None:

@@ -2,5 +2,6 @@
 
 from infra import bounded_context
 from streams.payments import decider, effects, policy
+from streams.payments.needs import Needs
 
-context = bounded_context("payments", decider, policy=policy, effects=effects)
+context = bounded_context("payments", decider, policy=policy, effects=effects, needs=Needs)

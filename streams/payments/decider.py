@@ -191,32 +191,45 @@ def _record(said: RecordGatewayOutcome, payment: Payment) -> Iterator[PaymentEve
 
 
 def evolve(payment: Payment, event: PaymentEvent) -> Payment:
-    match event, payment:
-        case PaymentRequested(), _:
+    match event:
+        case PaymentRequested():
             return Asked(Money(event.amount_minor, event.currency, event.customer_id), event.card)
-        case PaymentAuthorised(), Asked(money):
-            return Held(money, event.authorisation)
-        case CaptureRequested(), Held(money, authorisation):
-            return Capturing(money, authorisation)
-        case VoidRequested(), Held(money, authorisation):
-            return Voiding(money, authorisation)
-        case VoidRequested(), Asked() | Capturing():
-            return replace(payment, unwanted=True)
-        case PaymentCaptured(), Capturing(money, authorisation):
-            return Captured(money, authorisation)
-        case RefundRequested(), Captured():
-            return replace(
-                payment,
-                open_=(*payment.open_, Asking(event.refund_id, event.amount_minor)),
-                known=payment.known | {event.refund_id},
-            )
-        case PaymentRefunded(), Captured():
-            return replace(payment, refunded_minor=payment.refunded_minor + event.amount_minor, open_=payment.open_[1:])
-        case RefundFailed(), Captured():
-            return replace(payment, open_=payment.open_[1:])
-        case ((PaymentDeclined() | CaptureFailed() | PaymentVoided()), _):
+        case PaymentAuthorised():
+            return Held(payment.money, event.authorisation) if isinstance(payment, Asked) else payment
+        case CaptureRequested():
+            return Capturing(payment.money, payment.authorisation) if isinstance(payment, Held) else payment
+        case VoidRequested():
+            return _unwanted(payment)
+        case PaymentCaptured():
+            return Captured(payment.money, payment.authorisation) if isinstance(payment, Capturing) else payment
+        case RefundRequested():
+            return _asking(payment, event) if isinstance(payment, Captured) else payment
+        case PaymentRefunded():
+            return _answered(payment, event.amount_minor) if isinstance(payment, Captured) else payment
+        case RefundFailed():
+            return _answered(payment, 0) if isinstance(payment, Captured) else payment
+        case PaymentDeclined() | CaptureFailed() | PaymentVoided():
             return Settled()
-    return payment
+
+
+def _unwanted(payment: Payment) -> Payment:
+    match payment:
+        case Held(money, authorisation):
+            return Voiding(money, authorisation)
+        case Asked() | Capturing():
+            return replace(payment, unwanted=True)
+        case _:
+            return payment
+
+
+def _asking(payment: Captured, event: RefundRequested) -> Captured:
+    open_ = (*payment.open_, Asking(event.refund_id, event.amount_minor))
+    return replace(payment, open_=open_, known=payment.known | {event.refund_id})
+
+
+def _answered(payment: Captured, given_back_minor: int) -> Captured:
+    """The first open refund is answered."""
+    return replace(payment, refunded_minor=payment.refunded_minor + given_back_minor, open_=payment.open_[1:])
 
 
 @dataclass(frozen=True)

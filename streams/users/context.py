@@ -3,5 +3,6 @@
 from infra import bounded_context
 from streams.users import effects, policy
 from streams.users.decider import email, user
+from streams.users.needs import Needs
 
-context = bounded_context("users", user, email, policy=policy, effects=effects)
+context = bounded_context("users", user, email, policy=policy, effects=effects, needs=Needs)

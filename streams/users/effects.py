@@ -9,8 +9,8 @@ from commands.users import RecordErasure
 from infra import Perform
 from infra.edge import vault
 from infra.edge.identity import service as identity
-from infra.settings import Settings
 from streams.users.decider.user import DestroyKey
+from streams.users.needs import Needs
 
 
 def target(intent: DestroyKey) -> str:
@@ -18,9 +18,9 @@ def target(intent: DestroyKey) -> str:
 
 
 @asynccontextmanager
-async def connect(settings: Settings) -> AsyncIterator[Perform[DestroyKey, RecordErasure]]:
-    """The vault and the identity of `settings`; performing raises Unknown when one does not answer."""
-    async with vault.opened(settings) as keys, identity.opened(settings) as logins:
+async def connect(needs: Needs) -> AsyncIterator[Perform[DestroyKey, RecordErasure]]:
+    """The vault and the identity; performing raises Unknown when one does not answer."""
+    async with vault.opened(needs) as keys, identity.opened(needs) as logins:
 
         async def perform(intent: DestroyKey, key: str) -> RecordErasure:
             await logins.forget(intent.user_id)

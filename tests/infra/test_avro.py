@@ -7,6 +7,7 @@ import pytest
 
 from infra.errors import Unusable
 from infra.messages import Refused
+from infra.model.context import Aggregate
 from infra.shop.mesh import mesh
 from infra.wire import avro
 from infra.wire.avro import Codec
@@ -35,11 +36,13 @@ def test_the_dataclass_mirrors_the_schema(name: str) -> None:
     assert mirrors(schema, mesh.codec.types[name])
 
 
-@pytest.mark.parametrize("name", mesh.types)
-def test_the_first_field_is_the_aggregates_id(name: str) -> None:
-    first = fields(mesh.types[name])[0]
-    assert first.name.endswith("_id") or first.name in ("sku", "email_key")
-    assert first.type is str
+AGGREGATES = [a for c in mesh.contexts.values() for a in c.aggregates]
+
+
+@pytest.mark.parametrize("aggregate", AGGREGATES, ids=lambda a: a.decide.__module__)
+def test_every_message_of_an_aggregate_begins_with_its_id(aggregate: Aggregate) -> None:
+    first = {(f.name, f.type) for message in (*aggregate.commands, *aggregate.events) for f in fields(message)[:1]}
+    assert [kind for _, kind in first] == [str]
 
 
 def test_no_schema_file_is_left_over() -> None:

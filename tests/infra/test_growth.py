@@ -1,22 +1,35 @@
 """A log in more partitions: the same events, ids, states and wishes, and the same answers to what is sent again."""
 
 from dataclasses import replace
+from functools import cache
 
 import pytest
 
 from infra.errors import LogMoved
 from infra.mesh import Growth
 from infra.ops.growth import Fingerprints, Target, copied, is_copied, opened, sealed, target_of
-from infra.shop.mesh import mesh
+from infra.shop.mesh import CONTEXTS, mesh
 from infra.wire.envelope import meta
 from infra.wire.record import Outgoing, Read
 from infra.write.aggregates import Aggregates
 from infra.write.decision import CommandHandler
-from tests.mesh import DAY_MS, World
-from tests.test_laws import run
+from tests.shop.story import Shop, a_shop, story
 
 CODEC = mesh.codec
 MORE = 5
+DAY_MS = 86_400_000
+
+
+@cache
+def run(seed: int) -> Shop:
+    """A shop that has a history."""
+    world = a_shop(seed)
+    world.play(story)
+    return world
+
+
+def logs(world: Shop, topic: str) -> list[list[Read]]:
+    return [world.kafka.log(topic, number) for number in range(world.kafka.partitions)]
 
 
 def landed(topic: str, partition: int, records: list[Outgoing]) -> list[Read]:
@@ -25,12 +38,12 @@ def landed(topic: str, partition: int, records: list[Outgoing]) -> list[Read]:
     ]
 
 
-def grown(world: World, name: str) -> dict[int, list[Read]]:
+def grown(world: Shop, name: str) -> dict[int, list[Read]]:
     """The log of a context, copied into more partitions."""
     context = mesh.context(name)
     target = Target(context, f"{name}.events.2", MORE)
     new = {n: [opened(CODEC, context.events_topic, target, n, 7 * n)] for n in range(MORE)}
-    everything = [r for log in world.topics[context.events_topic] for r in log if is_copied(CODEC, r)]
+    everything = [r for log in logs(world, context.events_topic) for r in log if is_copied(CODEC, r)]
     for record in sorted(everything, key=lambda r: (r.timestamp, r.partition, r.offset)):
         number = target_of(record, MORE)
         new[number].append(copied(record, len(new[number])))
@@ -42,12 +55,15 @@ def empty(name: str, number: int) -> Aggregates:
     return Aggregates(context, CODEC, number, MORE, 30 * DAY_MS)
 
 
-@pytest.mark.parametrize("name", mesh.contexts)
+@pytest.mark.parametrize("name", CONTEXTS)
 @pytest.mark.parametrize("seed", range(3))
 def test_states_wishes_and_known_commands_are_the_same(name: str, seed: int) -> None:
     # given a log that a mesh has written
     world = run(seed)
-    owners = [workers[0].aggregates for (context, _), workers in world.workers.items() if context == name]
+    owners = []
+    for number, log in enumerate(logs(world, f"{name}.events")):
+        owners.append(Aggregates(mesh.context(name), CODEC, number, world.kafka.partitions, 30 * DAY_MS))
+        owners[-1].fold(log)
     # when it is copied into more partitions, and folded there
     new = []
     for number, records in grown(world, name).items():
@@ -62,7 +78,7 @@ def test_states_wishes_and_known_commands_are_the_same(name: str, seed: int) -> 
     for p in new:
         assert p.cursor == 7 * p.number
     # and what is sent again changes nothing
-    for log in world.topics[f"{name}.commands"]:
+    for log in logs(world, f"{name}.commands"):
         for p in new:
             mine = [r._replace(offset=10_000 + i) for i, r in enumerate(log) if target_of(r, MORE) == p.number]
             assert CommandHandler(p).decide(mine).records == []
@@ -73,7 +89,7 @@ def test_what_is_known_of_an_event_stays(seed: int) -> None:
     world = run(seed)
     before = {
         m.id: m
-        for log in world.topics["orders.events"]
+        for log in logs(world, "orders.events")
         for r in log
         if is_copied(CODEC, r)
         for m in [meta(r, dict(r.headers))]
@@ -91,7 +107,7 @@ def test_what_is_known_of_an_event_stays(seed: int) -> None:
 def test_a_copy_that_lacks_an_event_is_seen() -> None:
     world = run(0)
     before, whole, torn = (Fingerprints(CODEC) for _ in range(3))
-    for log in world.topics["orders.events"]:
+    for log in logs(world, "orders.events"):
         for record in log:
             before.add(record)
     copies = [r for log in grown(world, "orders").values() for r in log]

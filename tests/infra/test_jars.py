@@ -1,7 +1,11 @@
 """The jars of the embedded Kafka: only what the lock names, whatever becomes of a download."""
 
 import hashlib
+import os
+import subprocess
+import sys
 from pathlib import Path
+from threading import Barrier, Event
 
 import pytest
 
@@ -67,6 +71,44 @@ def test_a_jar_damaged_in_the_cache_is_fetched_again(tmp_path: Path, lock: Path)
     first.write_bytes(b"half")
     fetch(tmp_path, get=Registry(), lock=lock)
     assert first.read_bytes() == GOOD
+
+
+def test_a_jar_that_is_done_leaves_the_folders_of_the_others_alone(tmp_path: Path, lock: Path) -> None:
+    both_begun, one_done = Barrier(2), Event()
+
+    def get(jar: Jar, into: Path) -> Path:
+        into.parent.mkdir(parents=True, exist_ok=True)  # as mkdir(parents=True) does it, which is two steps
+        both_begun.wait(10)
+        assert jar.artifact == "one" or one_done.wait(10)
+        into.mkdir()
+        (into / "found.jar").write_bytes(GOOD)
+        return into / "found.jar"
+
+    def progress(done: int, total: int) -> None:
+        if done == 1:
+            one_done.set()
+
+    assert len(fetch(tmp_path, progress, get, lock)) == 2
+
+
+def test_nothing_is_left_of_a_download_whether_it_succeeds_or_not(tmp_path: Path, lock: Path) -> None:
+    broken = Registry()
+    broken.fail_on = "two"
+    with pytest.raises(Unusable):
+        fetch(tmp_path, get=broken, lock=lock)
+    assert {path.name for path in tmp_path.iterdir()} == {"kafka-jars", lock.name}
+    fetch(tmp_path, get=Registry(), lock=lock)
+    assert {path.name for path in tmp_path.iterdir()} == {"kafka-jars", lock.name}
+
+
+def test_what_a_process_left_behind_is_cleared_away_once_it_has_ended(tmp_path: Path, lock: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    dead, alive = tmp_path / f"partial-{ended.pid}-x", tmp_path / f"partial-{os.getpid()}-x"
+    dead.mkdir()
+    alive.mkdir()
+    fetch(tmp_path, get=Registry(), lock=lock)
+    assert not dead.exists() and alive.exists()
 
 
 def test_progress_counts_up_to_the_whole(tmp_path: Path, lock: Path) -> None:

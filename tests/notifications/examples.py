@@ -1,4 +1,11 @@
-from commands.notifications import RequestNotification, TellCustomer
+from commands.notifications import (
+    ForgetContact,
+    GiveUpTelling,
+    RecordContact,
+    RecordDelivery,
+    RequestNotification,
+    TellCustomer,
+)
 from schemas.notifications import (
     Channel,
     ChannelChosen,
@@ -22,12 +29,16 @@ TEXT = {
 email, sms = Channel(kind="email", address="sealed address"), Channel(kind="sms", address="sealed number")
 
 tell = TellCustomer(**OCCASION, **MONEY)
+record = RecordContact(customer_id=CUSTOMER, channels=(email,))
+forget = ForgetContact(customer_id=CUSTOMER)
+give_up = GiveUpTelling(customer_id=CUSTOMER)
 postponed = TellingPostponed(**OCCASION, **MONEY)
 chosen = ChannelChosen(**OCCASION, **TEXT)
 known = ContactRecorded(customer_id=CUSTOMER, channels=(email,))
 forgotten = ContactForgotten(customer_id=CUSTOMER)
 
 request = RequestNotification(**OCCASION, **TEXT)
+record_sent = RecordDelivery(notification_id=ID, ok=True, message_id="<1@x>", reason="")
 requested = NotificationRequested(**OCCASION, **TEXT)
 sent = NotificationSent(notification_id=ID, order_id=ORDER, message_id="<1@x>")
 

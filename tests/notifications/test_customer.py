@@ -2,25 +2,23 @@ from dataclasses import replace
 
 import pytest
 
-from commands.notifications import ForgetContact, GiveUpTelling, RecordContact
 from infra.messages import Due
+from infra.testing.given import given
 from streams.notifications.decider import customer
-from tests.given import given
 from tests.notifications.examples import (
     CUSTOMER,
     chosen,
     email,
+    forget,
     forgotten,
+    give_up,
     known,
     postponed,
+    record,
     skipped,
     sms,
     tell,
 )
-
-record = RecordContact(customer_id=CUSTOMER, channels=(email,))
-forget = ForgetContact(customer_id=CUSTOMER)
-give_up = GiveUpTelling(customer_id=CUSTOMER)
 
 
 def test_a_known_customer_is_told_the_way_they_prefer() -> None:

@@ -2,17 +2,12 @@ from dataclasses import replace
 
 import pytest
 
-from commands.notifications import RecordDelivery
+from infra.testing.given import given
 from schemas.notifications import NotificationFailed
 from streams.notifications.decider import message
-from tests.given import given
-from tests.notifications.examples import ID, ORDER, request, requested, sent
+from tests.notifications.examples import ID, ORDER, record_sent, request, requested, sent
 
-
-def delivery(ok: bool) -> RecordDelivery:
-    return RecordDelivery(
-        notification_id=ID, ok=ok, message_id="<1@x>" if ok else "", reason="" if ok else "no such user"
-    )
+record_failed = replace(record_sent, ok=False, message_id="", reason="no such user")
 
 
 def test_a_notification_is_requested() -> None:
@@ -24,12 +19,12 @@ def test_an_occasion_is_told_once() -> None:
 
 
 def test_a_delivery_is_recorded() -> None:
-    given(message, requested).when(delivery(ok=True)).then(sent)
+    given(message, requested).when(record_sent).then(sent)
 
 
 def test_a_failed_delivery_is_recorded_with_its_reason() -> None:
     failed = NotificationFailed(notification_id=ID, order_id=ORDER, reason="no such user")
-    given(message, requested).when(delivery(ok=False)).then(failed)
+    given(message, requested).when(record_failed).then(failed)
 
 
 def test_a_channel_that_is_not_there_is_refused() -> None:
@@ -37,7 +32,7 @@ def test_a_channel_that_is_not_there_is_refused() -> None:
 
 
 def test_a_delivery_nobody_asked_for_is_unknown() -> None:
-    given(message).when(delivery(ok=True)).then_refused("unknown_notification")
+    given(message).when(record_sent).then_refused("unknown_notification")
 
 
 @pytest.mark.parametrize(("history", "open_"), [((), False), ((requested,), True), ((requested, sent), False)])

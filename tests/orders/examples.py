@@ -1,4 +1,4 @@
-from commands.orders import PlaceOrder
+from commands.orders import CancelOrder, DeliverOrder, ExpireOrder, PlaceOrder, RecordPayment, RecordStock, ShipOrder
 from schemas.orders import (
     LineReserved,
     OrderAuthorised,
@@ -20,6 +20,12 @@ LINES = (
 SUM = {"customer_id": CUSTOMER, "currency": "EUR", "total_minor": 2630}
 
 place = PlaceOrder(order_id=ORDER, customer_id=CUSTOMER, card="card_ok", currency="EUR", lines=LINES)
+cancel = CancelOrder(order_id=ORDER, reason="changed my mind")
+ship = ShipOrder(order_id=ORDER, tracking="T1")
+deliver = DeliverOrder(order_id=ORDER)
+expire = ExpireOrder(order_id=ORDER)
+record_tea = RecordStock(order_id=ORDER, sku="tea", reserved=True, reason="")
+record_authorised = RecordPayment(order_id=ORDER, outcome="authorised", reason="")
 placed = OrderPlaced(order_id=ORDER, **SUM, card="card_ok", patience_s=900, lines=LINES)
 tea, mug = LineReserved(order_id=ORDER, sku="tea"), LineReserved(order_id=ORDER, sku="mug")
 authorised = OrderAuthorised(order_id=ORDER)

@@ -1,4 +1,4 @@
-from commands.payments import AuthorisePayment, RecordGatewayOutcome
+from commands.payments import AuthorisePayment, CapturePayment, RecordGatewayOutcome, RefundPayment, VoidPayment
 from schemas.payments import (
     CaptureFailed,
     CaptureRequested,
@@ -18,6 +18,9 @@ CUSTOMER = "customer-1"
 MONEY = {"amount_minor": 2630, "currency": "EUR"}
 
 authorise = AuthorisePayment(order_id=ORDER, customer_id=CUSTOMER, **MONEY, card="card_ok")
+capture, void = CapturePayment(order_id=ORDER), VoidPayment(order_id=ORDER)
+refund_all = RefundPayment(order_id=ORDER, refund_id="r2")
+record_authorised = RecordGatewayOutcome(order_id=ORDER, step="authorise", ok=True, authorisation="auth_1", reason="")
 requested = PaymentRequested(order_id=ORDER, customer_id=CUSTOMER, **MONEY, card="card_ok")
 authorised = PaymentAuthorised(order_id=ORDER, **MONEY, authorisation="auth_1")
 declined = PaymentDeclined(order_id=ORDER, reason="no funds")

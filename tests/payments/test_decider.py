@@ -2,28 +2,30 @@ from functools import reduce
 
 import pytest
 
-from commands.payments import CapturePayment, RefundPayment, VoidPayment
+from commands.payments import RefundPayment
+from infra.testing.given import given
 from streams.payments import decider as payments
-from tests.given import given
 from tests.payments.examples import (
     ORDER,
     authorise,
     authorised,
+    capture,
     capture_failed,
     capture_requested,
     captured,
     declined,
     outcome,
+    record_authorised,
+    refund_all,
     refund_failed,
     refund_requested,
     refunded,
     requested,
     taken,
+    void,
     void_requested,
     voided,
 )
-
-capture, void = CapturePayment(order_id=ORDER), VoidPayment(order_id=ORDER)
 
 
 def test_a_payment_is_requested_of_the_gateway() -> None:
@@ -31,7 +33,7 @@ def test_a_payment_is_requested_of_the_gateway() -> None:
 
 
 def test_the_gateway_may_authorise() -> None:
-    given(payments, requested).when(outcome("authorise")).then(authorised)
+    given(payments, requested).when(record_authorised).then(authorised)
 
 
 def test_the_gateway_may_decline() -> None:
@@ -51,7 +53,7 @@ def test_held_money_is_let_go_only_once() -> None:
 
 
 def test_a_payment_nobody_wants_any_more_is_let_go_when_the_gateway_answers() -> None:
-    given(payments, requested, void_requested).when(outcome("authorise")).then(authorised, void_requested)
+    given(payments, requested, void_requested).when(record_authorised).then(authorised, void_requested)
 
 
 def test_a_payment_nobody_wants_any_more_may_still_be_declined() -> None:
@@ -94,7 +96,7 @@ def test_a_part_is_refunded() -> None:
 
 
 def test_a_refund_of_nothing_said_is_all_that_is_left() -> None:
-    given(payments, *taken, refund_requested("r1", 630)).when(refund("r2", 0)).then(refund_requested("r2", 2000))
+    given(payments, *taken, refund_requested("r1", 630)).when(refund_all).then(refund_requested("r2", 2000))
 
 
 def test_a_refund_is_known_by_its_id() -> None:
@@ -140,7 +142,7 @@ def test_what_was_not_taken_is_not_refunded(history: tuple[object, ...], code: s
     given(payments, *history).when(refund("r1", 1)).then_refused(code)
 
 
-@pytest.mark.parametrize("command", [capture, void, outcome("authorise"), refund("r1", 1)])
+@pytest.mark.parametrize("command", [capture, void, record_authorised, refund_all])
 def test_a_payment_nobody_asked_is_unknown(command: object) -> None:
     given(payments).when(command).then_refused("unknown_payment")
 

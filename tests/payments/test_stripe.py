@@ -1,33 +1,31 @@
 """The Stripe adapter: requests as Stripe's OpenAPI has them, answers and webhooks as what they mean."""
 
-import json
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-import stripe
 from aiohttp import web
 from pydantic import SecretStr
 
 from commands.payments import RecordGatewayOutcome
 from infra.errors import Refusal, Unknown
-from infra.settings import Settings
 from streams.payments.decider import Authorise, Capture, Money, Refund, Void
 from streams.payments.effects.stripe import connect, hear
+from streams.payments.needs import Needs
 from tests.payments import stripe_mock
 from tests.payments.examples import ORDER
+from tests.payments.stripe_mock import SECRET, event, signed
 
-SECRET = "whsec_test"
 authorise = Authorise(ORDER, Money(2630, "EUR", "customer-1"), "pm_card_visa")
 capture, void = Capture(ORDER, "pi_1"), Void(ORDER, "pi_1")
 refund = Refund(ORDER, "pi_1", "r1", 630)
 
 
-def settings(gateway: str) -> Settings:
-    return Settings(gateway=gateway, stripe_key=SecretStr("sk_test_123"), stripe_webhook_secret=SecretStr(SECRET))
+def needs(gateway: str) -> Needs:
+    return Needs(gateway=gateway, stripe_key=SecretStr("sk_test_123"), stripe_webhook_secret=SecretStr(SECRET))
 
 
 # -- against Stripe's own mock
@@ -43,7 +41,7 @@ def mock() -> Iterator[str]:
 
 @pytest.mark.parametrize("intent", [authorise, capture, void, refund])
 async def test_every_request_is_one_that_stripe_understands(mock: str, intent: Any) -> None:
-    async with connect(settings(mock)) as perform:
+    async with connect(needs(mock)) as perform:
         said = await perform(intent, "payments.events/0/1")
     assert (said.order_id, said.step) == (ORDER, type(intent).__name__.lower())
     assert not said.reason.startswith("refused")
@@ -76,7 +74,7 @@ async def answering(answers: Answers, asked: list[web.Request] | None = None) ->
 
 
 async def outcome(intent: Any, *answers: tuple[int, dict[str, Any]]) -> RecordGatewayOutcome:
-    async with answering(list(answers)) as address, connect(settings(address)) as perform:
+    async with answering(list(answers)) as address, connect(needs(address)) as perform:
         return await perform(intent, "k")
 
 
@@ -136,7 +134,7 @@ async def test_what_leaves_the_outcome_open_is_unknown(intent: Any, answers: Ans
 
 
 async def test_nobody_there_is_unknown() -> None:
-    async with connect(settings("http://127.0.0.1:1")) as perform:
+    async with connect(needs("http://127.0.0.1:1")) as perform:
         with pytest.raises(Unknown):
             await perform(authorise, "k")
 
@@ -145,7 +143,7 @@ async def test_asking_again_carries_the_same_idempotency_key() -> None:
     asked: list[web.Request] = []
     async with (
         answering([payment("requires_capture")] * 2, asked) as address,
-        connect(settings(address)) as perform,
+        connect(needs(address)) as perform,
     ):
         for _ in range(2):
             await perform(authorise, "payments.events/0/1")
@@ -155,19 +153,8 @@ async def test_asking_again_carries_the_same_idempotency_key() -> None:
 # -- webhooks
 
 
-def event(kind: str, **content: Any) -> bytes:
-    about = {"id": "pi_1", "object": "payment_intent", "metadata": {"order_id": ORDER}} | content
-    return json.dumps({"id": "evt_1", "object": "event", "type": kind, "data": {"object": about}}).encode()
-
-
-def signed(body: bytes, secret: str = SECRET, at: float | None = None) -> dict[str, str]:
-    stamp = int(time.time() if at is None else at)
-    sign: Callable[[str, str], str] = stripe.WebhookSignature._compute_signature
-    return {"Stripe-Signature": f"t={stamp},v1={sign(f'{stamp}.{body.decode()}', secret)}"}
-
-
 def heard(body: bytes) -> tuple[str, RecordGatewayOutcome] | None:
-    return hear(settings("-"), signed(body), body)
+    return hear(needs("-"), signed(body), body)
 
 
 @pytest.mark.parametrize(
@@ -212,9 +199,9 @@ BODY = event("payment_intent.succeeded")
 )
 def test_what_stripe_did_not_sign_just_now_is_refused(headers: dict[str, str]) -> None:
     with pytest.raises(Refusal, match="not signed"):
-        hear(settings("-"), headers, BODY)
+        hear(needs("-"), headers, BODY)
 
 
 def test_without_the_secret_nothing_is_believed() -> None:
     with pytest.raises(Refusal, match="WEFT_STRIPE_WEBHOOK_SECRET"):
-        hear(Settings(), signed(BODY), BODY)
+        hear(Needs(), signed(BODY), BODY)

@@ -2,22 +2,10 @@ from dataclasses import replace
 
 import pytest
 
-from commands.products import ChangePrice, DelistProduct, ListProduct
-from schemas.products import Attribute, PriceChanged, ProductDelisted, ProductListed
+from commands.products import ChangePrice
+from infra.testing.given import given
 from streams.products.decider import product
-from tests.given import given
-
-ABOUT = {
-    "sku": "mug",
-    "name": "Mug",
-    "description": "A blue mug",
-    "attributes": (Attribute(name="colour", value="blue"),),
-    "unit_price_minor": 1250,
-    "currency": "EUR",
-}
-list_, listed = ListProduct(**ABOUT), ProductListed(**ABOUT)
-dearer = PriceChanged(sku="mug", unit_price_minor=1300, currency="EUR")
-delisted = ProductDelisted(sku="mug")
+from tests.products.examples import ABOUT, dearer, delist, delisted, list_, listed, raise_price
 
 
 def test_a_product_is_listed() -> None:
@@ -33,18 +21,18 @@ def test_a_listing_is_changed_by_listing_anew() -> None:
 
 
 def test_a_price_is_changed() -> None:
-    given(product, listed).when(ChangePrice(sku="mug", unit_price_minor=1300)).then(dearer)
+    given(product, listed).when(raise_price).then(dearer)
 
 
 def test_a_price_that_is_the_same_is_no_news() -> None:
-    given(product, listed, dearer).when(ChangePrice(sku="mug", unit_price_minor=1300)).then()
+    given(product, listed, dearer).when(raise_price).then()
 
 
 def test_a_product_is_delisted() -> None:
-    given(product, listed).when(DelistProduct(sku="mug")).then(delisted)
+    given(product, listed).when(delist).then(delisted)
 
 
-@pytest.mark.parametrize("command", [ChangePrice(sku="mug", unit_price_minor=1), DelistProduct(sku="mug")])
+@pytest.mark.parametrize("command", [raise_price, delist])
 @pytest.mark.parametrize("history", [(), (listed, delisted)])
 def test_a_product_that_is_not_listed_cannot_be_changed(command: object, history: tuple[object, ...]) -> None:
     given(product, *history).when(command).then_refused("not_listed")

@@ -2,27 +2,24 @@ from dataclasses import replace
 
 import pytest
 
-from commands.products import AdjustStock, OfferStock, ReleaseStock, ReserveStock, ShipStock, WithdrawStock
-from schemas.products import (
-    StockAdjusted,
-    StockOffered,
-    StockRefused,
-    StockReleased,
-    StockReserved,
-    StockShipped,
-    StockWithdrawn,
-)
+from commands.products import AdjustStock
+from infra.testing.given import given
+from schemas.products import StockRefused, StockReserved
 from streams.products.decider import stock
-from tests.given import given
-
-PRICE = {"unit_price_minor": 690, "currency": "EUR"}
-offered = StockOffered(sku="tea", **PRICE)
-five = StockAdjusted(sku="tea", delta=5, on_hand=5, reason="delivery")
-reserve = ReserveStock(sku="tea", order_id="o", quantity=3, **PRICE)
-reserved = StockReserved(sku="tea", order_id="o", quantity=3)
-released = StockReleased(sku="tea", order_id="o", quantity=3)
-shipped = StockShipped(sku="tea", order_id="o", quantity=3)
-release, ship = ReleaseStock(sku="tea", order_id="o"), ShipStock(sku="tea", order_id="o")
+from tests.products.examples import (
+    add_five,
+    five,
+    offer,
+    offered,
+    release,
+    released,
+    reserve,
+    reserved,
+    ship,
+    shipped,
+    withdraw,
+    withdrawn,
+)
 
 
 def refused(code: str, reason: str) -> StockRefused:
@@ -30,7 +27,7 @@ def refused(code: str, reason: str) -> StockRefused:
 
 
 def test_goods_come_in() -> None:
-    given(stock).when(AdjustStock(sku="tea", delta=5, reason="delivery")).then_each_time(five)
+    given(stock).when(add_five).then_each_time(five)
 
 
 def test_no_more_can_go_lost_than_is_there() -> None:
@@ -61,9 +58,7 @@ def test_what_is_not_offered_is_refused() -> None:
 
 
 def test_what_was_withdrawn_is_refused() -> None:
-    given(stock, offered, five, StockWithdrawn(sku="tea")).when(reserve).then(
-        refused("not_offered", "tea is not for sale")
-    )
+    given(stock, offered, five, withdrawn).when(reserve).then(refused("not_offered", "tea is not for sale"))
 
 
 def test_another_price_than_the_customer_was_promised_is_refused() -> None:
@@ -91,7 +86,7 @@ def test_what_is_not_held_is_neither_released_nor_shipped(command: object, histo
 
 
 def test_an_offer_is_made_and_withdrawn_once() -> None:
-    given(stock).when(OfferStock(sku="tea", **PRICE)).then(offered)
-    given(stock, offered).when(OfferStock(sku="tea", **PRICE)).then()
-    given(stock, offered).when(WithdrawStock(sku="tea")).then(StockWithdrawn(sku="tea"))
-    given(stock).when(WithdrawStock(sku="tea")).then()
+    given(stock).when(offer).then(offered)
+    given(stock, offered).when(offer).then()
+    given(stock, offered).when(withdraw).then(withdrawn)
+    given(stock).when(withdraw).then()

@@ -2,16 +2,12 @@ from dataclasses import replace
 
 import pytest
 
-from commands.users import ConfirmEmail, ExpireReservation, ReleaseEmail, ReserveEmail
 from infra.messages import Due
+from infra.testing.given import given
 from streams.users.decider import email
-from tests.given import given
-from tests.users.examples import PAIR, confirmed, released, reserved, taken
+from tests.users.examples import confirm, confirmed, expire, release, released, reserve, reserved, taken
 
 OTHER = "user-2"
-reserve, confirm, release, expire = (
-    command(**PAIR) for command in (ReserveEmail, ConfirmEmail, ReleaseEmail, ExpireReservation)
-)
 
 
 def test_a_free_address_is_reserved() -> None:

@@ -2,36 +2,28 @@ from dataclasses import replace
 
 import pytest
 
-from commands.users import (
-    ActivateUser,
-    ChangeContactChannels,
-    ChangeProfile,
-    ClaimEmail,
-    EraseUser,
-    RecordErasure,
-    RefuseRegistration,
-)
+from infra.testing.given import given
 from schemas.users import Channel, ContactChannelsChanged, ProfileChanged
 from streams.users.decider import user
-from tests.given import given
 from tests.users.examples import (
-    PAIR,
     USER,
+    activate,
     active,
+    by_sms,
+    claim,
     claimed,
     destroyed,
+    erase,
     erased,
+    record_erasure,
+    refuse,
     refused,
     register,
     registered,
     registration,
+    rename,
+    sms,
 )
-
-claim, activate, refuse = ClaimEmail(**PAIR), ActivateUser(**PAIR), RefuseRegistration(**PAIR)
-rename = ChangeProfile(user_id=USER, name="another sealed name")
-sms = Channel(kind="sms", address="sealed number")
-by_sms = ChangeContactChannels(user_id=USER, channels=(sms,))
-erase = EraseUser(user_id=USER)
 
 
 def test_a_registration_is_requested() -> None:
@@ -102,7 +94,7 @@ def test_an_erased_user_stays_so(late: object) -> None:
 
 
 def test_the_destruction_of_the_key_is_recorded() -> None:
-    given(user, *active, erased).when(RecordErasure(user_id=USER)).then(destroyed)
+    given(user, *active, erased).when(record_erasure).then(destroyed)
 
 
 @pytest.mark.parametrize(

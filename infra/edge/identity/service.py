@@ -18,6 +18,7 @@ from infra.edge.client import Wish
 from infra.edge.identity.passwords import Passwords
 from infra.edge.identity.tokens import LIFE_S, Claims, Signer, fingerprint, new_refresh_token, seeds
 from infra.errors import BadCredentials, BadToken, Refusal
+from infra.model.needs import IdentityNeeds
 from infra.read import postgres
 from infra.settings import Settings, address, as_role
 from infra.wire.avro import Codec
@@ -184,13 +185,13 @@ async def _keep(db: asyncpg.Connection, token: str, session: str) -> None:
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Identity]:
-    """The identity service on the database and with the keys of `settings`."""
-    signer = Signer(seeds(settings.token_keys.get_secret_value() if settings.token_keys else ""))
+async def opened(needs: IdentityNeeds) -> AsyncIterator[Identity]:
+    """The identity service, on its database and the vault's."""
+    signer = Signer(seeds(needs.token_keys.get_secret_value()))
     async with (
-        vault.opened(settings) as keys,
+        vault.opened(needs) as keys,
         asyncpg.create_pool(
-            as_role(settings.identity or address(settings, "postgres"), ROLE),
+            as_role(needs.identity, ROLE),
             min_size=0,
             max_size=8,
             timeout=10,
@@ -202,4 +203,4 @@ async def opened(settings: Settings) -> AsyncIterator[Identity]:
 
 async def prepare(settings: Settings) -> None:
     """Create the tables and their role, as the owner of the database."""
-    await postgres.prepare_schema(settings.identity or address(settings, "postgres"), ROLE, TABLES)
+    await postgres.prepare_schema(settings.given("identity") or address(settings, "postgres"), ROLE, TABLES)

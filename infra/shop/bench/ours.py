@@ -9,15 +9,16 @@ from infra.settings import Settings
 from infra.shop.bench.work import Clock, context
 from infra.shop.mesh import mesh
 from infra.write.host import worker
+from infra.write.owner import Owner
 
 
 async def main(suffix: str, count: int) -> None:
     clock = Clock(count)
-    workers: list[worker.Worker] = []
-    running = asyncio.create_task(worker.run(mesh, context(suffix), Settings(), workers.append))
+    owners: list[Owner] = []
+    running = asyncio.create_task(worker.run(mesh, context(suffix), Settings(), owners.append))
     while clock.finished is None and not running.done():
         await asyncio.sleep(0.005)
-        clock.at(sum(w.aggregates.next_offset for own in workers for w in own.writers.values()))
+        clock.at(sum(w.aggregates.next_offset for owner in owners for w in owner.writers.values()))
     running.cancel()
     await asyncio.wait([running])
     print(json.dumps(clock.finished))

@@ -12,6 +12,7 @@ from typing import Any
 
 import faust
 
+from infra.messages import Refused
 from infra.settings import Settings, address
 from infra.shop.bench.work import PARTITIONS, Clock
 from infra.shop.mesh import mesh
@@ -48,7 +49,8 @@ def build(suffix: str, settings: Settings, done: list[int]) -> faust.App:
             stored = table.get(key)
             state = pickle.loads(stored) if stored else orders.initial  # noqa: S301 (our own changelog)
             for event in orders.decide(codec.decode(record.value), state):
-                state = orders.evolve(state, event)
+                if type(event) is not Refused:
+                    state = orders.evolve(state, event)
                 await events.send(key=key, value=codec.encode(event), partition=record.message.partition)
             table[key] = pickle.dumps(state)
             done[0] += 1

@@ -1,28 +1,37 @@
-"""python -m infra.shop.outside DIRECTORY HOST GATEWAY_PORT [SMTP_PORT]: the stand-ins, until SIGTERM; no mail without its port."""
+"""python -m infra.shop.outside DIRECTORY HOST NAME=PORT ...: the stand-ins for these addresses, until SIGTERM."""
 
 import asyncio
 import signal
 import sys
-from contextlib import aclosing, nullcontext
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 from infra.shop.outside import gateway, mail
 
+HTTP = ("gateway", "sms", "push")
+MAIL = "smtp"
 
-async def main(directory: Path, host: str, gateway_port: int, smtp_port: int | None) -> None:
+
+async def main(directory: Path, host: str, ports: dict[str, int]) -> None:
+    if unknown := ports.keys() - {*HTTP, MAIL}:
+        sys.exit(
+            f"nobody here stands in for {', '.join(sorted(unknown))}; these are served: {', '.join((*HTTP, MAIL))}"
+        )
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signum, stop.set)
-    smtp: Any = mail.controller(directory / "mail", host, smtp_port) if smtp_port else None
-    with mail.serving(smtp) if smtp else nullcontext():
-        async with aclosing(gateway.serve(directory, host, gateway_port)) as serving:
-            async for address in serving:
-                print(f"gateway {address}" + (f", smtp {host}:{smtp_port}" if smtp_port else ""), flush=True)
-                await stop.wait()
-                break
+        asyncio.get_running_loop().add_signal_handler(signum, stop.set)
+    async with AsyncExitStack() as stack:
+        if MAIL in ports:
+            stack.enter_context(mail.serving(mail.controller(directory / mail.FOLDER, host, ports[MAIL])))
+        if asked := [ports[name] for name in HTTP if name in ports]:
+            await stack.enter_async_context(gateway.serving(directory, host, asked))
+        print("serving", *(f"{name} at {host}:{port}" for name, port in ports.items()), flush=True)
+        await stop.wait()
+
+
+def _ports(words: list[str]) -> dict[str, int]:
+    return {name: int(port) for name, _, port in (word.partition("=") for word in words)}
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]) if len(sys.argv) > 4 else None))
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], _ports(sys.argv[3:])))

@@ -18,7 +18,8 @@ the reply, once a key; `card_lapses` can be authorised and not be captured.
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -194,14 +195,16 @@ async def _asked(request: web.Request) -> tuple[str, dict[str, Any]]:
     return key, body
 
 
-async def serve(directory: Path, host: str, port: int) -> AsyncGenerator[str]:
-    """Serve gateway, SMS and push until the generator is closed; yields the address once."""
+@asynccontextmanager
+async def serving(directory: Path, host: str, ports: Sequence[int]) -> AsyncIterator[None]:
+    """Serve gateway, SMS and push, all of them on each port, while the block runs."""
     app = Gateway(Ledger(directory / "ledger.jsonl")).app()
     app.add_routes(Messages(directory / "messages.jsonl").routes())
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
-        yield f"http://{host}:{port}"
+        for port in ports:
+            await web.TCPSite(runner, host, port).start()
+        yield
     finally:
         await runner.cleanup()

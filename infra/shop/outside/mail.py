@@ -8,6 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from streams.notifications.needs import SANDBOX
+
+FOLDER = "mail"  # in the directory of the stand-ins
+
+
+def kept_in(home: Path) -> Path:
+    """The Maildir of an instance; there is none if its mail server is somebody else's."""
+    return home / SANDBOX.name / FOLDER
+
 
 class Keep:
     def __init__(self, maildir: Path) -> None:

@@ -112,17 +112,20 @@ def _skip(told: TellingPostponed, reason: str) -> TellingSkipped:
 
 
 def evolve(customer: Customer, event: CustomerEvent) -> Customer:
-    match event, customer:
-        case TellingPostponed(), Unknown():
-            return replace(customer, waiting=(*customer.waiting, event))
-        case ((ChannelChosen() | TellingSkipped()), Unknown()):
-            rest = tuple(told for told in customer.waiting if told.notification_id != event.notification_id)
-            return replace(customer, waiting=rest)
-        case ContactRecorded(), _:
+    match event:
+        case TellingPostponed():
+            return replace(customer, waiting=(*customer.waiting, event)) if isinstance(customer, Unknown) else customer
+        case ChannelChosen() | TellingSkipped():
+            return _told(customer, event.notification_id) if isinstance(customer, Unknown) else customer
+        case ContactRecorded():
             return Known(event.channels)
-        case ContactForgotten(), _:
+        case ContactForgotten():
             return Forgotten()
-    return customer
+
+
+def _told(customer: Unknown, notification_id: str) -> Unknown:
+    rest = tuple(told for told in customer.waiting if told.notification_id != notification_id)
+    return replace(customer, waiting=rest)
 
 
 def due(customer_id: str, customer: Customer) -> Due | None:

@@ -7,9 +7,9 @@ from dataclasses import replace
 from commands.notifications import RecordDelivery
 from infra import Erased, Perform, Undeliverable
 from infra.edge import vault
-from infra.settings import Settings
 from streams.notifications.decider.message import Deliver
 from streams.notifications.effects import email, push, sms
+from streams.notifications.needs import Needs
 
 Send = Callable[[Deliver, str], Awaitable[str]]
 CHANNELS = {"email": email.connect, "sms": sms.connect, "push": push.connect}
@@ -20,11 +20,11 @@ def target(intent: Deliver) -> str:
 
 
 @asynccontextmanager
-async def connect(settings: Settings) -> AsyncIterator[Perform[Deliver, RecordDelivery]]:
-    """Every channel of `settings`; performing raises Unknown for whatever leaves the outcome open."""
+async def connect(needs: Needs) -> AsyncIterator[Perform[Deliver, RecordDelivery]]:
+    """Every channel; performing raises Unknown for whatever leaves the outcome open."""
     async with AsyncExitStack() as stack:
-        keys = await stack.enter_async_context(vault.opened(settings))
-        send = {kind: await stack.enter_async_context(open_(settings)) for kind, open_ in CHANNELS.items()}
+        keys = await stack.enter_async_context(vault.opened(needs))
+        send = {kind: await stack.enter_async_context(open_(needs)) for kind, open_ in CHANNELS.items()}
 
         async def perform(intent: Deliver, key: str) -> RecordDelivery:
             try:

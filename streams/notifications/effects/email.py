@@ -8,25 +8,25 @@ from email.policy import SMTP
 import aiosmtplib
 
 from infra import Undeliverable, Unknown
-from infra.settings import Settings, address
 from streams.notifications.decider.message import Deliver
+from streams.notifications.needs import Needs
 
 SENDER = "Weft <shop@weft.example>"
 
 
 @asynccontextmanager
-async def connect(settings: Settings) -> AsyncIterator[Callable[[Deliver, str], Awaitable[str]]]:
-    """The mail server of `settings` (`host:port`); sending returns the Message-ID."""
+async def connect(needs: Needs) -> AsyncIterator[Callable[[Deliver, str], Awaitable[str]]]:
+    """The mail server; sending returns the Message-ID."""
 
     async def send(message: Deliver, key: str) -> str:
-        host, _, port = address(settings, "smtp").removeprefix("smtp://").rpartition(":")
+        host, _, port = needs.smtp.removeprefix("smtp://").rpartition(":")
         message_id = f"<{key.replace('/', '.')}@weft.example>"
         try:
             await aiosmtplib.send(
                 _mail(message, message_id),
                 hostname=host,
                 port=int(port),
-                timeout=settings.gateway_timeout,
+                timeout=needs.gateway_timeout,
                 start_tls=None,
             )
         except aiosmtplib.SMTPResponseException as error:

@@ -14,8 +14,8 @@ import aiohttp
 from pywebpush import WebPushException, webpush_async
 
 from infra import Undeliverable, Unknown
-from infra.settings import Settings
 from streams.notifications.decider.message import Deliver
+from streams.notifications.needs import Needs
 
 TTL_S = 86_400
 CONTACT = "mailto:shop@weft.example"
@@ -23,26 +23,26 @@ GONE = (404, 410)  # the browser has unsubscribed
 
 
 @asynccontextmanager
-async def connect(settings: Settings) -> AsyncIterator[Callable[[Deliver, str], Awaitable[str]]]:
+async def connect(needs: Needs) -> AsyncIterator[Callable[[Deliver, str], Awaitable[str]]]:
     """Any push service a browser names; sending returns the message's topic."""
     async with aiohttp.ClientSession() as client:
 
         async def send(message: Deliver, key: str) -> str:
-            if settings.push_key is None:
+            if needs.push_key is None:
                 raise Unknown("no key to sign push messages with: set WEFT_PUSH_KEY")
             topic = blake2b(key.encode(), digest_size=16).hexdigest()
             try:
                 subscription = json.loads(message.recipient)
                 secure = urlsplit(subscription["endpoint"]).scheme == "https"
-                if not secure and not subscription["endpoint"].startswith(settings.push or "https://"):
+                if not secure and not subscription["endpoint"].startswith(needs.push or "https://"):
                     raise Undeliverable("a push service has to be reached over https")
                 answer = await webpush_async(
                     subscription,
                     data=json.dumps({"title": message.subject, "body": message.body, "tag": topic}),
-                    vapid_private_key=settings.push_key.get_secret_value(),
+                    vapid_private_key=needs.push_key.get_secret_value(),
                     vapid_claims={"sub": CONTACT},
                     ttl=TTL_S,
-                    timeout=settings.gateway_timeout,
+                    timeout=needs.gateway_timeout,
                     headers={"Topic": topic},
                     aiohttp_session=client,
                 )

@@ -11,25 +11,25 @@ from hashlib import blake2b
 import aiohttp
 
 from infra import Undeliverable, Unknown
-from infra.settings import Settings, address
 from streams.notifications.decider.message import Deliver
+from streams.notifications.needs import Needs
 
 MAX_BODY = 1600  # characters; Twilio's limit
 
 
 @asynccontextmanager
-async def connect(settings: Settings) -> AsyncIterator[Callable[[Deliver, str], Awaitable[str]]]:
-    """The message API of `settings`; sending returns the mark the message carries."""
-    timeout = aiohttp.ClientTimeout(total=settings.gateway_timeout)
-    token = settings.sms_token.get_secret_value() if settings.sms_token else ""
-    auth = aiohttp.BasicAuth(settings.sms_account, token)
+async def connect(needs: Needs) -> AsyncIterator[Callable[[Deliver, str], Awaitable[str]]]:
+    """The message API; sending returns the mark the message carries."""
+    timeout = aiohttp.ClientTimeout(total=needs.gateway_timeout)
+    token = needs.sms_token.get_secret_value() if needs.sms_token else ""
+    auth = aiohttp.BasicAuth(needs.sms_account, token)
     async with aiohttp.ClientSession(timeout=timeout, auth=auth) as client:
 
         async def send(message: Deliver, key: str) -> str:
             mark = blake2b(key.encode(), digest_size=4).hexdigest()
-            url = f"{address(settings, 'sms')}/2010-04-01/Accounts/{settings.sms_account}/Messages.json"
+            url = f"{needs.sms}/2010-04-01/Accounts/{needs.sms_account}/Messages.json"
             text = f"{message.subject}. {message.body}"[: MAX_BODY - 12]
-            form = {"To": message.recipient, "From": settings.sms_from, "Body": f"{text} ({mark})"}
+            form = {"To": message.recipient, "From": needs.sms_from, "Body": f"{text} ({mark})"}
             try:
                 async with client.post(url, data=form) as answer:
                     said = await answer.json(content_type=None)

@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager
 
 from commands.payments import RecordGatewayOutcome
 from infra import Perform
-from infra.settings import Settings
 from streams.payments.decider import Authorise, Capture, Refund, Void
 from streams.payments.effects import sandbox, stripe
+from streams.payments.needs import Needs
 
 Intent = Authorise | Capture | Void | Refund
 
@@ -17,13 +17,13 @@ def target(intent: Intent) -> str:
 
 
 @asynccontextmanager
-async def connect(settings: Settings) -> AsyncIterator[Perform[Intent, RecordGatewayOutcome]]:
-    """The gateway of `settings`; performing raises Unknown for whatever leaves the outcome open."""
-    gateway = stripe if settings.stripe_key else sandbox
-    async with gateway.connect(settings) as perform:
+async def connect(needs: Needs) -> AsyncIterator[Perform[Intent, RecordGatewayOutcome]]:
+    """The gateway; performing raises Unknown for whatever leaves the outcome open."""
+    gateway = stripe if needs.stripe_key else sandbox
+    async with gateway.connect(needs) as perform:
         yield perform
 
 
-def hear(settings: Settings, headers: Mapping[str, str], body: bytes) -> tuple[str, RecordGatewayOutcome] | None:
+def hear(needs: Needs, headers: Mapping[str, str], body: bytes) -> tuple[str, RecordGatewayOutcome] | None:
     """What a webhook of the gateway says, as (command id, command); None if it is of no interest."""
-    return stripe.hear(settings, headers, body)
+    return stripe.hear(needs, headers, body)

@@ -6,18 +6,20 @@ from contextlib import asynccontextmanager
 import aiohttp
 
 from commands.payments import RecordGatewayOutcome
-from infra import Perform, Unknown
-from infra.settings import Settings, address
+from infra import Perform, Unknown, Unusable
 from streams.payments.decider import Authorise, Capture, Refund, Void
+from streams.payments.needs import Needs
 
 Intent = Authorise | Capture | Void | Refund
 
 
 @asynccontextmanager
-async def connect(settings: Settings) -> AsyncIterator[Perform[Intent, RecordGatewayOutcome]]:
-    """The gateway of `settings`; performing raises Unknown for whatever leaves the outcome open."""
-    timeout = aiohttp.ClientTimeout(total=settings.gateway_timeout)
-    async with aiohttp.ClientSession(address(settings, "gateway"), timeout=timeout) as client:
+async def connect(needs: Needs) -> AsyncIterator[Perform[Intent, RecordGatewayOutcome]]:
+    """The gateway; performing raises Unknown for whatever leaves the outcome open. Unusable if there is none."""
+    if needs.gateway is None:
+        raise Unusable("no address for gateway: start the mesh with `weft up`, or set WEFT_GATEWAY, or WEFT_STRIPE_KEY")
+    timeout = aiohttp.ClientTimeout(total=needs.gateway_timeout)
+    async with aiohttp.ClientSession(needs.gateway, timeout=timeout) as client:
 
         async def perform(intent: Intent, key: str) -> RecordGatewayOutcome:
             path, body = _request(intent)

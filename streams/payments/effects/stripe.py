@@ -14,8 +14,8 @@ import stripe
 
 from commands.payments import RecordGatewayOutcome
 from infra import Perform, Refusal, Unknown
-from infra.settings import Settings
 from streams.payments.decider import Authorise, Capture, Refund, Void
+from streams.payments.needs import Needs
 
 Intent = Authorise | Capture | Void | Refund
 
@@ -32,13 +32,13 @@ STEPS = {  # webhook event: (step, ok)
 
 
 @asynccontextmanager
-async def connect(settings: Settings) -> AsyncIterator[Perform[Intent, RecordGatewayOutcome]]:
-    """Stripe, with the key of `settings`; performing raises Unknown for whatever leaves the outcome open."""
-    assert settings.stripe_key is not None
-    http = stripe.AIOHTTPClient(timeout=settings.gateway_timeout)
+async def connect(needs: Needs) -> AsyncIterator[Perform[Intent, RecordGatewayOutcome]]:
+    """Stripe, with the key there is; performing raises Unknown for whatever leaves the outcome open."""
+    assert needs.stripe_key is not None
+    http = stripe.AIOHTTPClient(timeout=needs.gateway_timeout)
     client = stripe.StripeClient(
-        settings.stripe_key.get_secret_value(),
-        base_addresses={"api": settings.gateway or API},
+        needs.stripe_key.get_secret_value(),
+        base_addresses={"api": needs.gateway or API},
         http_client=http,
         max_network_retries=0,  # the runtime retries, with backoff and a circuit breaker
     )
@@ -126,9 +126,9 @@ def _outcome(intent: Intent, ok: bool, authorisation: str, reason: str) -> Recor
     )
 
 
-def hear(settings: Settings, headers: Mapping[str, str], body: bytes) -> tuple[str, RecordGatewayOutcome] | None:
+def hear(needs: Needs, headers: Mapping[str, str], body: bytes) -> tuple[str, RecordGatewayOutcome] | None:
     """A webhook as (command id, command); None if it is of no interest. Refusal if Stripe did not sign it just now."""
-    secret = settings.stripe_webhook_secret
+    secret = needs.stripe_webhook_secret
     if secret is None:
         raise Refusal("no_secret", "webhooks cannot be verified: set WEFT_STRIPE_WEBHOOK_SECRET")
     try:

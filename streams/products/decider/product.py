@@ -75,11 +75,14 @@ def _bad_price() -> Refused:
 
 
 def evolve(product: Product, event: ProductEvent) -> Product:
-    match event, product:
-        case ProductListed(), _:
+    match event:
+        case ProductListed():
             return Listed(event)
-        case PriceChanged(), Listed(listing):
-            return Listed(replace(listing, unit_price_minor=event.unit_price_minor))
-        case ProductDelisted(), _:
+        case PriceChanged():
+            return _priced(product.listing, event.unit_price_minor) if isinstance(product, Listed) else product
+        case ProductDelisted():
             return Unlisted()
-    return product
+
+
+def _priced(listing: ProductListed, unit_price_minor: int) -> Listed:
+    return Listed(replace(listing, unit_price_minor=unit_price_minor))

@@ -112,18 +112,19 @@ def _change_channels(command: ChangeContactChannels) -> ContactChannelsChanged |
 
 
 def evolve(user: User, event: UserEvent) -> User:
-    match event, user:
-        case RegistrationRequested(), _:
+    match event:
+        case RegistrationRequested():
             return Pending(event.email, event.email_key, event.name)
-        case UserRegistered(), Pending(email_key=key):
-            return Active(key)
-        case RegistrationRefused(), _:
+        case UserRegistered():
+            return Active(user.email_key) if isinstance(user, Pending) else user
+        case RegistrationRefused():
             return Unknown()
-        case UserErased(), _:
+        case UserErased():
             return Erased()
-        case KeyDestroyed(), _:
+        case KeyDestroyed():
             return Erased(readable=False)
-    return user
+        case EmailClaimed() | ProfileChanged() | ContactChannelsChanged():
+            return user
 
 
 def pending(user_id: str, user: User) -> DestroyKey | None:

@@ -1,0 +1,243 @@
+"""A simulated process of one context: the owner as it is, and the ports by which it reaches a world that fails it.
+
+Everything a process does passes its ports: there it takes time, is lost, comes twice or late, waits while the process
+stands still, and ends when it is killed. What was on its way then may arrive all the same.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import partial
+from random import Random
+from typing import Any
+
+from infra.errors import LogDamaged, Unknown
+from infra.kafka.memory import MemoryKafka
+from infra.mesh import Mesh
+from infra.model.context import Context, Perform
+from infra.wire.record import Outgoing, Read
+from infra.write.lanes import Delivery, Place
+from infra.write.owner import Owner
+
+DAY_MS = 86_400_000
+COMMIT_S = 1.0  # at most
+RUNNING: ContextVar["Node | None"] = ContextVar("RUNNING", default=None)
+
+
+@dataclass
+class Faults:
+    """How likely each of them is, whenever it could happen."""
+
+    lost: float = 0.0  # an append or a post never arrives
+    unanswered: float = 0.0  # it arrives, and nobody says so
+    repeated: float = 0.0  # it arrives twice: a client's retry
+    late: float = 0.0  # it arrives when nobody waits for it any more
+    unreadable: float = 0.0  # the log cannot be reached
+    before: float = 0.0  # the outside fails before it does anything
+    after: float = 0.0  # it does it, and its answer is lost
+    slow_s: float = 0.02  # what anything takes at most
+
+    def over(self) -> None:
+        """From now on nothing fails."""
+        for name in vars(self):
+            setattr(self, name, 0.0)
+        self.slow_s = 0.02
+
+
+class Port:
+    """A process's way to its events topic and to any topic it posts to; the twin of KafkaEventLog and Producer."""
+
+    def __init__(self, node: "Node", topic: str) -> None:
+        self.node = node
+        self.topic = topic
+        self.kafka = node.kafka
+        self.faults = node.faults
+        self.dice = node.dice
+
+    async def passes(self) -> None:
+        """Time goes by, as long as the process stands still; a dead one never comes back."""
+        await asyncio.sleep(self.dice.random() * self.faults.slow_s)
+        while self.node.frozen:
+            await asyncio.sleep(0.25)
+        if not self.node.alive:
+            raise asyncio.CancelledError
+
+    def unlucky(self, chance: float) -> bool:
+        return chance > 0 and self.dice.random() < chance
+
+    def log(self, partition: int) -> list[Read]:
+        return self.kafka.log(self.topic, partition)
+
+    async def ends(self, partitions: Iterable[int]) -> dict[int, int]:
+        await self.passes()
+        if self.unlucky(self.faults.unreadable):
+            raise Unknown("the log is away")
+        return {p: len(self.log(p)) for p in partitions}
+
+    async def read(self, partition: int, start: int, end: int) -> AsyncIterator[Sequence[Read]]:
+        while start < end:
+            await self.passes()
+            if self.unlucky(self.faults.unreadable):
+                raise Unknown("the log is away")
+            records = self.log(partition)[start : min(end, start + self.dice.randint(1, 20))]
+            if not records:
+                raise LogDamaged(f"{self.topic}/{partition} ends at {start}, not at {end}")
+            yield records
+            start += len(records)
+
+    async def append(self, partition: int, records: Sequence[Outgoing]) -> int:
+        return await self._deliver(partial(self.kafka.append, self.topic, partition, records))
+
+    async def send(self, topic: str, records: Iterable[tuple[int, Outgoing]]) -> None:
+        by_partition: dict[int, list[Outgoing]] = {}
+        for partition, record in records:
+            by_partition.setdefault(partition, []).append(record)
+        for partition, batch in by_partition.items():
+            await self._deliver(partial(self.kafka.append, topic, partition, batch))
+
+    async def _deliver(self, land: Callable[[], int]) -> int:
+        """Whether it lands, and whether anybody learns of it."""
+        await self.passes()
+        if self.unlucky(self.faults.lost):
+            raise Unknown("never arrived")
+        if self.unlucky(self.faults.late):
+            asyncio.get_running_loop().call_later(self.dice.random() * 3, land)
+            raise Unknown("nobody knows")
+        base = land()
+        if self.unlucky(self.faults.repeated):
+            base = self.dice.choice((base, land()))
+        await self.passes()
+        if self.unlucky(self.faults.unanswered):
+            raise Unknown("the answer was lost")
+        return base
+
+
+class Node:
+    """One process. `perform` is what the outside does for it; `failed` hears of an error that ended it."""
+
+    port: type[Port] = Port
+    owner: type[Owner] = Owner
+
+    def __init__(
+        self,
+        mesh: Mesh,
+        context: Context,
+        name: str,
+        kafka: MemoryKafka,
+        faults: Faults,
+        dice: Random,
+        perform: Perform[Any, Any] | None,
+        failed: Callable[["Node", BaseException], None],
+    ) -> None:
+        self.context = context
+        self.name = name
+        self.kafka = kafka
+        self.faults = faults
+        self.dice = dice
+        self.alive = True
+        self.frozen = False
+        self.skew_s = 0.0
+        self.generation = -1
+        self.tasks: set[asyncio.Task[Any]] = set()
+        self._told = failed
+        self._assignments: asyncio.Queue[tuple[int, list[Place]]] = asyncio.Queue()
+        self._fetching: list[asyncio.Task[None]] = []
+        self._acknowledged: dict[Place, int] = {}
+        self._group_generation: Callable[[], int] = lambda: -1
+        self.way = self.port(self, context.events_topic)
+        self.own = self.owner(
+            mesh, context, kafka.partitions, 30 * DAY_MS, self.way, self.way, self.fail, now=self.clock
+        )
+        if perform:
+            self.own.perform_with(partial(self.attempt, perform))
+
+    def clock(self) -> float:
+        return self.kafka.now() / 1000 + self.skew_s
+
+    def start(self) -> None:
+        """Begin to work, once partitions are assigned."""
+        token = RUNNING.set(self)
+        self._works = [asyncio.create_task(self._work(work)) for work in (self.own.run, self._join)]
+        RUNNING.reset(token)
+
+    async def _work(self, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except Exception as error:
+            self.fail(error)
+
+    def fail(self, error: BaseException) -> None:
+        """An error nobody planned for: the process ends."""
+        if self.alive:
+            while isinstance(error, BaseExceptionGroup):
+                error = error.exceptions[0]
+            self.kill()
+            self._told(self, error)
+
+    def kill(self) -> None:
+        self.alive = False
+        for task in self.tasks:
+            task.cancel()
+
+    async def attempt(self, perform: Perform[Any, Any], intent: Any, key: str) -> Any:
+        await self.way.passes()
+        if self.way.unlucky(self.faults.before):
+            raise Unknown("the outside did not answer")
+        outcome = await perform(intent, key)
+        await self.way.passes()
+        if self.way.unlucky(self.faults.after):
+            raise Unknown("the outside's answer was lost")
+        return outcome
+
+    # -- what Faust does for it
+
+    def assign(self, generation: int, places: list[Place], current: Callable[[], int]) -> None:
+        """The group was shuffled; the process learns of it when it gets to it."""
+        self._group_generation = current
+        self._assignments.put_nowait((generation, places))
+
+    async def _join(self) -> None:
+        while True:
+            generation, places = await self._assignments.get()
+            await self.way.passes()
+            await self.own.revoked()
+            self.generation = generation  # who fetched before it delivers once more, too late
+            await self.own.assigned([number for topic, number in places if topic == self.context.commands_topic])
+            self._acknowledged.clear()
+            self._fetching += [
+                asyncio.create_task(self._work(partial(self._fetch, place, self.position(place)))) for place in places
+            ]
+
+    def position(self, place: Place) -> int:
+        known = self.own.position(place)
+        return self.kafka.committed.get((self.context.group, *place), 0) if known is None else known
+
+    async def _fetch(self, place: Place, position: int) -> None:
+        generation = self.generation
+        while generation == self.generation:
+            await self.kafka.beyond(place, position)
+            await self.way.passes()
+            records = self.fetched(place, position)
+            if records:
+                position = records[-1].offset + 1
+                done = partial(self._acknowledge, place, position, generation)
+                await self.own.lanes.put(place, self.delivery(place, records, generation, done))
+
+    def delivery(self, place: Place, records: list[Read], generation: int, done: Callable[[], None]) -> Delivery:
+        return Delivery(records, lambda: self.generation == generation, done)
+
+    def fetched(self, place: Place, position: int) -> list[Read]:
+        return self.kafka.log(*place)[position : position + self.dice.randint(1, 8)]
+
+    def _acknowledge(self, place: Place, position: int, generation: int) -> None:
+        if not self._acknowledged:
+            asyncio.get_running_loop().call_later(self.dice.random() * COMMIT_S, self._commit, generation)
+        self._acknowledged[place] = position
+
+    def _commit(self, generation: int) -> None:
+        """What was acknowledged, if the group still knows this process."""
+        positions, self._acknowledged = self._acknowledged, {}
+        if self.alive and not self.frozen and generation == self.generation == self._group_generation():
+            for place, position in positions.items():
+                self.kafka.committed[(self.context.group, *place)] = position

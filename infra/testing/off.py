@@ -1,0 +1,305 @@
+"""Each rule of the design, switched off: kinds of processes that break it, and the law that is seen to break then.
+
+A rule whose absence nobody notices is not proved. The rules are those of DESIGN §2 and §4.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import count, takewhile
+from typing import Any
+
+from infra.errors import Unknown
+from infra.messages import Due
+from infra.model.context import Perform
+from infra.testing.node import Node, Port
+from infra.wire.envelope import CAUSE_TIME, EXPECTED_OFFSET, ID
+from infra.wire.record import Outgoing, Read, with_header
+from infra.write.aggregates import Aggregates
+from infra.write.decision import CommandHandler, Decision
+from infra.write.intents import Intent
+from infra.write.lanes import Delivery, Lanes, Place
+from infra.write.owner import Owner
+from infra.write.writer import Writer
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What is switched off, in which kind of process, and the law that breaks."""
+
+    says: str
+    without: type[Node]
+    breaks: str
+
+
+class CredulousPort(Port):
+    """Every record looks as if it had landed where it was expected, also one's own."""
+
+    async def read(self, partition: int, start: int, end: int) -> AsyncIterator[Sequence[Read]]:
+        async for records in super().read(partition, start, end):
+            yield [_believed(record) for record in records]
+
+    async def append(self, partition: int, records: Sequence[Outgoing]) -> int:
+        await super().append(partition, records)
+        return _expected(records)
+
+
+def _believed(record: Read) -> Read:
+    if EXPECTED_OFFSET not in dict(record.headers):
+        return record
+    return record._replace(headers=with_header(record.headers, EXPECTED_OFFSET, b"%d" % record.offset))
+
+
+def _expected(records: Sequence[Outgoing]) -> int:
+    return int(dict(records[0].headers)[EXPECTED_OFFSET] or b"")
+
+
+class Credulous(Node):
+    port = CredulousPort
+
+
+class TearingPort(Port):
+    """A batch may land in part."""
+
+    async def append(self, partition: int, records: Sequence[Outgoing]) -> int:
+        if len(records) > 1 and self.unlucky(0.2):
+            await super().append(partition, records[: self.dice.randint(1, len(records) - 1)])
+            raise Unknown("torn")
+        return await super().append(partition, records)
+
+
+class Tearing(Node):
+    port = TearingPort
+
+
+class HopefulPort(Port):
+    """What nobody knows is taken for a yes."""
+
+    async def append(self, partition: int, records: Sequence[Outgoing]) -> int:
+        try:
+            return await super().append(partition, records)
+        except Unknown:
+            return _expected(records)
+
+
+class Hopeful(Node):
+    port = HopefulPort
+
+
+class ForgetfulOwner(Owner):
+    """Whoever recovers does not know which commands were decided."""
+
+    async def assigned(self, numbers: Collection[int]) -> None:
+        await super().assigned(numbers)
+        for writer in self.writers.values():
+            writer.aggregates.decided.clear()
+
+
+class Forgetful(Node):
+    owner = ForgetfulOwner
+
+
+class Trusting(Node):
+    """Reading goes on where the group committed."""
+
+    def position(self, place: Place) -> int:
+        return self.kafka.committed.get((self.context.group, *place), 0)
+
+
+class EarlyPort(Port):
+    """An event is recorded when the broker says, whatever was before it."""
+
+    async def append(self, partition: int, records: Sequence[Outgoing]) -> int:
+        return await super().append(partition, [record._replace(timestamp=self.kafka.now()) for record in records])
+
+
+class Early(Node):
+    port = EarlyPort
+
+
+class ImpatientPort(Port):
+    """A deadline does not say which moment it is for."""
+
+    async def send(self, topic: str, records: Iterable[tuple[int, Outgoing]]) -> None:
+        await super().send(topic, [(partition, _timeless(record)) for partition, record in records])
+
+
+def _timeless(record: Outgoing) -> Outgoing:
+    if not (dict(record.headers).get(ID) or b"").endswith(b"/due"):
+        return record
+    return record._replace(headers=[(name, value) for name, value in record.headers if name != CAUSE_TIME])
+
+
+class Impatient(Node):
+    port = ImpatientPort
+
+
+class IdleOwner(Owner):
+    """After a recovery, what a kind of intent wanted is not taken up again."""
+
+    recovering = False
+
+    async def assigned(self, numbers: Collection[int]) -> None:
+        self.recovering = True
+        await super().assigned(numbers)
+        self.recovering = False
+
+    def _want(self, intents: Sequence[Intent]) -> None:
+        super()._want([i for i in intents if not (self.recovering and self.neglected(i))])
+
+    def neglected(self, intent: Intent) -> bool:
+        return not isinstance(intent.wanted, Due)
+
+
+class UntimelyOwner(IdleOwner):
+    def neglected(self, intent: Intent) -> bool:
+        return isinstance(intent.wanted, Due)
+
+
+class Idle(Node):
+    owner = IdleOwner
+
+
+class Untimely(Node):
+    owner = UntimelyOwner
+
+
+class Careless(Node):
+    """The outside is asked with another key each time."""
+
+    async def attempt(self, perform: Perform[Any, Any], intent: Any, key: str) -> Any:
+        self.times = getattr(self, "times", count(1))
+        return await super().attempt(perform, intent, f"{key}/{self.name}/{next(self.times)}")
+
+
+class Hasty(Node):
+    """What a policy hears is acknowledged before what it asks is in its topic."""
+
+    def delivery(self, place: Place, records: list[Read], generation: int, done: Callable[[], None]) -> Delivery:
+        if place[0] == self.context.commands_topic:
+            return super().delivery(place, records, generation, done)
+        done()
+        return Delivery(records, lambda: self.generation == generation, lambda: None)
+
+
+class LeakyLanes(Lanes):
+    """Batches are dropped, and later ones handled all the same."""
+
+    async def close(self) -> None:
+        await super().close()
+        self.open()
+
+
+class LeakyOwner(Owner):
+    lanes_kind = LeakyLanes
+
+
+class Leaky(Node):
+    owner = LeakyOwner
+
+    def delivery(self, place: Place, records: list[Read], generation: int, done: Callable[[], None]) -> Delivery:
+        position = records[-1].offset + 1
+        return Delivery(records, lambda: True, lambda: self._acknowledge(place, position, self.generation))
+
+
+class HastyWriter(Writer):
+    """Every command is an append of its own, and decided as if the ones in front had landed."""
+
+    async def handle(self, records: Sequence[Any]) -> None:
+        async with self._turn:
+            left = list(records)
+            while left:
+                decisions = [self._guess(record) for record in left]
+                landed = await asyncio.gather(*map(self._append, decisions))
+                right = list(takewhile(lambda pair: pair[0].expected == pair[1], zip(decisions, landed, strict=True)))
+                left = left[len(right) :]
+                if left:
+                    self.aggregates = _fresh(self.aggregates)
+                    self._commands = CommandHandler(self.aggregates)
+                    await self._catch_up()
+            self._on_intents(self.aggregates.new_intents())
+
+    def _guess(self, record: Any) -> Decision:
+        decision = self._commands.decide([record])
+        self.aggregates.merge(decision)
+        return decision
+
+    async def _append(self, decision: Decision) -> int:
+        if not decision.records:
+            return decision.expected
+        try:
+            return await self._log.append(self.aggregates.number, decision.records)
+        except Unknown:
+            return -1
+
+
+def _fresh(a: Aggregates) -> Aggregates:
+    return Aggregates(a.context, a.codec, a.number, a.partitions, a.dedupe_ms)
+
+
+class EagerWriter(Writer):
+    """What a decision wants is begun before the log has accepted it."""
+
+    async def handle(self, records: Sequence[Any]) -> None:
+        decision = self._commands.decide(records)
+        self._on_intents([intent for intent in decision.intents.values() if intent is not None])
+        await super().handle(records)
+
+
+class SilentWriter(Writer):
+    """A command that finds nothing to do leaves nothing in the log."""
+
+    async def handle(self, records: Sequence[Any]) -> None:
+        for record in records:
+            answers = self._commands.decide([record]).records
+            if not any(b"nothing_to_do" in (answer.value or b"") for answer in answers):
+                await super().handle([record])
+
+
+class SilentOwner(Owner):
+    writer_kind = SilentWriter
+
+
+class Silent(Node):
+    owner = SilentOwner
+
+
+class HastyOwner(Owner):
+    writer_kind = HastyWriter
+
+
+class EagerOwner(Owner):
+    writer_kind = EagerWriter
+
+
+class InFlight(Node):
+    owner = HastyOwner
+
+
+class Eager(Node):
+    owner = EagerOwner
+
+
+RULES = {
+    "credulous": Rule(
+        "a record counts iff it landed where it was expected", Credulous, "the_state_is_the_fold_of_the_log"
+    ),
+    "in flight": Rule(
+        "one batch is in flight per partition", InFlight, "what_was_decided_follows_from_the_log_before_it"
+    ),
+    "eager": Rule("nothing is done before the log has it", Eager, "nothing_is_done_that_the_log_did_not_ask_for"),
+    "silent": Rule("every command leaves an event", Silent, "every_command_is_answered"),
+    "tearing": Rule(
+        "the records of a command are one batch", Tearing, "what_was_decided_follows_from_the_log_before_it"
+    ),
+    "hopeful": Rule("the acknowledgement decides", Hopeful, "every_command_is_answered"),
+    "forgetful": Rule("commands are remembered", Forgetful, "a_command_is_decided_once"),
+    "trusting": Rule("cursors come from the log", Trusting, "every_command_is_answered"),
+    "early": Rule("time never goes back", Early, "time_never_goes_back"),
+    "impatient": Rule("a deadline is never early", Impatient, "a_counter_is_not_emptied_too_early"),
+    "idle": Rule("effects come from the state, also after a recovery", Idle, "nothing_that_was_wanted_is_left_open"),
+    "untimely": Rule("deadlines come from the state, also after a recovery", Untimely, "no_deadline_is_missed"),
+    "careless": Rule("the outside is asked with one key", Careless, "a_bell_is_rung_once_a_filling"),
+    "hasty": Rule("a policy's position is written after its acknowledgements", Hasty, "every_event_is_reacted_to_once"),
+    "leaky": Rule("nothing is handled after a batch that was dropped", Leaky, "every_event_is_reacted_to_once"),
+}

@@ -1,0 +1,359 @@
+"""A whole mesh in one thread, from one seed, in the code that runs in production, while everything fails that can.
+
+Kafka, the clock, timers, randomness and the outside are twins; Writer, reactions, effects, circuits, timers, lanes and the
+barrier are what they are. Processes are killed (between any two callbacks: at every await), stand still and come back as
+zombies, appends are lost, late and repeated, groups are shuffled, clocks jump. Then the faults end, one process a context
+at least is at work, and when nothing moves any more the laws have to hold.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import purgatory.domain.model
+import structlog
+
+from infra.kafka.log import addressed
+from infra.kafka.memory import MemoryKafka
+from infra.mesh import Mesh
+from infra.messages import Due
+from infra.model.context import Perform
+from infra.testing.loop import VirtualLoop, run
+from infra.testing.node import RUNNING, Faults, Node
+from infra.wire.record import Outgoing
+from infra.write.reactions import outgoing_command
+
+PARTITIONS = 2
+BEGUN_MS = 1_700_000_000_000
+QUIET_S = 4.0  # without anybody appending anything
+PATIENCE_S = 400.0
+NEAR_S = 60.0  # a deadline that is further away is not waited for
+
+Outside = Callable[[Any, str], Awaitable[Any]]
+Story = Callable[["World"], Awaitable[None]]
+
+
+@dataclass
+class World:
+    """`outside` performs each context's intents, `node` is the kind of process; `violations` what was broken on the way."""
+
+    mesh: Mesh
+    seed: int
+    outside: Mapping[str, Outside] = field(default_factory=dict)
+    node: type[Node] = Node
+    gentle: bool = False
+
+    def __post_init__(self) -> None:
+        self.dice = random.Random(self.seed)
+        self.loop = VirtualLoop()
+        self.broker_skew_ms = 0
+        self.kafka = MemoryKafka(
+            PARTITIONS, self._broker_now, lambda topic: topic.partition(".")[2].startswith("events")
+        )
+        self.faults = _faults(self.dice, self.gentle)
+        self.nodes: dict[str, list[Node]] = {name: [] for name in self.mesh.contexts}
+        self.generations: dict[str, int] = dict.fromkeys(self.mesh.contexts, 0)
+        self.failures: list[tuple[str, BaseException]] = []
+        self.done: dict[str, Any] = {}  # what was done outside: the outcome, by idempotency key
+        self.schedule: list[str] = []
+        self.resting = False
+        self._made = 0
+        self._kills: list[tuple[int, Node]] = []
+        self.mesh.codec  # noqa: B018 (made outside of the virtual time)
+
+    def _broker_now(self) -> int:
+        return BEGUN_MS + int(self.loop.now * 1000) + self.broker_skew_ms
+
+    def say(self, what: str) -> None:
+        """A line of the schedule, which a failing seed prints."""
+        self.schedule.append(f"{self.loop.now:9.3f}  turn {self.loop.turns:6}  {what}")
+
+    # -- the whole story
+
+    def play(self, story: Story) -> None:
+        """Run it to the end; the laws may be asked then."""
+        random.seed(self.seed)  # pauses and jitter come from here too
+        with _clock_of(self):
+            run(self.loop, self._play(story))
+
+    async def _play(self, story: Story) -> None:
+        self.loop.set_task_factory(_owned)
+        self.loop.before_turn = self._kill_due
+        for name in self.nodes:
+            for _ in range(self.dice.randint(1, 2)):
+                self._begin(name)
+            self.shuffle(name)
+        self._troubling = asyncio.create_task(self._trouble())
+        await story(self)
+        await self.rest()
+
+    async def rest(self, *, outside_is_up: bool = True) -> None:
+        """The faults end, everybody comes back, and all is done that is to be done; new faults do not come by themselves.
+
+        What is wanted of an outside that is away is not waited for.
+        """
+        self.say("the faults end")
+        self._troubling.cancel()
+        self.faults.over()
+        self._kills.clear()
+        for name, nodes in self.nodes.items():
+            for node in nodes:
+                node.frozen = False
+            if not nodes:
+                self._begin(name)
+            self.shuffle(name)
+        deadline = self.loop.now + PATIENCE_S
+        appends, since = -1, self.loop.now
+        while self.loop.now < deadline:
+            await asyncio.sleep(1)
+            self._restart()
+            if self.kafka.appends != appends or self._open(outside_is_up):
+                appends, since = self.kafka.appends, self.loop.now
+            elif self.loop.now - since >= QUIET_S:
+                break
+        self.resting = True
+        self.say("at rest" if self.loop.now < deadline else "never at rest")
+
+    def _open(self, outside_is_up: bool) -> bool:
+        """Whether any state wants something of the outside, or soon of the clock."""
+        soon = self.kafka.now() + NEAR_S * 1000
+        return any(
+            i.at + 1000 * i.wanted.after_s < soon if isinstance(i.wanted, Due) else outside_is_up
+            for i in self.intents()
+        )
+
+    def intents(self) -> list[Any]:
+        """What is open in the states of those who own them."""
+        return [
+            intent
+            for nodes in self.nodes.values()
+            for node in nodes
+            for writer in node.own.writers.values()
+            for intent in writer.aggregates.intents.values()
+        ]
+
+    # -- who runs
+
+    def _begin(self, name: str) -> Node:
+        self._made += 1
+        context = self.mesh.context(name)
+        made = self.node(
+            self.mesh,
+            context,
+            f"{name}-{self._made}",
+            self.kafka,
+            self.faults,
+            self.dice,
+            self._performer(name) if context.connect else None,
+            self._failed,
+        )
+        self.nodes[name].append(made)
+        made.start()
+        self.say(f"{made.name} begins")
+        return made
+
+    def _performer(self, name: str) -> Perform[Any, Any] | None:
+        """The outside of a context: each key is done once, and asked again answers as it did."""
+        outside = self.outside.get(name)
+        if outside is None:
+            return None
+
+        async def perform(intent: Any, key: str) -> Any:
+            if key not in self.done:
+                self.done[key] = await outside(intent, key)
+                self.say(f"done outside: {key} {intent}")
+            return self.done[key]
+
+        return perform
+
+    def _failed(self, node: Node, error: BaseException) -> None:
+        self.say(f"{node.name} fails: {error!r}")
+        self.failures.append((node.name, error))
+        self._gone(node)
+
+    def _gone(self, node: Node) -> None:
+        nodes = self.nodes[node.context.name]
+        if node in nodes:
+            nodes.remove(node)
+
+    def kill(self, node: Node) -> None:
+        if node.alive:
+            self.say(f"{node.name} is killed")
+            node.kill()
+            self._gone(node)
+            self.shuffle(node.context.name)
+
+    def _kill_due(self, turn: int) -> None:
+        while self._kills and self._kills[0][0] <= turn:
+            self.kill(self._kills.pop(0)[1])
+
+    def _restart(self) -> None:
+        for name, nodes in self.nodes.items():
+            if not nodes:
+                self._begin(name)
+                self.shuffle(name)
+
+    def shuffle(self, name: str) -> None:
+        """The group gives its partitions out anew, to those it hears of."""
+        context = self.mesh.context(name)
+        present = [node for node in self.nodes[name] if not node.frozen]
+        self.generations[name] += 1
+        topics = [context.commands_topic, *self.mesh.heard_topics(context)]
+        given: dict[Node, list[tuple[str, int]]] = {node: [] for node in present}
+        for topic in topics:
+            for number in range(PARTITIONS):
+                if present:
+                    given[self.dice.choice(present)].append((topic, number))
+        for node, places in given.items():
+            node.assign(self.generations[name], places, lambda: self.generations[name])
+
+    # -- what people do
+
+    def post(self, command: Any, identity: str) -> None:
+        """A producer's command, on the right partition most of the time; sometimes its producer sends it twice."""
+        record = outgoing_command(self.mesh.codec, command, identity)
+        for _ in range(1 if self.gentle or self.dice.random() < 0.9 else 2):
+            ((right, _),) = addressed([record], PARTITIONS)
+            where = right if self.gentle or self.dice.random() < 0.9 else self.dice.randrange(PARTITIONS)
+            self.kafka.append(self.mesh.owner(type(command)).commands_topic, where, [record])
+        self.say(f"asked {identity}: {command}")
+
+    async def leap(self, seconds: float) -> None:
+        """So much time goes by at once, as if everybody had slept: whatever was due is due now."""
+        self.loop.now += seconds
+        await asyncio.sleep(0)
+
+    async def while_(self, longest_s: float) -> None:
+        """Some time goes by."""
+        await asyncio.sleep(self.dice.random() * longest_s)
+
+    # -- what goes wrong
+
+    async def _trouble(self) -> None:
+        if self.gentle:
+            return
+        pause = self.dice.choice((0.3, 1.0, 4.0))
+        while True:
+            await asyncio.sleep(self.dice.expovariate(1 / pause))
+            self.dice.choice(
+                (
+                    self._kill_soon,
+                    self._kill_soon,
+                    self._freeze,
+                    self._thaw,
+                    self._shuffle_one,
+                    self._jump,
+                    self._lose_offsets,
+                    self._intrude,
+                    self._begin_one,
+                )
+            )()
+            self._restart()
+
+    def _any(self) -> Node | None:
+        nodes = [node for nodes in self.nodes.values() for node in nodes]
+        return self.dice.choice(nodes) if nodes else None
+
+    def _kill_soon(self) -> None:
+        if node := self._any():
+            self._kills.append((self.loop.turns + self.dice.randint(1, 400), node))
+            self._kills.sort(key=lambda kill: kill[0])
+
+    def _freeze(self) -> None:
+        if node := self._any():
+            self.say(f"{node.name} stands still")
+            node.frozen = True
+            if self.dice.random() < 0.8:
+                self.shuffle(node.context.name)
+
+    def _thaw(self) -> None:
+        for nodes in self.nodes.values():
+            for node in nodes:
+                if node.frozen:
+                    self.say(f"{node.name} goes on")
+                    node.frozen = False
+                    if self.dice.random() < 0.8:
+                        self.shuffle(node.context.name)
+
+    def _shuffle_one(self) -> None:
+        self.shuffle(self.dice.choice(list(self.nodes)))
+
+    def _jump(self) -> None:
+        """A process's clock, or the broker's, jumps."""
+        node = self._any()
+        if node and self.dice.random() < 0.7:
+            node.skew_s = self.dice.uniform(-4, 4)
+        else:
+            self.broker_skew_ms = self.dice.randint(-3000, 3000)
+        self.say("a clock jumps")
+
+    def _lose_offsets(self) -> None:
+        """Group offsets expire, or somebody moves them: of commands anywhere, of what policies hear only back."""
+        for context in self.mesh.contexts.values():
+            for topic in (context.commands_topic, *self.mesh.heard_topics(context)):
+                for number in range(PARTITIONS):
+                    place = (context.group, topic, number)
+                    end = len(self.kafka.log(topic, number))
+                    longest = end if topic == context.commands_topic else self.kafka.committed.get(place, 0)
+                    if self.dice.random() < 0.5:
+                        self.kafka.committed[place] = self.dice.randint(0, longest)
+        self.say("group offsets are moved")
+        self._shuffle_one()
+
+    def _intrude(self) -> None:
+        """Somebody writes into a log who has no business there."""
+        context = self.dice.choice(list(self.mesh.contexts.values()))
+        junk = Outgoing(b"junk", b"junk", [("weft-expected-offset", b"%d" % self.dice.randint(0, 50))])
+        self.kafka.append(context.events_topic, self.dice.randrange(PARTITIONS), [junk._replace(headers=[])])
+        self.say(f"junk in {context.events_topic}")
+
+    def _begin_one(self) -> None:
+        name = self.dice.choice(list(self.nodes))
+        if len(self.nodes[name]) < 3:
+            self._begin(name)
+            self.shuffle(name)
+
+
+def _faults(dice: random.Random, gentle: bool) -> Faults:
+    """Some worlds are kind, some are not; each is unkind in its own way."""
+    if gentle:
+        return Faults()
+    level = dice.choice((0.0, 0.02, 0.08, 0.2))
+    chances = {name: level * dice.random() for name in ("lost", "unanswered", "repeated", "late", "unreadable")}
+    return Faults(**chances, before=level * dice.random(), after=level * dice.random(), slow_s=dice.choice((0.02, 0.2)))
+
+
+def _owned(loop: Any, work: Any, **known: Any) -> asyncio.Task[Any]:
+    """Every task belongs to the process that made it, and dies with it."""
+    task: asyncio.Task[Any] = asyncio.Task(work, loop=loop, **known)
+    if node := RUNNING.get():
+        node.tasks.add(task)
+        task.add_done_callback(node.tasks.discard)
+        if not node.alive:
+            task.cancel()
+    return task
+
+
+class _Clock:
+    """What purgatory, which reads the time itself, reads instead: the clock of the process that asks."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def time(self) -> float:
+        node = RUNNING.get()
+        return node.clock() if node else self._world.kafka.now() / 1000
+
+
+@contextmanager
+def _clock_of(world: World) -> Any:
+    real: Any = purgatory.domain.model
+    before, real.time = real.time, _Clock(world)
+    try:
+        with structlog.testing.capture_logs():
+            yield
+    finally:
+        real.time = before

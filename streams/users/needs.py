@@ -1,0 +1,7 @@
+"""What users needs outside: the vault and the identity, which know a person until they are erased."""
+
+from infra import IdentityNeeds
+
+
+class Needs(IdentityNeeds):
+    """Nothing but those."""

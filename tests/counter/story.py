@@ -1,0 +1,59 @@
+"""What people do with counters, what the outside does for them, and the laws they add."""
+
+from collections import Counter as Tally
+from collections.abc import Iterator
+from typing import Any
+
+from infra.testing.laws import LAWS, facts, partitions
+from infra.testing.node import Node
+from infra.testing.simulate import Simulation
+from infra.testing.world import World
+from tests.counter.commands.counter import Add, RecordRing
+from tests.counter.mesh import mesh
+from tests.counter.schemas.counter import Added, Emptied, Filled, Rung
+from tests.counter.streams.counter.decider import PATIENCE_S, Ring
+
+
+async def ring(intent: Ring, key: str) -> RecordRing:
+    return RecordRing(counter_id=intent.counter_id)
+
+
+async def story(world: World) -> None:
+    """Some add to a few counters, now and then."""
+    counters = world.dice.randint(1, 3)
+    for number in range(world.dice.randint(2, 12)):
+        where = f"c{world.dice.randrange(counters)}"
+        world.post(Add(counter_id=where, amount=world.dice.randint(1, 3)), f"add-{number}")
+        await world.while_(2.0)
+
+
+def a_world(seed: int, node: type[Node] = Node, **known: Any) -> World:
+    return World(mesh, seed, {"counter": ring}, node, **known)
+
+
+def a_bell_is_rung_once_a_filling(world: World) -> Iterator[str]:
+    (context,) = world.mesh.contexts.values()
+    events = [fact.event for number in range(world.kafka.partitions) for fact in facts(world, context, number)]
+    filled = Tally(event.counter_id for event in events if isinstance(event, Filled))
+    rung = Tally(event.counter_id for event in events if isinstance(event, Rung))
+    bells = Tally(outcome.counter_id for outcome in world.done.values())
+    for counter in filled.keys() | rung.keys() | bells.keys():
+        if not filled[counter] == rung[counter] == bells[counter]:
+            yield f"{counter} was filled {filled[counter]} times, {rung[counter]} say it rang, it rang {bells[counter]} times"
+
+
+def a_counter_is_not_emptied_too_early(world: World) -> Iterator[str]:
+    since: dict[bytes, int] = {}
+    for _, _, logged in partitions(world):
+        for fact in logged:
+            if isinstance(fact.event, Added):
+                since.setdefault(fact.key, fact.record.timestamp)
+            elif isinstance(fact.event, Emptied | Rung):
+                begun = since.pop(fact.key, fact.record.timestamp)
+                waited = fact.record.timestamp - begun
+                if isinstance(fact.event, Emptied) and waited < 1000 * PATIENCE_S:
+                    yield f"{fact.place}: emptied after {waited} ms"
+
+
+ALL = (*LAWS, a_bell_is_rung_once_a_filling, a_counter_is_not_emptied_too_early)
+simulation = Simulation(a_world, story, ALL)

@@ -1,0 +1,1 @@
+"""Counts to three, rings a bell, and carries one to the next counter."""

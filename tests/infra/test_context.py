@@ -1,0 +1,35 @@
+"""What is optional in a context is found by its name: a misspelt one is told, and so is an intent nobody performs."""
+
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from infra import bounded_context
+from infra.errors import Unusable
+from tests.counter.streams.counter import decider, effects, policy
+
+
+def copy(module: ModuleType, **changed: Any) -> Any:
+    """The module with some of its functions under other names, or without them (None)."""
+    made = ModuleType(module.__name__)
+    vars(made).update({name: value for name, value in vars(module).items() if name not in changed})
+    vars(made).update({name: value for name, value in changed.items() if value is not None})
+    return made
+
+
+def test_a_counter_is_a_context() -> None:
+    context = bounded_context("counter", decider, policy=policy, effects=effects)
+    assert context.aggregates[0].pending and context.aggregates[0].due
+
+
+@pytest.mark.parametrize("name", ["pendng", "dues", "decide_all"])
+def test_a_function_nobody_would_call_is_told(name: str) -> None:
+    misspelt = copy(decider, pending=None, **{name: decider.pending})
+    with pytest.raises(Unusable, match=rf"{name}\(\), which nobody calls"):
+        bounded_context("counter", misspelt, policy=policy, effects=effects)
+
+
+def test_an_intent_that_nobody_performs_is_told() -> None:
+    with pytest.raises(Unusable, match="wants Ring of the outside"):
+        bounded_context("counter", decider, policy=policy)

@@ -1,0 +1,35 @@
+"""The simulated mesh: it holds the laws, plays the same again, and sees each rule that is switched off."""
+
+import subprocess
+import sys
+
+import pytest
+
+from infra.testing.off import RULES
+from tests.counter.story import simulation
+
+SEEDS = 300
+CHUNKS = 6
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_the_laws_hold_whatever_fails(chunk: int) -> None:
+    for seed in range(chunk * SEEDS // CHUNKS, (chunk + 1) * SEEDS // CHUNKS):
+        world, violations = simulation.play(seed)
+        assert violations == {}, f"seed {seed}\n" + "\n".join(world.schedule)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_rule_that_is_switched_off_is_missed(name: str) -> None:
+    rule = RULES[name]
+    assert any(rule.breaks in simulation.play(seed, rule.without)[1] for seed in range(2000)), rule.says
+
+
+def test_a_seed_plays_the_same_again_in_any_process() -> None:
+    command = [sys.executable, "-m", "infra.testing.simulate", "tests.counter.story:simulation", "--show", "7"]
+    played = {
+        subprocess.run(command, capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": h}).stdout
+        for h in ("1", "2")
+    }
+    assert len(played) == 1
+    assert "at rest" in played.pop()
