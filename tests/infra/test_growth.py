@@ -7,7 +7,7 @@ import pytest
 
 from infra.errors import LogMoved
 from infra.mesh import Growth
-from infra.ops.growth import Fingerprints, Target, copied, is_copied, opened, sealed, target_of
+from infra.ops.growth import Fingerprints, Target, copy_of, first_record, is_copied, seal, target_of
 from infra.shop.mesh import CONTEXTS, mesh
 from infra.wire.envelope import meta
 from infra.wire.record import Outgoing, Read
@@ -42,11 +42,11 @@ def grown(world: Shop, name: str) -> dict[int, list[Read]]:
     """The log of a context, copied into more partitions."""
     context = mesh.context(name)
     target = Target(context, f"{name}.events.2", MORE)
-    new = {n: [opened(CODEC, context.events_topic, target, n, 7 * n)] for n in range(MORE)}
+    new = {n: [first_record(CODEC, context.events_topic, target, n, 7 * n)] for n in range(MORE)}
     everything = [r for log in logs(world, context.events_topic) for r in log if is_copied(CODEC, r)]
     for record in sorted(everything, key=lambda r: (r.timestamp, r.partition, r.offset)):
         number = target_of(record, MORE)
-        new[number].append(copied(record, len(new[number])))
+        new[number].append(copy_of(record, len(new[number])))
     return {n: landed(target.topic, n, records) for n, records in new.items()}
 
 
@@ -121,9 +121,9 @@ def test_a_copy_that_lacks_an_event_is_seen() -> None:
 
 def test_whoever_reads_a_sealed_log_stops() -> None:
     target = Target(mesh.context("orders"), "orders.events.2", MORE)
-    (seal,) = landed("orders.events", 0, [sealed(CODEC, target, ("orders.events", 0), 0, 5)])
+    (last,) = landed("orders.events", 0, [seal(CODEC, target, ("orders.events", 0), 0, 5)])
     with pytest.raises(LogMoved, match=r"orders\.events was sealed and goes on in orders\.events\.2"):
-        Aggregates(mesh.context("orders"), CODEC, 0, 2, 30 * DAY_MS).take([seal])
+        Aggregates(mesh.context("orders"), CODEC, 0, 2, 30 * DAY_MS).take([last])
 
 
 def test_a_context_that_was_grown_has_the_topics_it_grew_into() -> None:
