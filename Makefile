@@ -47,6 +47,7 @@ lock: install
 	$(LOCK) --output-file infra/lock/runtime.txt
 	$(LOCK) --extra dev --output-file infra/lock/dev.txt
 	echo uv | $(BIN)/uv pip compile - --quiet --universal --generate-hashes --no-emit-index-url --no-header --output-file infra/lock/uv.txt
+	grep -o 'hatchling==[^"]*' pyproject.toml | sort -u | $(BIN)/uv pip compile - --quiet --universal --generate-hashes --no-emit-index-url --no-header --output-file infra/lock/build.txt
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

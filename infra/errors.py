@@ -2,6 +2,7 @@
 
     WeftError                 one line for a person, and what to do next
     ├── Unusable              stop: this machine, address or directory cannot serve; nothing was changed
+    │   └── OfOtherCode       wait: tables are not what this code would have made; a rebuild or a restart mends it
     ├── LogDamaged            stop: the log lost data, or is not the one read before
     ├── LogMoved              stop: the log goes on in another topic; who starts again finds it
     ├── Stopped               stop: somebody asked for it; what was finished is kept, and the same command goes on
@@ -17,6 +18,9 @@
 What a decider refuses is an event (`messages.Refused`), so it never appears here.
 """
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class WeftError(Exception):
     """An error that names its cure; `str()` is shown to the user as it is."""
@@ -24,6 +28,10 @@ class WeftError(Exception):
 
 class Unusable(WeftError):
     """Something this process needs is not there or not fit: it ends, having changed nothing."""
+
+
+class OfOtherCode(Unusable):
+    """The tables of a read model are not what this code would have made."""
 
 
 class LogDamaged(WeftError):
@@ -80,3 +88,10 @@ class BadCredentials(WeftError):
 
 class BadToken(WeftError):
     """Not a token of ours, or not any more; why is for logs, not for who sent it."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence about a name nobody knows: the one that was meant, or all there are."""
+    names = list(known)
+    close = get_close_matches(name, names, 1, 0.8)
+    return f"did you mean {close[0]}?" if close else f"there are {', '.join(names)}"

@@ -2,7 +2,9 @@
 
 import importlib
 import importlib.util
+import os
 import pkgutil
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -10,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 
-from infra.errors import Unusable
+from infra.errors import Unusable, WeftError, nearest
 from infra.model.context import Context
 from infra.model.needs import IdentityNeeds, Outside, VaultNeeds
 from infra.model.own import events, receipts
@@ -80,7 +82,7 @@ class Mesh:
         known = Schemas(folder(schemas))
         current = {name: known.current(name) for name in (*RUNTIME_TYPES, *types)}
         by_type = {t: current[name] for name, t in (*types.items(), *RUNTIME_TYPES.items())}
-        modules = [importlib.import_module(f"{projections}.{name}") for name in _names(projections)]
+        modules = [imported(f"{projections}.{name}") for name in _names(projections)]
         rows = [read_projection(module, by_type) for module in modules]
         rows += [read_projection(receipts, by_type)]
         rows += [_telling(read_projection(events, by_type), current, by_type)]
@@ -135,14 +137,14 @@ class Mesh:
         try:
             return self.contexts[name]
         except KeyError:
-            raise Unusable(f"there is no context {name!r}; there are {', '.join(self.contexts)}") from None
+            raise Unusable(f"there is no context {name!r}; {nearest(name, self.contexts)}") from None
 
     def projection(self, name: str) -> Projection:
         """The read model of that name, or a clear error with the names there are."""
         try:
             return self.projections[name]
         except KeyError:
-            raise Unusable(f"there is no read model {name!r}; there are {', '.join(self.projections)}") from None
+            raise Unusable(f"there is no read model {name!r}; {nearest(name, self.projections)}") from None
 
     @cached_property
     def _owners(self) -> Mapping[type, str]:
@@ -184,11 +186,9 @@ class Mesh:
         """
         home = {name: self.home_of(p) for name, p in self.projections.items()}
         spanning = [name for name in home if home[name] is None]
-        unknown = [name for name in names if name not in self.contexts and name not in spanning]
-        if unknown:
-            raise Unusable(
-                f"there is no {', '.join(map(repr, unknown))}; there are the contexts {', '.join(self.contexts)} and the read models {', '.join(spanning)}"
-            )
+        known = [*self.contexts, *spanning]
+        for name in set(names) - set(known):
+            raise Unusable(f"there is no context or read model {name!r} to run; {nearest(name, known)}")
         chosen = list(names) or [*self.contexts, *spanning]
         return [n for n in self.contexts if n in chosen], [n for n in home if (home[n] or n) in chosen]
 
@@ -204,13 +204,37 @@ class Mesh:
 def load(source: str) -> Mesh:
     """The mesh at `module:attribute`; Unusable if there is none."""
     module, _, attribute = source.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute or "mesh")
-    except (ModuleNotFoundError, AttributeError) as error:
-        raise Unusable(f"there is no mesh at {source!r}: {error}. WEFT_MESH names one as module:attribute") from error
+    found = getattr(imported(module), attribute or "mesh", None) if _is_there(module) else None
     if not isinstance(found, Mesh):
-        raise Unusable(f"{source} is no Mesh")
+        raise Unusable(f"there is no mesh at {source!r}: WEFT_MESH names one as module:attribute")
     return found
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def imported(name: str) -> ModuleType:
+    """A module of the application; Unusable says which line of whose file keeps it from being imported."""
+    if importlib.util.find_spec(name.partition(".")[0]) is None:
+        raise Unusable(f"there is no module {name}: is the application installed?")
+    try:
+        return importlib.import_module(name)
+    except WeftError:
+        raise
+    except SyntaxError as error:
+        raise Unusable(f"{_short(error.filename)}, line {error.lineno}: {error.msg}") from error
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        raise Unusable(f"{_short(last.filename)}, line {last.lineno}: {type(error).__name__}: {error}") from error
+
+
+def _short(file: str | None) -> str:
+    """The file as somebody names it who works where it is."""
+    return os.path.relpath(file) if file and Path(file).is_relative_to(Path.cwd()) else str(file)
 
 
 def _again(source: str, growth: dict[str, Growth], locked: dict[int, Locked] | None) -> Mesh:
@@ -234,7 +258,7 @@ def _context(package: str) -> Context:
     name = f"{package}.context"
     if importlib.util.find_spec(name) is None:
         raise Unusable(f"{package} is no context: it has no context.py that makes one with bounded_context()")
-    found = getattr(importlib.import_module(name), "context", None)
+    found = getattr(imported(name), "context", None)
     if not isinstance(found, Context):
         raise Unusable(f"{name} has no `context`: make it with bounded_context()")
     return found
@@ -253,6 +277,5 @@ def _upcasts(schemas: str, contexts: Mapping[str, Context]) -> dict[int, Upcast]
     for context in contexts:
         name = f"{schemas}.{context}.upcasting"
         if importlib.util.find_spec(f"{schemas}.{context}") and importlib.util.find_spec(name):
-            module: ModuleType = importlib.import_module(name)
-            found |= module.UPCASTS
+            found |= imported(name).UPCASTS
     return found

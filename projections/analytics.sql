@@ -55,3 +55,18 @@ COMMENT ON COLUMN analytics.assortment.on_hand IS 'What may still be reserved.';
 COMMENT ON COLUMN analytics.assortment.reserved IS 'What is kept for orders on their way.';
 COMMENT ON COLUMN analytics.assortment.shipped IS 'What has left.';
 COMMENT ON COLUMN analytics.assortment.refused_orders IS 'How often an order could not have it.';
+
+CREATE OR REPLACE VIEW analytics.order_lines AS
+SELECT e.subject AS order_id, e.at AS placed_at, e.content->>'customer_id' AS customer_id, l.sku, l.quantity, l.unit_price_minor,
+       l.quantity * l.unit_price_minor AS amount_minor, e.content->>'currency' AS currency
+FROM analytics.events e, jsonb_to_recordset(e.content->'lines') AS l (sku text, quantity bigint, unit_price_minor bigint)
+WHERE e.context = 'orders' AND e.type = 'orders.OrderPlaced';
+COMMENT ON VIEW analytics.order_lines IS 'One row a product of an order, as it was ordered; what became of it is in orders and sagas, by order_id.';
+COMMENT ON COLUMN analytics.order_lines.order_id IS 'The order.';
+COMMENT ON COLUMN analytics.order_lines.placed_at IS 'When it was placed.';
+COMMENT ON COLUMN analytics.order_lines.customer_id IS 'Who placed it.';
+COMMENT ON COLUMN analytics.order_lines.sku IS 'The product.';
+COMMENT ON COLUMN analytics.order_lines.quantity IS 'How many of it.';
+COMMENT ON COLUMN analytics.order_lines.unit_price_minor IS 'What one cost, in minor units.';
+COMMENT ON COLUMN analytics.order_lines.amount_minor IS 'What all of them cost, in minor units.';
+COMMENT ON COLUMN analytics.order_lines.currency IS 'Of its prices.';

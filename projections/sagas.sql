@@ -64,11 +64,14 @@ WITH stepped AS (
 )
 SELECT order_id, customer_id, outcome, step, step IN ('done', 'to be shipped', 'to be delivered') AS at_rest, code, reason,
        total_minor, currency, captured_minor, refunded_minor, placed_at,
-       round(extract(epoch FROM stock_at - placed_at) * 1000) AS stock_ms,
-       round(extract(epoch FROM coalesce(authorised_at, declined_at) - placed_at) * 1000) AS payment_ms,
-       round(extract(epoch FROM least(confirmed_at, cancelled_at) - placed_at) * 1000) AS decision_ms,
-       round(extract(epoch FROM coalesce(refunded_at, captured_at, voided_at) - least(confirmed_at, cancelled_at)) * 1000) AS settlement_ms,
-       round(extract(epoch FROM greatest(confirmed_at, cancelled_at, captured_at, paid_at, voided_at, refunded_at, shipped_at, delivered_at, told_at) - placed_at) * 1000) AS total_ms,
+       round(extract(epoch FROM stock_at - placed_at) * 1000)::bigint AS stock_ms,
+       round(extract(epoch FROM coalesce(authorised_at, declined_at) - placed_at) * 1000)::bigint AS payment_ms,
+       round(extract(epoch FROM least(confirmed_at, cancelled_at) - placed_at) * 1000)::bigint AS decision_ms,
+       round(extract(epoch FROM CASE WHEN cancelled_at IS NULL THEN captured_at - confirmed_at
+                                     WHEN voided_at IS NOT NULL THEN voided_at - cancelled_at
+                                     WHEN refunded_at > cancelled_at THEN refunded_at - cancelled_at END) * 1000)::bigint AS settlement_ms,
+       round(extract(epoch FROM greatest(confirmed_at, cancelled_at, captured_at, paid_at, voided_at, refunded_at, shipped_at, delivered_at, told_at)
+                                - placed_at - coalesce(cancelled_at - confirmed_at, interval '0')) * 1000)::bigint AS total_ms,
        told, confirmed_at, cancelled_at, authorised_at, declined_at, captured_at, paid_at, voided_at, refunded_at, shipped_at, delivered_at, told_at
 FROM waiting;
 COMMENT ON VIEW analytics.sagas IS 'Where each order stands on its way through all contexts, and how long each step took.';
@@ -81,7 +84,7 @@ COMMENT ON COLUMN analytics.sagas.currency IS 'Of its amounts.';
 COMMENT ON COLUMN analytics.sagas.captured_minor IS 'What was taken from the card.';
 COMMENT ON COLUMN analytics.sagas.refunded_minor IS 'What was given back of it.';
 COMMENT ON COLUMN analytics.sagas.placed_at IS 'When it was placed.';
-COMMENT ON COLUMN analytics.sagas.total_ms IS 'Milliseconds from the order to the last step so far.';
+COMMENT ON COLUMN analytics.sagas.total_ms IS 'Milliseconds from the order to the last step so far, less the time in which a confirmed order had not been cancelled yet.';
 COMMENT ON COLUMN analytics.sagas.confirmed_at IS 'When everything was reserved and the money held.';
 COMMENT ON COLUMN analytics.sagas.cancelled_at IS 'When it was cancelled.';
 COMMENT ON COLUMN analytics.sagas.authorised_at IS 'When the money was held.';
@@ -99,5 +102,5 @@ COMMENT ON COLUMN analytics.sagas.at_rest IS 'Nothing moves until somebody ships
 COMMENT ON COLUMN analytics.sagas.stock_ms IS 'Milliseconds from the order to the last answer about its stock.';
 COMMENT ON COLUMN analytics.sagas.payment_ms IS 'Milliseconds from the order to the answer of the payment.';
 COMMENT ON COLUMN analytics.sagas.decision_ms IS 'Milliseconds from the order to its confirmation or cancellation.';
-COMMENT ON COLUMN analytics.sagas.settlement_ms IS 'Milliseconds from there until the money was captured, let go or given back.';
+COMMENT ON COLUMN analytics.sagas.settlement_ms IS 'Milliseconds from the confirmation until the money was captured; of a cancelled order, from the cancellation until it was let go or given back.';
 COMMENT ON COLUMN analytics.sagas.told IS 'How many messages to the customer were sent, failed or skipped.';

@@ -2,23 +2,27 @@
 
 import sys
 from collections.abc import Callable
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import entry_points, version
 from typing import Any, NoReturn
 
 from cyclopts import App, CycloptsError
 
 from infra.cli.console import USAGE, guarded
+from infra.mesh import imported
 
 WRITTEN = {"--wait=projected": "--wait-projected"}  # cyclopts has no flag that may take a value
 
 app = App(
     name="weft",
     help="An event-sourced, asynchronous-only service mesh: Kafka is the truth, Postgres is a fold of it.",
+    version=lambda: version("weft"),
     version_flags=["--version"],
     help_format="markdown",
 )
 
 
+@cache
 def _register() -> None:
     from infra.cli import asking, dead, looking, new, querying, rebuilding, running, topics
 
@@ -52,15 +56,15 @@ def _register() -> None:
     app.command(topics.topics)
     app.command(new.new)
     for extension in entry_points(group="weft", name="commands"):  # what an application adds
-        extension.load()(app)
+        getattr(imported(extension.module), extension.attr)(app)
 
 
 def main() -> NoReturn:
     """The entry point."""
-    _register()
 
     def command() -> Any:
         try:
+            _register()
             tokens = [WRITTEN.get(token, token) for token in sys.argv[1:]]
             return app(tokens, exit_on_error=False, result_action="return_value")
         except CycloptsError:

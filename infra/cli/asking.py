@@ -75,7 +75,7 @@ def send(
             wishes = list(client.read_lines(lines))
         s, mesh = reached()
         if wait or projected:
-            address(s, "postgres")  # before anything is posted: who cannot wait would send it again
+            asyncio.run(_can_wait(s))  # before anything is posted: who cannot wait would send it again
         # all or nothing: a bad line is found before the first is sent
         asked = [client.asked(mesh, wish) for wish in asyncio.run(client.sealed(s, mesh, wishes))]
         posted = client.post_all(s, mesh, asked)
@@ -108,6 +108,11 @@ def _say_posted(p: Posted, as_json: bool) -> None:
     )
 
 
+async def _can_wait(s: Settings) -> None:
+    async with postgres.connection(postgres.analyst(address(s, "postgres"))) as db:
+        await client.receipts(db, [])
+
+
 async def _wait(s: Settings, posted: list[Posted], timeout: float, as_json: bool, projected: bool) -> int:
     deadline = time.monotonic() + timeout
     async with postgres.connection(postgres.analyst(address(s, "postgres"))) as db:
@@ -138,6 +143,11 @@ def receipt(command_id: str, /, *, json_: Json = False) -> int:
     """What became of a command: accepted (which events), refused or rejected (why).
 
     Example: `weft receipt 7c9e6679-7425-40de-944b-e07fc1f90ae7`
+
+    Parameters
+    ----------
+    command_id
+        The id it was posted under, as `weft send` prints it.
     """
 
     async def look() -> int:

@@ -16,6 +16,7 @@ from infra.embedded.runfile import resolved
 from infra.errors import Refusal, Unusable, WeftError
 from infra.mesh import Mesh, load
 from infra.ops.setup import deployed
+from infra.read import postgres
 from infra.settings import Settings
 
 DONE, FAILED, USAGE, TIMED_OUT = 0, 1, 2, 3
@@ -93,6 +94,12 @@ def guarded(command: Callable[[], Any]) -> int:
         return USAGE
     except WeftError as error:
         err.print(str(error), style="red", markup=False)
+        return FAILED
+    except postgres.Refusal as error:
+        err.print(f"Postgres refuses: {error.sqlstate} {postgres.said(error)}", style="red", markup=False)
+        return FAILED
+    except postgres.BROKEN as error:
+        err.print(f"the connection to Postgres broke: {error}; see `weft status`", style="red", markup=False)
         return FAILED
     except KeyboardInterrupt:
         return 130

@@ -13,7 +13,13 @@ from infra.ops.dead import Letter, Office
 
 OPEN = ("waiting", "behind")
 
-dead = App(name="dead", help="Commands that could not be processed, and the later ones of their keys, in order.")
+dead = App(
+    name="dead",
+    help="""Commands that could not be processed, and the later ones of their keys, in order.
+
+    Example: `weft dead list`
+    """,
+)
 
 
 @dead.command(name="list")
@@ -27,6 +33,13 @@ def list_(
     """What waits in CONTEXT, or in every one; with --all also what was processed or discarded since.
 
     Example: `weft dead list orders`
+
+    Parameters
+    ----------
+    context
+        Whose dead letters; every context's by default.
+    all_
+        Show what was processed or discarded since, too.
     """
     s, mesh = reached()
     found: list[Letter] = []
@@ -56,6 +69,13 @@ def show(context: str, id: str, /, *, json_: Json = False) -> int:
     """One letter whole: headers, content, and what happened to it.
 
     Example: `weft dead show orders place-17`
+
+    Parameters
+    ----------
+    context
+        Whose dead letter it is.
+    id
+        Its id, as `weft dead list` has it.
     """
     office = _office(context)
     letter = _find(office, office.letters(), id)
@@ -87,6 +107,15 @@ def redrive(context: str, /, *keys: str, timeout: float = 30.0) -> int:
     Old schemas are read as what they mean today. To mend a command instead, send it again under its id: `weft send --id`.
 
     Example: `weft dead redrive orders order-17`
+
+    Parameters
+    ----------
+    context
+        Whose dead letters.
+    keys
+        Only of these keys; of all by default.
+    timeout
+        Seconds to wait for what becomes of them.
     """
     office = _office(context)
     chosen = [x for x in office.letters() if x.status in OPEN and (not keys or x.key in keys)]
@@ -104,6 +133,17 @@ def discard(context: str, id: str, /, *, reason: str, timeout: float = 30.0) -> 
     """Decide that a letter will never be processed; the ones behind it move up, and can be redriven.
 
     Example: `weft dead discard orders place-17 --reason "a test that went astray"`
+
+    Parameters
+    ----------
+    context
+        Whose dead letter it is.
+    id
+        Its id, as `weft dead list` has it.
+    reason
+        Why, for whoever asks for its receipt.
+    timeout
+        Seconds to wait until that is decided.
     """
     office = _office(context)
     letter = _find(office, office.letters(), id)

@@ -23,6 +23,7 @@ from infra.wire.avro import Codec
 from infra.wire.compatibility import incompatible
 from infra.wire.envelope import CAUSATION, EXPECTED_OFFSET, TYPE, accepted, meta
 from infra.wire.record import Read, partition_of, place_of, when
+from infra.wire.sealing import is_sealed
 
 UNDOING = ("Cancelled", "Declined", "Void", "Failed")
 
@@ -33,6 +34,11 @@ def watch(order: str | None = None, /, *, json_: Json = False) -> int:
     Refusals and compensation are marked. Ctrl-C ends it.
 
     Example: `weft watch order-1`
+
+    Parameters
+    ----------
+    order
+        Only what happens to this aggregate, or names it as its order.
     """
     s, mesh = reached()
     with reading.opened(s) as client:
@@ -65,7 +71,7 @@ def _say_event(codec: Codec, record: Read, order: str | None, as_json: bool) -> 
         )
         return
     told = " ".join(
-        f"{name}={value}"
+        f"{name}={_open(value)}"
         for name, value in content.items()
         if value not in (m.subject, "") and not isinstance(value, tuple | list)
     )
@@ -74,6 +80,11 @@ def _say_event(codec: Codec, record: Read, order: str | None, as_json: bool) -> 
     kind = f"{m.context}: {m.command_type} {type(event).__name__.lower()}" if no else m.type
     out.print(f"{m.at:%H:%M:%S.%f}"[:12] + f" {mark} {kind:34} {m.subject}  {told}"[:400], style=style, markup=False)
     sys.stdout.flush()
+
+
+def _open(value: Any) -> Any:
+    """What a person can read of a value."""
+    return "(sealed)" if isinstance(value, str) and is_sealed(value) else value
 
 
 def log(
@@ -90,6 +101,17 @@ def log(
     Example: `weft log orders order-1`
 
     Example: `weft log orders order-1 --as-of 2026-11-01T12:00Z` for what was recorded by then, and the state it had
+
+    Parameters
+    ----------
+    context
+        The context whose log it is in.
+    aggregate
+        The aggregate's id.
+    as_of
+        A moment, in UTC unless it says otherwise: only what was recorded by then.
+    raw
+        Show void records too, which do not count.
     """
     at = asof.moment(as_of) if as_of else None
     s, mesh = reached()
@@ -147,7 +169,7 @@ def _say_record(record: Read, headers: dict[str, bytes | None], event: Any, coun
         out.print(json.dumps(content), markup=False)
     else:
         void = "" if counts else f"  VOID: expected at {(headers.get(EXPECTED_OFFSET) or b'?').decode()}"
-        told = " ".join(f"{f.name}={getattr(event, f.name)!r}" for f in fields(event))
+        told = " ".join(f"{f.name}={_open(getattr(event, f.name))!r}" for f in fields(event))
         out.print(
             f"{when(record.timestamp):%Y-%m-%d %H:%M:%S.%f}"[:23]
             + f"  {place}  {kind}  by {command}{void}\n    {told}",
@@ -160,6 +182,11 @@ def map_(*, mermaid: Flag = False) -> int:
     """Who is asked what, who says what, who listens to whom: read from the code.
 
     Example: `weft map --mermaid`
+
+    Parameters
+    ----------
+    mermaid
+        Print a Mermaid flow chart instead.
     """
     mesh = the_mesh(settings())
     print(mermaid_map(mesh) if mermaid else text_map(mesh))
@@ -172,6 +199,11 @@ def catalog(name: str | None = None, /, *, json_: Json = False) -> int:
     Example: `weft catalog orders.OrderPlaced`
 
     Example: `weft catalog --json`
+
+    Parameters
+    ----------
+    name
+        Part of a name; everything by default.
     """
     s = settings()
     found = [e for e in catalogue.entries(s, the_mesh(s)) if name is None or name.lower() in e.name.lower()]
@@ -190,6 +222,13 @@ def export(directory: Path, /, *contexts: str, json_: Json = False) -> int:
     """Events as Parquet files, for notebooks: a run writes what came since the last one. What names a person is left empty.
 
     Example: `weft export history` and `weft export history orders payments`
+
+    Parameters
+    ----------
+    directory
+        Where the files go, a folder a context.
+    contexts
+        Whose events; every context's by default.
     """
     from infra.read import export as files  # Parquet, which only this needs
 
@@ -224,7 +263,13 @@ def _say_entry(entry: catalogue.Entry) -> None:
         out.print(f"    {field_name:{width}}  {kind}{'  ' if kind and meaning else ''}{meaning}".rstrip(), markup=False)
 
 
-schemas = App(name="schemas", help="The Avro schemas of all commands and events, and their lock.")
+schemas = App(
+    name="schemas",
+    help="""The Avro schemas of all commands and events, and their lock.
+
+    Example: `weft schemas check`
+    """,
+)
 
 
 @schemas.command(name="lock")
@@ -267,6 +312,11 @@ def record(file: Path, /) -> int:
     """Write every event of the mesh to a file, for `weft schemas check --log`.
 
     Example: `weft schemas record recorded.jsonl.gz`
+
+    Parameters
+    ----------
+    file
+        The file to write; it is gzipped.
     """
     s, mesh = reached()
     count = recording.record(s, mesh, file)

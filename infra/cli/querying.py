@@ -30,8 +30,9 @@ from infra.cli.console import (
 from infra.cli.rebuilding import progress_of, stage_of, warn_of_open
 from infra.errors import Stopped, Unusable
 from infra.mesh import Mesh
+from infra.model.projection import ANALYTICS
 from infra.ops.interrupts import stop_signals
-from infra.read import analytics, postgres
+from infra.read import postgres
 from infra.read import query as analysts
 from infra.read.query import Answer, plain
 from infra.read.rebuild import asof
@@ -59,12 +60,16 @@ def sql(
 
     Parameters
     ----------
+    query
+        One statement that reads, in the words of Postgres.
     as_of
         A moment, in UTC unless it says otherwise: ask the read model as it stood then. It is made from the log, and kept.
     after
         A version token, as `weft send --wait` and receipts have it: wait until what the query reads has read that event.
     timeout
         Seconds to wait for it.
+    csv_
+        Print CSV, with a header.
     parquet
         A file to write instead of printing.
     """
@@ -72,6 +77,8 @@ def sql(
         err.print("at most one of --json, --csv and --parquet, and of --as-of and --after", markup=False)
         return USAGE
     s, mesh = reached() if as_of else (s := resolved_settings(), the_mesh(s))
+    if after is not None:
+        analysts.token(mesh, after)
     into = _as_of(s, mesh, query, as_of) if as_of else None
     if as_of and into is None:
         return 130
@@ -110,7 +117,7 @@ def _as_of(s: Settings, mesh: Mesh, query: str, as_of: str) -> str | None:
     async def names() -> list[str]:
         async with postgres.connection(postgres.analyst(address(s, "postgres"))) as db:
             read = await analysts.schemas_read(db, mesh, query)
-        return [name for name in mesh.projections if name in read or analytics.SCHEMA in read]
+        return [name for name in mesh.projections if name in read or ANALYTICS in read]
 
     wanted = asyncio.run(names())
     with stop_signals() as stopping, progress_of(not err.is_terminal) as progress:
@@ -154,4 +161,6 @@ def _say_table(names: list[str], rows: list[list[Text]]) -> None:
 
 
 def _cell(value: Any) -> Text:
-    return Text("" if value is None else f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else str(value))
+    if isinstance(value, datetime):
+        return Text(f"{value:%Y-%m-%d %H:%M:%S.%f}"[:-3])
+    return Text("" if value is None else str(value))

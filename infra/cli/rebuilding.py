@@ -15,7 +15,7 @@ from cyclopts import Parameter
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from infra.cli.console import DONE, FAILED, USAGE, Flag, Json, err, out, reached, resolved_settings, settings, the_mesh
-from infra.errors import Stopped, Unusable
+from infra.errors import Stopped
 from infra.mesh import Mesh
 from infra.model.projection import Projection
 from infra.ops.interrupts import stop_signals
@@ -37,6 +37,7 @@ def rebuild(
     drop_old: Flag = False,
     as_of: str | None = None,
     into: str | None = None,
+    drop: str | None = None,
     json_: Json = False,
 ) -> int:
     """Replay topics into a shadow of a read model, compare it with the live one row by row, and swap. Nobody has to stop.
@@ -49,6 +50,8 @@ def rebuild(
     Example: `weft rebuild --all --yes`
 
     Example: `weft rebuild --all --as-of 2026-11-01T12:00Z --into november` makes a schema of its own and touches nothing else
+
+    Example: `weft rebuild --drop november` drops that schema
 
     Parameters
     ----------
@@ -66,12 +69,18 @@ def rebuild(
         A moment, in UTC unless it says otherwise: the read models as they stood then.
     into
         The schema to put them in, for analysts to query; the tables behind its views are in <schema>_rows.
+    drop
+        Drop a schema that --into made, or `weft sql --as-of`; what is none of them is told which there are.
     """
     mesh = the_mesh(settings())
-    wanted = _wanted(mesh, names, all_)
+    if drop is not None and not (names or all_ or rollback or drop_old or as_of or into):
+        asyncio.run(asof.drop_made(resolved_settings(), drop))
+        out.print(f"dropped {drop}", markup=False)
+        return DONE
+    wanted = None if drop is not None else _wanted(mesh, names, all_)
     if wanted is None or sum((rollback, drop_old, as_of is not None)) > 1 or (as_of is None) != (into is None):
         err.print(
-            "name read models, or --all; and at most one of --rollback, --drop-old, and --as-of with --into. "
+            "name read models, or --all; and at most one of --rollback, --drop-old, and --as-of with --into; or --drop alone. "
             f"There are: {', '.join(mesh.projections)}",
             markup=False,
         )
@@ -100,6 +109,11 @@ def verify(*names: str, json_: Json = False) -> int:
     Example: `weft verify`
 
     Example: `weft verify orders sagas`
+
+    Parameters
+    ----------
+    names
+        Read models, as `weft status` lists them; all by default, and every log.
     """
     wanted = _wanted(the_mesh(settings()), names, not names) or {}
     s, mesh = reached()
@@ -134,12 +148,9 @@ def _say_verdict(verdict: Verdict, count: str) -> None:
 
 
 def _wanted(mesh: Mesh, names: tuple[str, ...], all_: bool) -> dict[str, Projection] | None:
-    known = mesh.projections
     if bool(names) == all_:
         return None
-    if unknown := [name for name in names if name not in known]:
-        raise Unusable(f"there is no {', '.join(map(repr, unknown))}; there are {', '.join(known)}")
-    return {name: known[name] for name in names or known}
+    return {name: mesh.projection(name) for name in names or mesh.projections}
 
 
 def _rebuild_all(s: Settings, mesh: Mesh, projections: list[Projection], yes: bool, as_json: bool) -> int:

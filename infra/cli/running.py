@@ -33,7 +33,7 @@ from infra.embedded.instance import Instance, prepare_home
 from infra.embedded.instance import down as stop_instance
 from infra.embedded.instance import wipe as wipe_instance
 from infra.embedded.runfile import running
-from infra.errors import Unreadable
+from infra.errors import Unreadable, Unusable, nearest
 from infra.kafka import topics
 from infra.mesh import Mesh
 from infra.model.needs import kind_of
@@ -86,8 +86,9 @@ def up(
             time.sleep(0.1)
             if not ready and (ready := _all_joined(s, mesh, names)):
                 instance.declare_ready()
+                stops = "Ctrl-C" if sys.stdout.isatty() else "`weft down`"
                 say(
-                    f"ready: Kafka at {s.kafka}, data in {s.home}. Ctrl-C stops it; `weft demo`, `weft send`, `weft watch` and `weft sql` are next"
+                    f"ready: Kafka at {s.kafka}, data in {s.home}. {stops} stops it; `weft demo`, `weft send`, `weft watch` and `weft sql` are next"
                 )
             elif not ready and time.monotonic() - waiting_since > READY_SECONDS:
                 say(f"not ready after {READY_SECONDS:.0f} s, see {s.home / 'logs'}")
@@ -125,6 +126,10 @@ def _all_joined(s: Settings, mesh: Mesh, names: Sequence[str]) -> bool:
 def _detach(names: Sequence[str], split: bool) -> int:
     s = settings()
     prepare_home(s.home)
+    if running(s.home):
+        raise Unusable(
+            f"an instance already runs in {s.home}: see `weft status`, or choose another directory with WEFT_HOME"
+        )
     (s.home / "logs").mkdir(exist_ok=True)
     log = s.home / "logs" / "up.log"
     with log.open("wb") as file:
@@ -135,14 +140,15 @@ def _detach(names: Sequence[str], split: bool) -> int:
     deadline = time.monotonic() + 300
     shown = 0
     while time.monotonic() < deadline:
+        ended = child.poll() is not None
         lines = log.read_text(errors="replace").splitlines()
         for line in lines[shown:]:
             out.print(line, markup=False)
         shown = len(lines)
-        if child.poll() is not None:
+        if ended:
             return FAILED
         found = running(s.home)
-        if found and found.ready:
+        if found and found.ready and found.pid == child.pid:
             return DONE
         time.sleep(0.2)
     err.print(f"not ready after 300 s; it goes on in the background, see {log}", markup=False)
@@ -153,6 +159,11 @@ def down(*, wipe: Flag = False) -> int:
     """Stop the instance in WEFT_HOME; with --wipe remove its data too.
 
     Example: `weft down --wipe`
+
+    Parameters
+    ----------
+    wipe
+        Remove the data of the instance too.
     """
     s = settings()
     stopped = stop_instance(s.home)
@@ -180,6 +191,11 @@ def run(*names: str, leave_with_parent: Annotated[bool, Parameter(show=False, ne
     """Run contexts and read models in this process, on services that run already: what a container does.
 
     Example: `weft run orders`
+
+    Parameters
+    ----------
+    names
+        Contexts, and read models that span contexts; all by default.
     """
     from infra.ops import run as worker_process  # Faust, which only a worker needs
 
@@ -194,6 +210,13 @@ def webhooks(*, host: str = "127.0.0.1", port: int = 8182) -> int:
     """Listen for webhooks of the payment gateway: POST /webhooks/payments. Put TLS in front of it.
 
     Example: `WEFT_STRIPE_WEBHOOK_SECRET=whsec_... weft webhooks --port 8182`
+
+    Parameters
+    ----------
+    host
+        The address to listen at.
+    port
+        The port to listen at.
     """
     from infra.edge import webhooks as server
 
@@ -261,10 +284,15 @@ def key(kind: str, /) -> int:
     Who loses the vault's has erased everybody.
 
     Example: `weft key vault`
+
+    Parameters
+    ----------
+    kind
+        Whose: the vault's that persons' keys lie in, the one that signs tokens, or Web Push's.
     """
     makers = {kind_of(name): make for name, make in the_mesh(settings()).outside.makers.items()}
     if kind not in makers:
-        raise Unreadable("unknown_key", f"there is no key {kind!r}; there are {', '.join(makers)}")
+        raise Unreadable("unknown_key", f"there is no key {kind!r}; {nearest(kind, makers)}")
     print(makers[kind]())
     return DONE
 

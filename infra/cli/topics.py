@@ -14,7 +14,13 @@ from infra.ops.growth import grow as grow_topics
 from infra.ops.setup import deployed
 from infra.settings import Settings
 
-topics = App(name="topics", help="The topics of every context, and how to give one more partitions.")
+topics = App(
+    name="topics",
+    help="""The topics of every context, and how to give one more partitions.
+
+    Example: `weft topics list`
+    """,
+)
 
 
 @topics.command(name="list")
@@ -42,6 +48,13 @@ def grow(context: str, /, *, partitions: int) -> int:
     stays, sealed: nobody can append to it any more. Programs that read it have to read the new one.
 
     Example: `weft topics grow orders --partitions 12`
+
+    Parameters
+    ----------
+    context
+        The context that gets more.
+    partitions
+        How many it shall have; more than it has.
     """
     mesh = the_mesh(settings())
     mesh.context(context)

@@ -11,7 +11,7 @@ from uuid import uuid4
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from infra.edge import vault
-from infra.errors import Unreadable, Unusable
+from infra.errors import Unreadable, Unusable, nearest
 from infra.mesh import Mesh
 from infra.model.needs import VaultNeeds, needed
 from infra.read.postgres import Connection
@@ -92,7 +92,7 @@ def ask(mesh: Mesh, type_name: str, key: str | None, payload: str, command_id: s
     """A command from JSON; Unreadable says what is wrong with it, before anything is sent."""
     known = {mesh.type_name(t): t for c in mesh.contexts.values() for t in c.commands}
     if type_name not in known:
-        raise Unreadable("unknown_type", f"there is no command {type_name!r}; there are {', '.join(known)}")
+        raise Unreadable("unknown_type", f"there is no command {type_name!r}; {nearest(type_name, known)}")
     kind = known[type_name]
     message = payload_from_json(kind, payload.encode(), key)
     subject: str = getattr(message, fields(kind)[0].name)
@@ -238,12 +238,6 @@ async def wait_for_receipts(db: Connection, posted: list[Posted], timeout: float
     return found
 
 
-LATE = (
-    "SELECT DISTINCT projection FROM analytics.freshness WHERE topic = split_part($1, '/', 1) "
-    "AND partition = split_part($1, '/', 2)::int AND position <= split_part($1, '/', 3)::bigint"
-)
-
-
 async def wait_for_projections(db: Connection, tokens: Iterable[str], timeout: float) -> list[str]:
     """Wait until every projection has read these events (`topic/partition/offset`); returns those that have not in time."""
     deadline = time.monotonic() + timeout
@@ -255,5 +249,5 @@ async def wait_for_projections(db: Connection, tokens: Iterable[str], timeout: f
         left = max(0.0, deadline - time.monotonic())
         token = f"{place}/{last}"
         if not await db.fetchval("SELECT analytics.wait_for($1, NULL, make_interval(secs => $2))", token, left):
-            return [row["projection"] for row in await db.fetch(LATE, token)]
+            return [row["name"] for row in await db.fetch("SELECT analytics.unread_by($1) AS name", token)]
     return []

@@ -66,8 +66,8 @@ def start(children: Children, jars: list[Path], home: Path, port: int, controlle
         _format(java, config)
     children.start("kafka", [*java, "kafka.Kafka", config], cwd=base)
     address = f"127.0.0.1:{port}"
-    admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
-    children.wait_until("kafka", lambda: answers(admin), 60, "Kafka")
+    with AdminClient({"bootstrap.servers": address, "log_level": 0}) as admin:
+        children.wait_until("kafka", lambda: answers(admin), 60, "Kafka")
     return address
 
 

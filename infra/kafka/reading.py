@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from functools import partial
 from typing import Any, NoReturn, TypeVar
 
@@ -18,7 +19,7 @@ from confluent_kafka.admin import AdminClient
 from infra.errors import LogDamaged, Unknown
 from infra.kafka.loss import check_beginning, check_end
 from infra.settings import Settings, address
-from infra.wire.record import Read
+from infra.wire.record import Read, when
 
 Place = tuple[str, int]
 Wanted = frozenset[bytes] | None
@@ -69,9 +70,9 @@ def partitions_of(client: Consumer, topics: Sequence[str]) -> list[Place]:
 
 def topic_ids(servers: str, topics: list[str]) -> dict[str, str]:
     """Kafka's own id of each topic: another one under the same name is another topic (KIP-516)."""
-    admin = AdminClient({"bootstrap.servers": servers, "log_level": 0})  # its futures fail once it is gone
-    described = admin.describe_topics(TopicCollection(topics), request_timeout=TIMEOUT)
-    return {topic: str(asking(future.result).topic_id) for topic, future in described.items()}
+    with AdminClient({"bootstrap.servers": servers, "log_level": 0}) as admin:
+        described = admin.describe_topics(TopicCollection(topics), request_timeout=TIMEOUT)
+        return {topic: str(asking(future.result).topic_id) for topic, future in described.items()}
 
 
 def bounds(client: Consumer, place: Place) -> tuple[int, int]:
@@ -119,6 +120,19 @@ def poll(client: Consumer, most: int, timeout: float, wanted: Wanted = None) -> 
         for m in found
     ]
     return records, positions
+
+
+def recorded(client: Consumer, positions: Mapping[Place, int]) -> dict[Place, datetime]:
+    """When the record at each of these positions was recorded; of those whose record comes in time."""
+    found: dict[Place, datetime] = {}
+    while left := {place: offset for place, offset in positions.items() if place not in found}:
+        assign(client, left)
+        records, _ = poll(client, 1000, TIMEOUT)
+        for record in records:
+            found.setdefault((record.topic, record.partition), when(record.timestamp))
+        if not records:
+            break
+    return found
 
 
 def read_to(

@@ -1,7 +1,8 @@
 """The topics of a mesh: made as they have to be, and never used when they are not."""
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
@@ -19,17 +20,23 @@ CIRCUITS_TOPIC = "weft.circuits"
 WEEK_MS = 7 * 86_400_000
 
 
-def admin(settings: Settings) -> AdminClient:
-    """An admin client whose broker answered; otherwise a clear error within seconds."""
+@contextmanager
+def admin(settings: Settings) -> Iterator[AdminClient]:
+    """An admin client whose broker answered, closed afterwards; otherwise a clear error within seconds.
+
+    Closed by who opened it: left to the collector, its own thread may be the one that destroys it, and the process with it.
+    """
     servers = address(settings, "kafka")
-    client = AdminClient({"bootstrap.servers": servers, "log_level": 0, "socket.connection.setup.timeout.ms": 5000})
-    try:
-        client.list_topics(timeout=5)
-    except KafkaException as error:
-        raise Unusable(
-            f"Kafka does not answer at {servers}: {error.args[0].str()}. Is it running, and is WEFT_KAFKA right?"
-        ) from error
-    return client
+    with AdminClient(
+        {"bootstrap.servers": servers, "log_level": 0, "socket.connection.setup.timeout.ms": 5000}
+    ) as client:
+        try:
+            client.list_topics(timeout=5)
+        except KafkaException as error:
+            raise Unusable(
+                f"Kafka does not answer at {servers}: {error.args[0].str()}. Is it running, and is WEFT_KAFKA right?"
+            ) from error
+        yield client
 
 
 def growth(settings: Settings) -> dict[str, Growth]:
@@ -67,7 +74,12 @@ def configs(context: Context, settings: Settings) -> dict[str, dict[str, str]]:
 
 def prepare(settings: Settings, contexts: Collection[Context]) -> None:
     """Create the topics that are missing, then check all."""
-    client = admin(settings)
+    with admin(settings) as client:
+        _create_missing(client, settings, contexts)
+    check(settings, contexts)
+
+
+def _create_missing(client: AdminClient, settings: Settings, contexts: Collection[Context]) -> None:
     existing = client.list_topics(timeout=TIMEOUT).topics
     wanted = [
         NewTopic(topic, context.partition_count(settings), settings.replication, config=config)
@@ -85,7 +97,6 @@ def prepare(settings: Settings, contexts: Collection[Context]) -> None:
             except KafkaException as error:
                 if error.args[0].name() != "TOPIC_ALREADY_EXISTS":
                     raise Unusable(f"cannot create the topic {topic}: {error.args[0].str()}") from error
-    check(settings, contexts)
 
 
 def committed(client: AdminClient, context: Context, places: Iterable[Place]) -> dict[Place, int]:
@@ -105,7 +116,11 @@ def committed(client: AdminClient, context: Context, places: Iterable[Place]) ->
 
 def check(settings: Settings, contexts: Iterable[Context]) -> None:
     """Raise Unusable unless every topic is there, with the partitions and the configuration the rule depends on."""
-    client = admin(settings)
+    with admin(settings) as client:
+        _check(client, settings, contexts)
+
+
+def _check(client: AdminClient, settings: Settings, contexts: Iterable[Context]) -> None:
     existing = client.list_topics(timeout=TIMEOUT).topics
     essential = {"cleanup.policy", "retention.ms", "retention.bytes", "message.timestamp.type"}
     for context in contexts:

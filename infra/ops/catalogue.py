@@ -11,10 +11,10 @@ from typing import Any
 from infra.kafka import topics
 from infra.mesh import Mesh
 from infra.model.context import Context
+from infra.model.projection import COMMENT, MADE
 from infra.read import analytics
 from infra.settings import Settings
 
-COMMENT = re.compile(r"^COMMENT ON (VIEW|COLUMN|FUNCTION) analytics\.([\w.]+) IS '((?:[^']|'')*)';", re.MULTILINE)
 TOPICS = {
     "commands": "What {0} is asked; anybody may post.",
     "events": "What happened in {0}; the truth, never deleted. A record counts if and only if it landed at the offset its writer expected.",
@@ -89,7 +89,7 @@ def views(sql: str, owner: str) -> list[Entry]:
     """The views and functions that a piece of SQL makes, with what its comments say of them and their columns."""
     said = {(kind, name): text.replace("''", "'") for kind, name, text in COMMENT.findall(sql)}
     found = []
-    for kind, full in analytics.MADE.findall(sql):
+    for kind, full in MADE.findall(sql):
         name = full.partition(".")[2]
         columns = {
             c.partition(".")[2]: ("", text)

@@ -126,13 +126,19 @@ def grow(settings: Settings, mesh: Mesh, name: str, partitions: int, say: Say) -
     Its workers, and those of whoever hears it, have to be stopped. Raises Unusable if something stands in the way, and
     LogDamaged if the copy is not what it was copied from; nothing reads it then.
     """
-    admin = topics.admin(settings)
     context = mesh.context(name)
     known = context.partition_count(settings)
     if partitions <= known:
         raise Unusable(f"{name} has {known} partitions: a log can only grow")
+    with topics.admin(settings) as admin:
+        return _grow(settings, mesh, admin, context, partitions, say)
+
+
+def _grow(
+    settings: Settings, mesh: Mesh, admin: AdminClient, context: Context, partitions: int, say: Say
+) -> tuple[int, Mesh]:
     _must_be_stopped(admin, mesh, context)
-    target = Target(context, f"{name}.events.{context.generation + 1}", partitions)
+    target = Target(context, f"{context.name}.events.{context.generation + 1}", partitions)
     with reading.opened(settings) as client:
         places = reading.partitions_of(client, [context.events_topic])
         say(f"sealing {context.events_topic}")

@@ -18,8 +18,8 @@ def deployed(settings: Settings, mesh: Mesh) -> Mesh:
 
     Unusable if Kafka does not answer.
     """
-    client = topics.admin(settings)
-    known = client.list_topics(timeout=topics.TIMEOUT).topics
+    with topics.admin(settings) as client:
+        known = client.list_topics(timeout=topics.TIMEOUT).topics
     grown = mesh.grown(topics.growth(settings) if topics.GROWN_TOPIC in known else {})
     if settings.schema_registry is None:
         return grown

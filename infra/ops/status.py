@@ -2,16 +2,20 @@
 
 import asyncio
 import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from infra.errors import Unknown, Unusable
 from infra.kafka import reading, topics
+from infra.kafka.reading import Place
 from infra.kafka.topics import CIRCUITS_TOPIC
 from infra.mesh import Mesh
+from infra.model.projection import Projection
 from infra.ops.setup import deployed
 from infra.read import postgres, tables
 from infra.settings import Settings, address, as_role
@@ -22,8 +26,7 @@ TIMEOUT = 10.0
 
 def contexts(settings: Settings, mesh: Mesh) -> dict[str, dict[str, Any]]:
     """For each context: members of its group, its state, commands not yet decided, dead letters."""
-    admin = topics.admin(settings)
-    with reading.opened(settings) as client:
+    with topics.admin(settings) as admin, reading.opened(settings) as client:
         return {c.name: _context(admin, client, c) for c in mesh.contexts.values()}
 
 
@@ -56,35 +59,52 @@ def circuits(settings: Settings) -> list[dict[str, Any]]:
 
 async def projections(settings: Settings, mesh: Mesh) -> dict[str, dict[str, Any]]:
     """For each projection: rows, how far it has read its topics, and how far that is behind, in events and in seconds."""
-    client = reading.consumer(address(settings, "kafka"))
-    try:
-        async with postgres.connection(postgres.analyst(address(settings, "postgres"))) as db:
-            fresh = await db.fetch("SELECT * FROM analytics.freshness")
-        found = {}
-        for p in mesh.projections.values():
-            places = await asyncio.to_thread(reading.partitions_of, client, mesh.topics_of(p))
-            ends = await asyncio.to_thread(reading.ends, client, places)
-            async with postgres.connection(as_role(address(settings, "postgres"), p.role)) as db:
-                made_by = await tables.definition(db, p.schema)
-                rows = await db.fetchval(f"SELECT count(*) FROM {p.schema}.{p.name}")
-            cursor = {(r["topic"], r["partition"]): r for r in fresh if r["projection"] == p.name}
-            read = {place: cursor[place]["position"] if place in cursor else 0 for place in places}
-            late = [cursor[place]["recorded_at"] for place in cursor if read[place] < ends.get(place, 0)]
-            now = datetime.now(UTC)
-            found[p.name] = {
-                "rows": rows,
-                "position": sum(read.values()),
-                "log_end": sum(ends.values()),
-                "waiting_events": sum(ends.values()) - sum(read.values()),
-                "waiting_s": round(max(((now - at).total_seconds() for at in late if at), default=0.0), 3),
-                "checked_s": round(float(min((r["checked_s"] for r in cursor.values()), default=0)), 3)
-                if cursor
-                else None,
-                "code": "same" if made_by == p.definition else "other: rebuild",
-            }
-        return found
-    finally:
-        await asyncio.to_thread(client.close)
+    stored = {p.name: await _stored(settings, p) for p in mesh.projections.values()}
+    return await asyncio.to_thread(_held_against_the_log, settings, mesh, stored)
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """What Postgres says of a projection."""
+
+    rows: int
+    read: dict[Place, int]
+    checked_s: float
+    code: str
+
+
+async def _stored(settings: Settings, p: Projection) -> _Stored:
+    async with postgres.connection(as_role(address(settings, "postgres"), p.role)) as db:
+        rows = await db.fetchval(f"SELECT count(*) FROM {p.schema}.{p.name}")
+        checked_s = await db.fetchval(f"SELECT extract(epoch FROM now() - checked_at) FROM {p.schema}.head")
+        read = {place: offset for place, (_, offset) in (await tables.position(db, p.schema)).items()}
+        return _Stored(rows, read, round(float(checked_s), 3), await tables.code(db, p))
+
+
+def _held_against_the_log(settings: Settings, mesh: Mesh, stored: Mapping[str, _Stored]) -> dict[str, dict[str, Any]]:
+    with reading.opened(settings) as client:
+        return {name: _row(client, mesh.topics_of(mesh.projection(name)), s) for name, s in stored.items()}
+
+
+def _row(client: Consumer, topics: list[str], stored: _Stored) -> dict[str, Any]:
+    ends = reading.ends(client, reading.partitions_of(client, topics))
+    read = {place: stored.read.get(place, 0) for place in ends}
+    unread = {place: offset for place, offset in read.items() if offset < ends[place]}
+    return {
+        "rows": stored.rows,
+        "position": sum(read.values()),
+        "log_end": sum(ends.values()),
+        "waiting_events": sum(ends[place] - offset for place, offset in unread.items()),
+        "waiting_s": _age(reading.recorded(client, unread).values()),
+        "checked_s": stored.checked_s if stored.read else None,
+        "code": stored.code,
+    }
+
+
+def _age(moments: Iterable[datetime]) -> float:
+    """Seconds since the first of these moments; 0 if there are none."""
+    now = datetime.now(UTC)
+    return round(max((now - min(moments, default=now)).total_seconds(), 0.0), 3)
 
 
 async def gather(settings: Settings, mesh: Mesh) -> dict[str, Any]:

@@ -4,26 +4,22 @@ Views are replaced in place, so that privileges and other views that depend on t
 column went away), they are dropped and made anew, and with them the ones that span projections (projections/analytics.sql).
 """
 
-import re
-
 import asyncpg
 import structlog
 
 from infra.errors import Unusable
 from infra.mesh import Mesh
+from infra.model.projection import ANALYTICS, MADE
 from infra.read import tables
-from infra.read.postgres import ANALYST, connection, role
+from infra.read.postgres import ANALYST, IRREPLACEABLE, connection, misread, role
 
 _log = structlog.get_logger()
 
-SCHEMA = "analytics"
-MADE = re.compile(r"^CREATE OR REPLACE (VIEW|FUNCTION) (analytics\.\w+)", re.MULTILINE)
-
 EVENTS_OF = """
 CREATE OR REPLACE VIEW analytics.{context}_events AS
-SELECT event_id, type, subject, at, command_id, command_type, correlation_id, content FROM analytics.events WHERE context = '{context}';
+SELECT event_id, type, subject, at, command_id, command_type, correlation_id, content, event_partition, event_offset FROM analytics.events WHERE context = '{context}';
 COMMENT ON VIEW analytics.{context}_events IS 'Everything that ever happened in {context}, one row an event.';
-COMMENT ON COLUMN analytics.{context}_events.event_id IS 'topic/partition/offset; of one aggregate, in the order of offsets.';
+COMMENT ON COLUMN analytics.{context}_events.event_id IS 'topic/partition/offset; to order by: at, event_offset.';
 COMMENT ON COLUMN analytics.{context}_events.type IS 'What happened.';
 COMMENT ON COLUMN analytics.{context}_events.subject IS 'The aggregate it happened to.';
 COMMENT ON COLUMN analytics.{context}_events.at IS 'When it was recorded; never before what caused it.';
@@ -31,6 +27,8 @@ COMMENT ON COLUMN analytics.{context}_events.command_id IS 'The command it answe
 COMMENT ON COLUMN analytics.{context}_events.command_type IS 'What was asked.';
 COMMENT ON COLUMN analytics.{context}_events.correlation_id IS 'What everything has in common that one command set off.';
 COMMENT ON COLUMN analytics.{context}_events.content IS 'Its fields; what names a person is empty, and cards are left out.';
+COMMENT ON COLUMN analytics.{context}_events.event_partition IS 'The partition it was written to.';
+COMMENT ON COLUMN analytics.{context}_events.event_offset IS 'Its offset there: events of one aggregate are in the order of at, event_offset.';
 """
 
 FRESHNESS = """
@@ -47,9 +45,17 @@ COMMENT ON COLUMN analytics.freshness.position IS 'The offset of the next record
 COMMENT ON COLUMN analytics.freshness.log_end IS 'The end of the partition when the projector last read from it.';
 COMMENT ON COLUMN analytics.freshness.recorded_at IS 'When the last event was recorded that is in the rows.';
 COMMENT ON COLUMN analytics.freshness.checked_at IS 'When the projector last wrote, or looked and found nothing.';
-COMMENT ON COLUMN analytics.freshness.lag_events IS 'Records that were there and not read yet.';
-COMMENT ON COLUMN analytics.freshness.lag_s IS 'Seconds the rows are behind the clock; 0 when everything was read.';
+COMMENT ON COLUMN analytics.freshness.lag_events IS 'Records that were there when the projector last read from it, and not read yet; `weft status` asks the log itself.';
+COMMENT ON COLUMN analytics.freshness.lag_s IS 'At most so many seconds the rows are behind: since the last event that is in them was recorded; 0 when all was read that was there.';
 COMMENT ON COLUMN analytics.freshness.checked_s IS 'Seconds since checked_at.';
+
+CREATE OR REPLACE FUNCTION analytics.unread_by(token text) RETURNS SETOF text
+LANGUAGE sql STABLE AS $$
+    SELECT projection FROM (VALUES {reads}) AS reads (projection, topic)
+    FULL JOIN (SELECT * FROM analytics.freshness f WHERE f.partition = split_part(token, '/', 2)::int) AS done USING (projection, topic)
+    WHERE topic = split_part(token, '/', 1) AND coalesce(position, 0) <= split_part(token, '/', 3)::bigint
+$$;
+COMMENT ON FUNCTION analytics.unread_by IS 'The projections that read the topic of a version token, and have not read its event yet.';
 
 CREATE OR REPLACE FUNCTION analytics.wait_for(token text, of text DEFAULT NULL, patience interval DEFAULT '10 seconds') RETURNS boolean
 LANGUAGE plpgsql VOLATILE AS $$
@@ -60,11 +66,7 @@ BEGIN
         RAISE EXCEPTION 'a token is topic/partition/offset, as receipts have it in last_event_id, not %', token;
     END IF;
     LOOP
-        IF NOT EXISTS (
-            SELECT 1 FROM analytics.freshness f
-            WHERE f.topic = split_part(token, '/', 1) AND f.partition = split_part(token, '/', 2)::int
-              AND f.position <= split_part(token, '/', 3)::bigint AND (of IS NULL OR f.projection = of)
-        ) THEN
+        IF NOT EXISTS (SELECT 1 FROM analytics.unread_by(token) AS name WHERE of IS NULL OR name = of) THEN
             RETURN true;
         END IF;
         IF clock_timestamp() > until THEN
@@ -84,11 +86,11 @@ async def prepare(url: str, mesh: Mesh) -> list[str]:
     """
     async with connection(url) as db, db.transaction():
         await db.execute("SELECT pg_advisory_xact_lock(hashtext('weft setup'))")  # two set-ups at once take turns
-        await db.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+        await db.execute(f"CREATE SCHEMA IF NOT EXISTS {ANALYTICS}")
         await role(db, url, ANALYST)
         await db.execute(f"ALTER ROLE {ANALYST} SET default_transaction_read_only = on")
         await db.execute(f"ALTER ROLE {ANALYST} SET statement_timeout = '30s'")
-        await db.execute(f"ALTER ROLE {ANALYST} SET search_path = {SCHEMA}")
+        await db.execute(f"ALTER ROLE {ANALYST} SET search_path = {ANALYTICS}")
         await db.execute(f"ALTER ROLE {ANALYST} CONNECTION LIMIT 20")
         await db.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
         changed = []
@@ -110,6 +112,8 @@ async def complete(db: asyncpg.Connection, mesh: Mesh) -> None:
     try:
         async with db.transaction():
             await db.execute(spanning(mesh))
+    except asyncpg.PostgresSyntaxError as error:
+        raise misread(error, spanning(mesh), "analytics.sql") from error
     except asyncpg.PostgresError as error:  # columns that come with a rebuild
         _log.warning("views that span projections stay as they are", error=str(error))
     each = " UNION ALL ".join(
@@ -117,8 +121,9 @@ async def complete(db: asyncpg.Connection, mesh: Mesh) -> None:
         f"FROM {p.schema}.cursor, {p.schema}.head"
         for p in mesh.projections.values()
     )
-    await db.execute(FRESHNESS.format(each=each))
-    await grant(db, SCHEMA)
+    reads = ", ".join(f"('{p.name}', '{topic}')" for p in mesh.projections.values() for topic in mesh.topics_of(p))
+    await db.execute(FRESHNESS.format(each=each, reads=reads))
+    await grant(db, ANALYTICS)
 
 
 async def grant(db: asyncpg.Connection, schema: str) -> None:
@@ -138,7 +143,7 @@ async def replace(db: asyncpg.Connection, mesh: Mesh, views: str, source: str) -
     try:
         async with db.transaction():
             await db.execute(views)
-    except (asyncpg.InvalidTableDefinitionError, asyncpg.InvalidFunctionDefinitionError):
+    except IRREPLACEABLE:
         await _drop(db, spanning(mesh))
         await _drop(db, views)
         await db.execute(views)

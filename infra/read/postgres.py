@@ -16,6 +16,8 @@ LONG = 86_400.0  # for what takes as long as a table is large; None would be TIM
 TROUBLE = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 Connection = asyncpg.Connection
 Refusal = asyncpg.PostgresError  # the server answered, and said no
+BROKEN = (asyncpg.InterfaceError, asyncpg.InternalClientError)  # the connection was lost in the middle of something
+IRREPLACEABLE = (asyncpg.InvalidTableDefinitionError, asyncpg.InvalidFunctionDefinitionError)  # by CREATE OR REPLACE
 NO_SUCH_COLUMN = asyncpg.UndefinedColumnError
 
 
@@ -59,6 +61,27 @@ def unknown_if_away(what: str) -> Iterator[None]:
         yield
     except TROUBLE as error:
         raise Unknown(f"{what} did not answer: {type(error).__name__}") from error
+
+
+async def execute(db: asyncpg.Connection, sql: str, file: str, first_line: int = 1) -> None:
+    """Run what stands in a file; Unusable says in which line Postgres does not understand it."""
+    try:
+        await db.execute(sql)
+    except IRREPLACEABLE:
+        raise
+    except asyncpg.SyntaxOrAccessError as error:
+        raise misread(error, sql, file, first_line) from error
+
+
+def misread(error: asyncpg.PostgresError, sql: str, file: str, first_line: int = 1) -> Unusable:
+    """The error with its place in the file whose lines from `first_line` on were run."""
+    line = first_line + sql.count("\n", 0, int(error.position or 1) - 1)
+    return Unusable(f"{file}, line {line}: {said(error)}")
+
+
+def said(error: asyncpg.PostgresError) -> str:
+    """What Postgres says, with its hint, in one line."""
+    return "; ".join(str(error).splitlines())
 
 
 def analyst(url: str) -> str:

@@ -11,7 +11,7 @@ from random import uniform
 import structlog
 from confluent_kafka import Consumer
 
-from infra.errors import Fenced, LogDamaged, Unknown, Unusable
+from infra.errors import Fenced, LogDamaged, OfOtherCode, Unknown, Unusable
 from infra.kafka import reading
 from infra.kafka.reading import Place
 from infra.mesh import Mesh
@@ -49,13 +49,21 @@ async def _session(mesh: Mesh, projection: Projection, settings: Settings) -> No
     try:
         async with postgres.connection(as_role(address(settings, "postgres"), projection.role)) as db:
             store, fold = Store(db, projection), Fold(projection, mesh.codec)
-            cursor, topics = await store.load(), mesh.topics_of(projection)
+            cursor, topics = await _loaded(store), mesh.topics_of(projection)
             positions, topic_ids = await asyncio.to_thread(start, client, servers, projection, topics, cursor)
             reading.assign(client, positions)
             _log.info("projecting", projection=projection.name, partitions=len(positions))
             await follow(client, store, fold, topic_ids)
     finally:
         await asyncio.to_thread(client.close)
+
+
+async def _loaded(store: Store) -> dict[Place, tuple[str, int]]:
+    try:
+        return await store.load()
+    except OfOtherCode:
+        await store.wait()
+        raise
 
 
 def start(

@@ -1,6 +1,7 @@
 """Questions of analysts: asked as the read-only role, answered with what each column is."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -11,13 +12,15 @@ from typing import Any
 import asyncpg
 import pyarrow as pa
 
-from infra.errors import Unusable
+from infra.errors import Unreadable, Unusable
 from infra.mesh import Mesh
 
+TOKEN = re.compile(r"\w+\.events(\.\d+)?/\d+/\d+")
 PARQUET: dict[str, pa.DataType] = {
     "int2": pa.int16(),
     "int4": pa.int32(),
     "int8": pa.int64(),
+    "numeric": pa.float64(),  # sums and averages; a decimal is an object to whoever reads the file
     "float4": pa.float32(),
     "float8": pa.float64(),
     "bool": pa.bool_(),
@@ -34,6 +37,14 @@ class Answer:
     names: list[str]
     types: list[str]
     rows: Sequence[Sequence[Any]]
+
+
+def token(mesh: Mesh, text: str) -> str:
+    """A version token, as it is; Unreadable if it is none."""
+    if not TOKEN.fullmatch(text):
+        raise Unreadable("bad_token", f"{text!r} is no topic/partition/offset, as a receipt has it in last_event_id")
+    mesh.context(text.partition(".")[0])
+    return text
 
 
 async def ask(db: asyncpg.Connection, mesh: Mesh, query: str) -> Answer:
@@ -74,11 +85,8 @@ def write_parquet(file: Path, answer: Answer) -> None:
     columns = []
     for i, kind in enumerate(answer.types):
         values = [row[i] for row in answer.rows]
-        if kind == "numeric":
-            columns.append(
-                pa.array(values) if any(v is not None for v in values) else pa.nulls(len(values), pa.int64())
-            )
-        elif kind in PARQUET:
+        if kind in PARQUET:
+            values = [float(v) if isinstance(v, Decimal) else v for v in values]
             columns.append(pa.array(values, PARQUET[kind]))
         else:
             columns.append(pa.array([v if v is None else _text(v) for v in values], pa.string()))

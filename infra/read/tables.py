@@ -1,7 +1,7 @@
 """The tables of one projection: its rows, and where in the log they stand. Made, read and moved on as one.
 
-A projection's schema in Postgres has its own tables beside `head` (which code made them, how often they were moved on, when
-somebody last looked) and `cursor` (how far each partition was read, where the log ended then, when that was recorded). Rows,
+A projection's schema in Postgres has its own tables beside `head` (which code made them, and the tables these replaced; how
+often they were moved on, when somebody last looked; which other code would go on with them) and `cursor` (how far each partition was read, where the log ended then, when that was recorded). Rows,
 head and cursor change in one transaction, which starts by moving the version from the value its writer knows: if no row
 moves, somebody else took over.
 """
@@ -12,18 +12,21 @@ from typing import Any
 
 import asyncpg
 
-from infra.errors import Fenced, Unusable
+from infra.errors import Fenced, OfOtherCode
 from infra.kafka.reading import Place
-from infra.model.projection import Projection
+from infra.model.projection import Projection, in_schema
 from infra.read.fold import Batch, Fact, Fold, values
-from infra.read.postgres import LONG
+from infra.read.postgres import LONG, execute
 
 AND_POSITION = """
 CREATE TABLE head (
     definition text NOT NULL,
     views      text NOT NULL,
-    version    bigint NOT NULL,
-    checked_at timestamptz NOT NULL DEFAULT now()
+    older      text[] NOT NULL DEFAULT '{}',
+    version    bigint NOT NULL DEFAULT 0,
+    checked_at timestamptz NOT NULL DEFAULT now(),
+    waiting    text,
+    waiting_at timestamptz
 );
 CREATE TABLE cursor (
     topic       text,
@@ -37,13 +40,21 @@ CREATE TABLE cursor (
 """
 
 
+WAITS_S = 20  # a worker that waits for its tables says so more often than that
+
+
 async def create(db: asyncpg.Connection, projection: Projection, schema: str) -> None:
-    """Empty tables in a new schema of that name, for the projection's own login to fill. Inside a transaction."""
+    """Empty tables in a new schema of that name, for the projection's own login to fill. Inside a transaction.
+
+    Unusable if Postgres does not understand the projection's .sql.
+    """
     await db.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
     await db.execute(f"CREATE SCHEMA {schema}")
     await db.execute(f"SET LOCAL search_path = {schema}")
-    await db.execute(projection.tables + AND_POSITION)
-    await db.execute("INSERT INTO head VALUES ($1, $2, 0)", projection.definition, projection.views)
+    await execute(db, projection.tables, projection.file)
+    await _try_views(db, projection, f"{schema}_views")
+    await db.execute(AND_POSITION)
+    await db.execute("INSERT INTO head VALUES ($1, $2)", projection.definition, projection.views)
     await db.execute("SET LOCAL search_path = DEFAULT")
     await db.execute(
         f"GRANT USAGE ON SCHEMA {schema} TO {projection.role};"
@@ -53,14 +64,42 @@ async def create(db: asyncpg.Connection, projection: Projection, schema: str) ->
     )
 
 
+async def _try_views(db: asyncpg.Connection, projection: Projection, nowhere: str) -> None:
+    """Make the views where nobody sees them, and take them back: a mistake must not come up when tables are swapped."""
+    trial = db.transaction()
+    await trial.start()
+    await db.execute(f"CREATE SCHEMA {nowhere}")
+    await show(db, projection, nowhere)
+    await trial.rollback()
+
+
+async def show(db: asyncpg.Connection, projection: Projection, schema: str) -> None:
+    """Make the projection's views in a schema, of the tables that the search path leads to."""
+    first_line = projection.tables.count("\n") + 1
+    await execute(db, in_schema(projection.views, schema), projection.file, first_line)
+
+
 async def definition(db: asyncpg.Connection, schema: str) -> str | None:
     """Which code made the tables of a schema; None if there are none."""
     if not await db.fetchval(
-        "SELECT 1 FROM information_schema.columns WHERE table_schema = $1 AND table_name = 'head' AND column_name = 'views'",
+        "SELECT 1 FROM information_schema.columns WHERE table_schema = $1 AND table_name = 'head' AND column_name = 'older'",
         schema,
     ):
         return None
     found: str | None = await db.fetchval(f"SELECT definition FROM {schema}.head")
+    return found
+
+
+async def code(db: asyncpg.Connection, projection: Projection) -> str:
+    """How the code that made the live tables stands to this projection, and to a worker that waits for tables of its own."""
+    head = await db.fetchrow(
+        f"SELECT *, coalesce(waiting_at > now() - make_interval(secs => {WAITS_S}), false) AS waits FROM {projection.schema}.head"
+    )
+    made, older = head["definition"], head["older"]
+    known = projection.definition
+    found = "same" if made == known else "newer than this" if known in older else "other: rebuild"
+    if head["waits"] and head["waiting"] != made:
+        found += "; a worker is older: restart it" if head["waiting"] in older else "; a worker is newer: rebuild"
     return found
 
 
@@ -100,6 +139,13 @@ async def move(
     )
 
 
+def _advice(projection: Projection, older: Sequence[str]) -> str:
+    name = projection.name
+    if projection.definition in older:
+        return f"this worker is older than the tables of {name}, which newer code made: restart it with that code"
+    return f"the tables of {name} are of other code: run `weft rebuild {name}`"
+
+
 class Store:
     """Rows and cursor of one projection, in one schema."""
 
@@ -120,13 +166,17 @@ class Store:
 
     async def load(self) -> dict[Place, tuple[str, int]]:
         """Take note of the version; returns (topic id, next offset) by partition."""
-        head = await self._db.fetchrow(f"SELECT version, definition FROM {self.schema}.head")
+        head = await self._db.fetchrow(f"SELECT version, definition, older FROM {self.schema}.head")
         if head is None or head["definition"] != self._projection.definition:
-            raise Unusable(
-                f"the tables of {self._projection.name} are of other code: run `weft rebuild {self._projection.name}`"
-            )
+            raise OfOtherCode(_advice(self._projection, head["older"] if head else []))
         self.version = head["version"]
         return await position(self._db, self.schema)
+
+    async def wait(self) -> None:
+        """Note that a projector of this code would go on, and cannot: `weft status` says so."""
+        await self._db.execute(
+            f"UPDATE {self.schema}.head SET waiting = $1, waiting_at = now()", self._projection.definition
+        )
 
     async def commit(
         self, fold: Fold, batch: Batch, topic_ids: Mapping[str, str], ends: Mapping[Place, int] | None = None

@@ -34,6 +34,11 @@ def mail(recipient: str | None = None, /, *, json_: Json = False) -> int:
     """What arrived at the mail server that `weft up` started.
 
     Example: `weft mail customer-001@example.org`
+
+    Parameters
+    ----------
+    recipient
+        Only what was sent to this address.
     """
     kept = post.kept_in(settings().home)
     if not kept.exists():
@@ -53,6 +58,13 @@ def demo(*, orders: int = 50, seed: int = 1) -> int:
     Works in a directory of its own, removed at the end. Exit 1 if anything does not add up.
 
     Example: `weft demo --orders 1000`
+
+    Parameters
+    ----------
+    orders
+        How many orders to place.
+    seed
+        What the dice start from: the same seed places the same orders.
     """
     if orders < 1:
         err.print("--orders has to be at least 1", markup=False)
@@ -92,6 +104,17 @@ def bench(
     Example: `weft bench recovery --events 1000000`
 
     Example: `weft bench rebuild --events 1000000`
+
+    Parameters
+    ----------
+    what
+        commands decided a second, the recovery of a partition, or the rebuild of a read model.
+    commands
+        How many commands a round posts.
+    rounds
+        How often each is measured; five times, or three for rebuild.
+    events
+        How long the log is, for recovery and rebuild.
     """
     if commands < 5000 or (rounds is not None and rounds < 1) or events < 1000:
         err.print("--commands has to be at least 5000, --rounds at least 1, --events at least 1000", markup=False)

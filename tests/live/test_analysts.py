@@ -9,7 +9,7 @@ import pytest
 from pyarrow import parquet
 
 from tests.live.harness import LiveMesh, until
-from tests.live.shop import cancellation, place, saga
+from tests.live.shop import cancellation, place, saga, send
 from tests.live.weft import printed, weft
 
 
@@ -56,6 +56,47 @@ def test_the_whole_history_of_a_context_is_in_sql_and_names_nobody(shop: LiveMes
         "SELECT content FROM users_events WHERE subject = 'ada' AND type = 'users.UserRegistered'"
     )
     assert json.loads(registered["content"])["name"] == "" and "weft1:" not in registered["content"]
+
+
+@pytest.mark.parametrize("view", ["orders_events", "order_history"])
+def test_events_can_be_put_in_order(view: str, shop: LiveMesh) -> None:
+    for number in range(12):
+        place(shop, f"ordered-{number}")
+    for number in range(12):
+        saga(shop, f"ordered-{number}")
+    rows = shop.query(f"SELECT event_id FROM {view} ORDER BY event_partition, event_offset")
+    places = [tuple(map(int, row["event_id"].split("/")[1:])) for row in rows]
+    assert places == sorted(places) and places[-1][1] > 9
+    (kinds,) = shop.query(f"SELECT pg_typeof(event_partition)::text, pg_typeof(event_offset)::text FROM {view} LIMIT 1")
+    assert tuple(kinds) == ("bigint", "bigint")
+
+
+def test_the_lines_of_an_order_come_to_what_it_comes_to(shop: LiveMesh) -> None:
+    place(shop, "lines-1")
+    saga(shop, "lines-1")
+    until(lambda: shop.query("SELECT 1 FROM order_lines WHERE order_id = 'lines-1'"), 30, "the line is there")
+    (row,) = shop.query("SELECT sku, quantity, amount_minor, currency FROM order_lines WHERE order_id = 'lines-1'")
+    assert tuple(row) == ("tea", 2, 1380, "EUR")
+
+
+def test_what_a_customer_thinks_about_is_no_time_of_the_mesh(shop: LiveMesh) -> None:
+    place(shop, "thought-1")
+    before = saga(shop, "thought-1")
+    time.sleep(2)
+    send(shop, "orders.CancelOrder", "thought-1", reason="no more")
+    until(
+        lambda: shop.query("SELECT 1 FROM sagas WHERE order_id = 'thought-1' AND refunded_at IS NOT NULL"), 30, "refund"
+    )
+    after = saga(shop, "thought-1")
+    assert after["settlement_ms"] == round((after["refunded_at"] - after["cancelled_at"]).total_seconds() * 1000)
+    assert (
+        after["total_ms"] - before["total_ms"] < (after["cancelled_at"] - after["confirmed_at"]).total_seconds() * 1000
+    )
+
+
+def test_what_no_projection_has_read_a_thing_of_is_waited_for(shop: LiveMesh) -> None:
+    wait = "SELECT analytics.wait_for('orders.events/99/0', $1, '0 seconds') AS read"
+    assert [shop.query(wait, name)[0]["read"] for name in ("orders", None, "stock")] == [False, False, True]
 
 
 def test_a_producer_reads_its_own_writes(shop: LiveMesh) -> None:
@@ -115,6 +156,11 @@ def test_the_read_model_of_a_moment_in_a_schema_of_its_own(shop: LiveMesh) -> No
     then = datetime.now(UTC).isoformat()
     assert "rows as of" in printed(shop, "rebuild", "orders", "users", "--as-of", then, "--into", "november")
     assert shop.query("SELECT count(*) FROM november.orders")[0][0] > 0
+    misspelt = weft(shop, "rebuild", "--drop", "novembr")
+    assert "november" in misspelt.stderr + misspelt.stdout and misspelt.returncode == 1
+    assert "dropped november" in printed(shop, "rebuild", "--drop", "november")
+    again = weft(shop, "rebuild", "--drop", "november")
+    assert "is no schema of a moment" in again.stderr + again.stdout and again.returncode == 1
     refused = weft(shop, "rebuild", "orders", "--as-of", then, "--into", "analytics")
     assert "cannot be the name" in refused.stderr and refused.returncode == 1
 

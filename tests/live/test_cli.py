@@ -36,6 +36,15 @@ def test_the_same_id_again_is_told_to_be_a_duplicate(shop: LiveMesh) -> None:
         assert expected in done.stdout
 
 
+@pytest.mark.parametrize("database", ["", "postgresql://nobody@127.0.0.1:1/nothing"])
+def test_who_cannot_wait_for_a_receipt_posts_nothing(database: str, shop: LiveMesh, tmp_path: Path) -> None:
+    before = shop.length("users.commands")
+    known = {"WEFT_KAFKA": str(shop.settings.kafka), "WEFT_POSTGRES": database}
+    done = weft("send", "users.ActivateUser", "cli-5", '{"email_key": "k"}', "--wait", home=tmp_path, **known)
+    assert (done.returncode, "ostgres" in done.stderr, "Traceback" in done.stderr) == (1, True, False)
+    assert shop.length("users.commands") == before
+
+
 def test_a_file_of_commands_is_posted(shop: LiveMesh, tmp_path: Path) -> None:
     file = tmp_path / "orders.jsonl"
     lines = [{"type": "orders.PlaceOrder", "key": f"cli-file-{i}", "payload": TEA_FOR_ADA} for i in range(5)]
@@ -111,6 +120,22 @@ def test_a_query_that_is_wrong_is_told_so(shop: LiveMesh) -> None:
     done = weft(shop, "sql", "select * from nowhere")
     assert done.returncode == 1
     assert "there are: " in done.stderr
+
+
+@pytest.mark.parametrize("query", ["select * from orders", "select 1"])
+def test_what_is_no_version_token_is_wrong_usage_whatever_is_asked(query: str, shop: LiveMesh) -> None:
+    done = weft("sql", "--after", "foo", query, live=shop)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+
+
+def test_what_postgres_raises_is_one_line(shop: LiveMesh) -> None:
+    done = weft("sql", "select analytics.wait_for('foo')", live=shop)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+
+
+def test_what_is_sealed_is_shown_as_sealed(shop: LiveMesh) -> None:
+    shown = weft("log", "users", "ada", live=shop).stdout
+    assert "name='(sealed)'" in shown and "name='weft1:" not in shown
 
 
 def test_the_log_of_an_aggregate_ends_with_its_state(shop: LiveMesh) -> None:
@@ -197,6 +222,15 @@ def test_an_instance_from_its_start_to_its_end(home: Path) -> None:
     assert alive(pids) == []
     assert weft(home, "down", "--wipe").returncode == 0
     assert not (home / "kafka").exists()
+
+
+@pytest.mark.timeout(120)
+def test_an_instance_in_the_background_says_how_it_is_stopped_and_that_it_runs(home: Path) -> None:
+    started = weft("up", "--detach", home=home, patience=90)
+    assert (started.returncode, "`weft down` stops it" in started.stdout) == (0, True)
+    attached, detached = weft("up", home=home), weft("up", "--detach", home=home)
+    assert (detached.returncode, detached.stderr) == (attached.returncode, attached.stderr) == (1, attached.stderr)
+    assert "`weft down` stops it" in (home / "logs" / "up.log").read_text()
 
 
 @pytest.mark.timeout(120)

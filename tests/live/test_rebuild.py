@@ -1,6 +1,7 @@
 """Rows made anew while everything goes on: under load, with things killed, interrupted, with other code, and as of any moment."""
 
 import asyncio
+import json
 import random
 import shutil
 import signal
@@ -27,7 +28,7 @@ from infra.shop.mesh import mesh
 from schemas.orders import OrderConfirmed
 from tests.live.harness import ROOT, LiveMesh, stage, until
 from tests.live.shop import cancellation, live_shop, order, place, register, saga, send, until_at_rest, until_set_up
-from tests.live.weft import printed, started
+from tests.live.weft import printed, started, weft
 
 LONG = 300_000  # events, some seconds of rebuilding
 RATE = 500  # commands a second
@@ -262,10 +263,27 @@ def test_a_column_is_added_without_stopping_anything(shop: LiveMesh, tmp_path: P
     )
     # when it is set up and rebuilt beside the old one
     assert "the code of orders is not the one that made its tables" in printed(shop, "setup", cwd=code)
+    right = sql.read_text()
+    sql.write_text(right.replace("item_count  bigint NOT NULL,", "item_count  bigint NOT NULL,,"))
+    mistaken = weft(shop, "rebuild", "orders", "--yes", cwd=code)
+    assert 'projections/orders.sql, line 10: syntax error at or near ","' in mistaken.stderr + mistaken.stdout
+    sql.write_text(right.replace("changed_at, item_count FROM", "changed_at, itemcount FROM"))
+    mistaken = weft(shop, "rebuild", "orders", "--yes", cwd=code)
+    assert "projections/orders.sql, line 18: " in mistaken.stderr + mistaken.stdout
+    sql.write_text(right)
     said = printed(shop, "rebuild", "orders", "--yes", cwd=code)
     # then the column is there, and its old values are the log's
     assert "new columns: item_count" in said
     assert shop.query("SELECT item_count FROM orders WHERE order_id = 'kept-0'")[0][0] == 2
+    # and the worker of the old code knows that it is the older one, and so do those who ask
+    place(shop, "kept-8")
+    posted = time.time()
+    until(lambda: "a worker is older: restart it" in _status(shop, code)["code"], 30, "the worker waits")
+    until(lambda: _status(shop, code)["waiting_events"] > 0, 30, "an event waits")
+    assert 0 < _status(shop, code)["waiting_s"] < time.time() - posted + 0.5
+    assert (
+        "this worker is older than the tables of orders" in (shop.settings.home / "logs" / "worker-0.log").read_text()
+    )
     # and the old code is called back as easily, and goes on
     assert "live again" in printed(shop, "rebuild", "orders", "--rollback")
     assert "item_count" not in shop.query("SELECT * FROM orders LIMIT 1")[0]
@@ -273,6 +291,11 @@ def test_a_column_is_added_without_stopping_anything(shop: LiveMesh, tmp_path: P
     saga(shop, "kept-9")
     until(lambda: shop.query("SELECT 1 FROM orders WHERE order_id = 'kept-9'"), 30, "the old code goes on")
     assert "dropped" in printed(shop, "rebuild", "orders", "--drop-old")
+
+
+def _status(live: LiveMesh, code: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(printed(live, "status", "--json", cwd=code))["projections"]["orders"]
+    return found
 
 
 ANSWER = """SELECT json_build_object(

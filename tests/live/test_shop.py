@@ -27,6 +27,11 @@ def test_a_declined_card_cancels_the_order(shop: LiveMesh) -> None:
     assert payment(shop, "shop-2")["status"] == "declined"
 
 
+def test_a_card_that_does_not_exist_cancels_the_order_and_says_which_do(shop: LiveMesh) -> None:
+    place(shop, "shop-8", card="card_no")
+    assert "card_ok" in saga(shop, "shop-8")["reason"]
+
+
 def test_a_customer_who_cancels_while_the_card_is_asked_gets_the_money_back(shop: LiveMesh) -> None:
     shop.send(order("shop-3", card="card_slow"), cancellation("shop-3", "too slow"))
     assert saga(shop, "shop-3")["outcome"] == "cancelled"

@@ -21,14 +21,14 @@ from infra.kafka import reading, topics
 from infra.kafka.reading import Place
 from infra.mesh import Mesh
 from infra.model.context import Context
-from infra.model.projection import Projection
-from infra.read import analytics, postgres
+from infra.model.projection import ANALYTICS, Projection, in_schema
+from infra.read import analytics, postgres, tables
 from infra.read.rebuild import Stage, bulk, shadow
 from infra.settings import Settings, address
 
 NAME = re.compile(r"[a-z_][a-z0-9_]{0,50}")
 KEPT = 8  # schemas of `weft sql --as-of`, the ones last used
-OURS = "asof_"
+SQLS = re.compile(r"asof_[0-9t]+")
 MADE = "CREATE TABLE made (projection text PRIMARY KEY, definition text NOT NULL, at timestamptz NOT NULL, used_at timestamptz NOT NULL DEFAULT now())"
 
 
@@ -48,7 +48,7 @@ def moment(text: str) -> datetime:
 
 def schema_of(at: datetime) -> str:
     """The schema in which `weft sql` keeps a moment."""
-    return f"{OURS}{at.astimezone(UTC):%Y%m%dt%H%M%S%f}"
+    return f"asof_{at.astimezone(UTC):%Y%m%dt%H%M%S%f}"
 
 
 def tables_of(schema: str) -> str:
@@ -60,7 +60,7 @@ async def build(settings: Settings, mesh: Mesh, names: Iterable[str], at: dateti
 
     Every view is there, so that any query can be read; those of other names show nothing.
     """
-    if not NAME.fullmatch(into) or into in mesh.projections or into == analytics.SCHEMA:
+    if not NAME.fullmatch(into) or into in mesh.projections or into == ANALYTICS:
         raise Unusable(
             f"{into!r} cannot be the name of a schema: lower case letters, digits and _, and nothing of ours"
         )
@@ -98,16 +98,12 @@ async def _begin(db: asyncpg.Connection, mesh: Mesh, at: datetime, into: str) ->
         await db.execute(f"SET LOCAL search_path = {rows}")
         await db.execute(MADE)
         for projection in mesh.projections.values():
-            await db.execute(projection.tables)
-            await db.execute(_moved(projection.views, into))
-        await db.execute(_moved(analytics.spanning(mesh), into))
+            await postgres.execute(db, projection.tables, projection.file)
+            await tables.show(db, projection, into)
+        await db.execute(in_schema(analytics.spanning(mesh), into))
         await db.execute("SET LOCAL search_path = DEFAULT")
         await analytics.grant(db, into)
     return set()
-
-
-def _moved(views: str, into: str) -> str:
-    return views.replace(f"{analytics.SCHEMA}.", f"{into}.")
 
 
 async def _load(
@@ -146,25 +142,37 @@ async def drop(db: asyncpg.Connection, into: str) -> None:
         await db.execute(f"DROP SCHEMA {tables_of(into)} CASCADE")
 
 
+async def drop_made(settings: Settings, into: str) -> None:
+    """Drop a schema that `build` made; Unusable names those there are."""
+    async with postgres.connection(address(settings, "postgres")) as db:
+        known = await _made(db)
+        if into not in known:
+            raise Unusable(
+                f"{into!r} is no schema of a moment, as --into makes one; there are: {', '.join(known) or 'none'}"
+            )
+        await drop(db, into)
+
+
+async def _made(db: asyncpg.Connection) -> list[str]:
+    rows = await db.fetch(
+        "SELECT nspname FROM pg_namespace WHERE to_regclass(quote_ident(nspname || '_rows') || '.made') IS NOT NULL"
+    )
+    return sorted(r["nspname"] for r in rows)
+
+
 async def drop_unused(settings: Settings) -> None:
     """Of the schemas that `weft sql` made, keep the ones that were used last."""
     async with postgres.connection(address(settings, "postgres")) as db:
-        found = await db.fetch(
-            "SELECT nspname FROM pg_namespace WHERE nspname ~ $1 AND to_regclass(nspname || '_rows.made') IS NOT NULL",
-            f"^{OURS}[0-9t]+$",
-        )
-        used = [
-            (await db.fetchval(f"SELECT max(used_at) FROM {tables_of(r['nspname'])}.made"), r["nspname"]) for r in found
-        ]
+        kept = [name for name in await _made(db) if SQLS.fullmatch(name)]
+        used = [(await db.fetchval(f"SELECT max(used_at) FROM {tables_of(name)}.made"), name) for name in kept]
         for _, name in sorted(used, key=lambda one: (one[0] is not None, one[0]), reverse=True)[KEPT:]:
             await drop(db, name)
 
 
 def still_open(settings: Settings, contexts: Iterable[Context], at: datetime) -> list[str]:
     """The contexts that have not decided every command that was posted by then: what they decide may still be of that moment."""
-    admin = topics.admin(settings)
     after = int(at.timestamp() * 1000) + 1
-    with reading.opened(settings) as client:
+    with topics.admin(settings) as admin, reading.opened(settings) as client:
         return [c.name for c in contexts if _is_open(admin, client, c, after)]
 
 

@@ -91,7 +91,8 @@ async def take_over(db: asyncpg.Connection, projection: Projection) -> int:
 async def swap(db: asyncpg.Connection, mesh: Mesh, projection: Projection, version: int) -> None:
     """Shadow becomes live and live becomes former; in the transaction of `take_over`, which gave `version`."""
     live, next_, old = projection.schema, shadow(projection), former(projection)
-    await db.execute(f"UPDATE {next_}.head SET version = $1", version)
+    replaced = f"SELECT array_remove(l.older || l.definition, n.definition) FROM {live}.head l, {next_}.head n"
+    await db.execute(f"UPDATE {next_}.head SET version = $1, older = ({replaced})", version)
     await db.execute(f"DROP SCHEMA IF EXISTS {old} CASCADE")
     await db.execute(f"ALTER SCHEMA {live} RENAME TO {old}")
     await db.execute(f"ALTER SCHEMA {next_} RENAME TO {live}")

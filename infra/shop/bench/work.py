@@ -26,9 +26,9 @@ def context(suffix: str) -> Context:
 
 
 def create(servers: str, topics: list[str], partitions: int = PARTITIONS) -> None:
-    admin = AdminClient({"bootstrap.servers": servers, "log_level": 0})
-    for future in admin.create_topics([NewTopic(topic, partitions, 1) for topic in topics]).values():
-        future.result(30)
+    with AdminClient({"bootstrap.servers": servers, "log_level": 0}) as admin:
+        for future in admin.create_topics([NewTopic(topic, partitions, 1) for topic in topics]).values():
+            future.result(30)
 
 
 def order_id(number: int) -> str:

@@ -11,8 +11,8 @@ Every POST needs an `Idempotency-Key`: the same key answers as it did the first 
 (draft-ietf-httpapi-idempotency-key-header). The ledger is one JSON line an entry, written before the answer: it
 outlives the process, and is no match for a power cut.
 
-Cards: `card_declined` is declined; `card_slow` takes a second the first time, `card_stuck` four and a half; `card_flaky` charges and then loses
-the reply, once a key; `card_lapses` can be authorised and not be captured.
+Cards: `card_ok`; `card_declined` is declined; `card_slow` takes a second the first time, `card_stuck` four and a half; `card_flaky`
+charges and then loses the reply, once a key; `card_lapses` can be authorised and not be captured. Any other is declined.
 """
 
 import asyncio
@@ -28,6 +28,7 @@ from aiohttp import web
 from infra.shop.outside.messages import Messages
 
 LIMIT_MINOR = 10_000_000
+CARDS = ("card_ok", "card_declined", "card_slow", "card_stuck", "card_flaky", "card_lapses")
 SECONDS = {"card_slow": 1.0, "card_stuck": 4.5}
 
 
@@ -116,16 +117,14 @@ class Gateway:
         if key not in self._ledger.by_key:
             began = self._asked.setdefault(key, time.monotonic())  # who asks again waits for what is left
             await asyncio.sleep(max(0.0, began + SECONDS.get(card, 0) - time.monotonic()))
-        declined = (
-            "declined by the issuer" if card == "card_declined" else "over the limit" if amount > LIMIT_MINOR else None
-        )
+        declined = _declined(card, amount)
         entry = {
             "step": "authorise",
             "amount_minor": amount,
             "currency": currency,
             "reference": reference,
             "outcome": "declined" if declined else "ok",
-            "reason": declined or "",
+            "reason": declined,
         }
         return self._answer(key, body, card, entry)
 
@@ -176,6 +175,15 @@ class Gateway:
         elif known["body"] != body or known["step"] != entry["step"]:
             raise web.HTTPUnprocessableEntity(text=f"key {key} was used for another request")
         return web.json_response({k: known[k] for k in ("authorisation", "outcome", "reason")}, status=201)
+
+
+def _declined(card: str, amount_minor: int) -> str:
+    """Why a card cannot pay; nothing if it can."""
+    if card not in CARDS:
+        return f"there is no such card; the sandbox has {', '.join(CARDS)}"
+    if card == "card_declined":
+        return "declined by the issuer"
+    return "over the limit" if amount_minor > LIMIT_MINOR else ""
 
 
 def _about(opened: dict[str, Any]) -> dict[str, Any]:
