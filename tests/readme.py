@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from infra.shop.mesh import CONTEXTS, mesh
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 MAP = (ROOT / "docs" / "map.md").read_text()
@@ -14,3 +16,11 @@ def block(name: str) -> str:
     found = re.search(rf"<!-- {name} -->\n```\w*\n(.*?)\n```", README + MAP, re.DOTALL)
     assert found, name
     return found[1]
+
+
+def of_the_shop(text: str) -> str:
+    """The map without contexts that joined the shop's, and their rows."""
+    for name in mesh.contexts.keys() - set(CONTEXTS):
+        text = re.sub(rf"^{name}\n(  .*\n)+\n", "", text, flags=re.MULTILINE)
+        text = re.sub(rf"^  {name} .*\n( {{17}}.*\n)*", "", text, flags=re.MULTILINE)
+    return text

@@ -10,8 +10,10 @@ from infra.cli.looking import map_
 from infra.model.needs import IdentityNeeds, VaultNeeds
 from infra.ops.map import text_map
 from infra.settings import Settings
-from infra.shop.mesh import CONTEXTS, mesh
-from tests.readme import CODE, README, ROOT, block
+from infra.shop.mesh import mesh
+from infra.write import inbox
+from streams.notifications.decider.customer import UNKNOWN_S
+from tests.readme import CODE, README, ROOT, block, of_the_shop
 
 
 @pytest.mark.parametrize(("file", "shown"), CODE, ids=[file for file, _ in CODE])
@@ -36,14 +38,6 @@ def test_the_map_is_silent_about_what_a_context_has_not() -> None:
     assert "hears" not in products.partition("\n\n")[0]
 
 
-def of_the_shop(text: str) -> str:
-    """The map without contexts that joined the shop's, and their rows."""
-    for name in mesh.contexts.keys() - set(CONTEXTS):
-        text = re.sub(rf"^{name}\n(  .*\n)+\n", "", text, flags=re.MULTILINE)
-        text = re.sub(rf"^  {name} .*\n( {{17}}.*\n)*", "", text, flags=re.MULTILINE)
-    return text
-
-
 def test_every_command_it_names_is_there() -> None:
     _register()
     named = set(
@@ -65,3 +59,17 @@ def test_the_saga_it_tells_is_made_of_messages_there_are() -> None:
     story = README[README.index("An order asks stock") : README.index("Each outcome is told")]
     names = {t.__name__ for t in mesh.types.values()}
     assert set(re.findall(r"[A-Z]\w+[a-z]", story)) - {"An"} <= names
+
+
+def test_it_names_the_deadline_of_who_is_to_be_told() -> None:
+    assert f"waits {UNKNOWN_S // 86_400} days for their registration" in README
+
+
+@pytest.mark.parametrize("type_name", ["orders.PlaceOrder"])
+def test_the_subjects_it_names_are_the_registrys(type_name: str) -> None:
+    assert f"`{mesh.subjects()[type_name]}`" in (ROOT / "docs" / "clients.md").read_text()
+
+
+def test_the_codes_it_names_are_those_of_dead_letters() -> None:
+    codes = re.findall(r"rejected as `(\w+)`", (ROOT / "docs" / "clients.md").read_text())
+    assert codes and all(f'"{code}"' in Path(inbox.__file__).read_text() for code in codes)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from infra.shop.mesh import mesh
-from tests.readme import block
+from tests.readme import block, of_the_shop
 
 ROOT = Path(__file__).parent.parent
 
@@ -38,7 +38,7 @@ def test_it_prints_its_map(installed: Path, tmp_path: Path) -> None:
     ).stdout
     where, _, shown = told.partition("\n")
     assert where.count(str(installed)) == 2
-    assert shown.rstrip() == block("weft map")
+    assert of_the_shop(shown).rstrip() == block("weft map")
 
 
 def test_nothing_that_is_read_at_run_time_is_left_out(installed: Path) -> None:

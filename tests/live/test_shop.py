@@ -1,6 +1,7 @@
 """Orders on their way through the real mesh, and clients that are not ours."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -51,12 +52,13 @@ def test_sending_a_command_again_changes_nothing(shop: LiveMesh) -> None:
     assert len(shop.query("SELECT 1 FROM notifications WHERE order_id = 'shop-5'")) == 1
 
 
-def from_readme(name: str, live: LiveMesh) -> str:
-    return block(name).replace("127.0.0.1:9092", str(live.settings.kafka))
+def told(live: LiveMesh) -> dict[str, str]:
+    """The environment of a program that is told where Kafka listens."""
+    return {**os.environ, "WEFT_KAFKA": str(live.settings.kafka)}
 
 
 def test_a_confluent_producer_with_the_plain_avro_of_the_schema_is_understood(shop: LiveMesh) -> None:
-    subprocess.run([sys.executable, "-c", from_readme("producer", shop)], check=True, cwd=ROOT, timeout=60)
+    subprocess.run([sys.executable, "-c", block("producer")], check=True, cwd=ROOT, timeout=60, env=told(shop))
     assert receipt(shop, "my-third")["status"] == "accepted"
     assert saga(shop, "order-3")["outcome"] == "confirmed"
 
@@ -69,14 +71,14 @@ def test_the_reader_of_the_readme_skips_what_is_void(shop: LiveMesh) -> None:
         "orders.events",
         b"junk",
         b"an-intruder",
-        headers={"ce_type": b"orders.OrderPlaced", "weft-expected-offset": b"0"},
+        headers={"ce_type": b"orders.OrderPlaced", "weft-expected-offset": b"77777"},  # not where it will be
         partition=0,
     )
     junk.produce("orders.events", b"junk", b"an-intruder", partition=partition_of(b"shop-6", 4))
     junk.flush()
-    reader = from_readme("reader", shop).replace("consumer.poll(10)", "consumer.poll(8)")
+    reader = block("reader").replace("consumer.poll(10)", "consumer.poll(8)")
     printed = subprocess.run(
-        [sys.executable, "-c", reader], check=True, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", reader], check=True, capture_output=True, text=True, timeout=60, env=told(shop)
     ).stdout
     assert "orders.OrderPlaced shop-6" in printed
     assert "an-intruder" not in printed
@@ -94,9 +96,9 @@ def test_the_mesh_goes_on_after_an_intruder_wrote_to_its_log(shop: LiveMesh) -> 
 
 @pytest.mark.skipif(shutil.which("kcat") is None, reason="kcat is not installed (Debian: apt-get install kcat)")
 def test_kcat_posts_a_command_and_reads_the_events(shop: LiveMesh) -> None:
-    lines = from_readme("kcat", shop).splitlines()
+    lines = block("kcat").splitlines()
     post = "\n".join(lines[: next(i for i, line in enumerate(lines) if line.startswith("weft "))])
-    subprocess.run(post, shell=True, check=True, timeout=30)
+    subprocess.run(post, shell=True, check=True, timeout=30, env=told(shop))
     assert receipt(shop, "my-first")["status"] == "accepted"
     saga(shop, "order-1")
     read = [
