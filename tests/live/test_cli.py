@@ -40,7 +40,7 @@ def test_the_same_id_again_is_told_to_be_a_duplicate(shop: LiveMesh) -> None:
 def test_who_cannot_wait_for_a_receipt_posts_nothing(database: str, shop: LiveMesh, tmp_path: Path) -> None:
     before = shop.length("users.commands")
     known = {"WEFT_KAFKA": str(shop.settings.kafka), "WEFT_POSTGRES": database}
-    done = weft("send", "users.ActivateUser", "cli-5", '{"email_key": "k"}', "--wait", home=tmp_path, **known)
+    done = weft(tmp_path, "send", "users.ActivateUser", "cli-5", '{"email_key": "k"}', "--wait", **known)
     assert (done.returncode, "ostgres" in done.stderr, "Traceback" in done.stderr) == (1, True, False)
     assert shop.length("users.commands") == before
 
@@ -124,17 +124,17 @@ def test_a_query_that_is_wrong_is_told_so(shop: LiveMesh) -> None:
 
 @pytest.mark.parametrize("query", ["select * from orders", "select 1"])
 def test_what_is_no_version_token_is_wrong_usage_whatever_is_asked(query: str, shop: LiveMesh) -> None:
-    done = weft("sql", "--after", "foo", query, live=shop)
+    done = weft(shop, "sql", "--after", "foo", query)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
 
 
 def test_what_postgres_raises_is_one_line(shop: LiveMesh) -> None:
-    done = weft("sql", "select analytics.wait_for('foo')", live=shop)
+    done = weft(shop, "sql", "select analytics.wait_for('foo')")
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
 
 
 def test_what_is_sealed_is_shown_as_sealed(shop: LiveMesh) -> None:
-    shown = weft("log", "users", "ada", live=shop).stdout
+    shown = weft(shop, "log", "users", "ada").stdout
     assert "name='(sealed)'" in shown and "name='weft1:" not in shown
 
 
@@ -226,9 +226,9 @@ def test_an_instance_from_its_start_to_its_end(home: Path) -> None:
 
 @pytest.mark.timeout(120)
 def test_an_instance_in_the_background_says_how_it_is_stopped_and_that_it_runs(home: Path) -> None:
-    started = weft("up", "--detach", home=home, patience=90)
+    started = weft(home, "up", "--detach", patience=90)
     assert (started.returncode, "`weft down` stops it" in started.stdout) == (0, True)
-    attached, detached = weft("up", home=home), weft("up", "--detach", home=home)
+    attached, detached = weft(home, "up"), weft(home, "up", "--detach")
     assert (detached.returncode, detached.stderr) == (attached.returncode, attached.stderr) == (1, attached.stderr)
     assert "`weft down` stops it" in (home / "logs" / "up.log").read_text()
 
