@@ -99,3 +99,7 @@ def test_who_opens_an_admin_client_closes_it() -> None:
         ]
         left += [f"{file}:{n.lineno}" for n in opened if id(n) not in closed]
     assert left == []
+
+
+def test_nobody_asks_an_admin_client_what_ends_the_process() -> None:
+    assert [f for f in Path("infra").rglob("*.py") if "list_consumer_group_offsets" in f.read_text()] == []

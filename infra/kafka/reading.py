@@ -27,12 +27,12 @@ TIMEOUT = 10.0
 _T = TypeVar("_T")
 
 
-def consumer(servers: str, **more: Any) -> Consumer:
-    """A consumer that neither joins a group nor commits."""
+def consumer(servers: str, group: str = "weft-reader", **more: Any) -> Consumer:
+    """A consumer that neither joins its group nor commits."""
     return Consumer(
         {
             "bootstrap.servers": servers,
-            "group.id": "weft-reader",
+            "group.id": group,
             "enable.auto.commit": False,
             "enable.partition.eof": False,
             "auto.offset.reset": "error",
@@ -45,9 +45,9 @@ def consumer(servers: str, **more: Any) -> Consumer:
 
 
 @contextmanager
-def opened(settings: Settings) -> Iterator[Consumer]:
+def opened(settings: Settings, group: str = "weft-reader") -> Iterator[Consumer]:
     """A consumer on the broker of `settings`, closed afterwards."""
-    client = consumer(address(settings, "kafka"))
+    client = consumer(address(settings, "kafka"), group)
     try:
         yield client
     finally:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException
+from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from infra.errors import Unusable
@@ -99,19 +99,16 @@ def _create_missing(client: AdminClient, settings: Settings, contexts: Collectio
                     raise Unusable(f"cannot create the topic {topic}: {error.args[0].str()}") from error
 
 
-def committed(client: AdminClient, context: Context, places: Iterable[Place]) -> dict[Place, int]:
-    """How far the workers of a context have read these partitions, as they last said; 0 where they have not."""
-    found = dict.fromkeys(places, 0)
-    try:
-        request = [ConsumerGroupTopicPartitions(context.group)]
-        offsets = (
-            client.list_consumer_group_offsets(request, request_timeout=TIMEOUT)[context.group]
-            .result()
-            .topic_partitions
-        )
-    except KafkaException:
-        return found  # nobody has ever run it
-    return found | {(tp.topic, tp.partition): max(tp.offset, 0) for tp in offsets if (tp.topic, tp.partition) in found}
+def committed(settings: Settings, context: Context, places: Iterable[Place]) -> dict[Place, int]:
+    """How far the workers of a context have read these partitions, as they last said; 0 where they have not.
+
+    Asked as one of the group who never joins it. An admin client that asks before the group has a coordinator, or loses it,
+    ends the process: librdkafka 2.16 takes a group of its own for granted (rd_kafka_handle_OffsetFetch).
+    """
+    asked = [TopicPartition(*place) for place in places]
+    with reading.opened(settings, group=context.group) as client:
+        found = reading.asking(lambda: client.committed(asked, timeout=TIMEOUT)) if asked else []
+    return {(tp.topic, tp.partition): max(tp.offset, 0) for tp in found}
 
 
 def check(settings: Settings, contexts: Iterable[Context]) -> None:

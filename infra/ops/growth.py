@@ -144,7 +144,7 @@ def _grow(
         say(f"sealing {context.events_topic}")
         ends, cursors = asyncio.run(_seal(settings, mesh.codec, client, target, places))
         say("letting listeners react and projections read to its end")
-        asyncio.run(_react(settings, mesh, admin, client, context, ends))
+        asyncio.run(_react(settings, mesh, client, context, ends))
         asyncio.run(_project(settings, mesh, client, context, ends))
         say(f"copying into {target.topic}")
         before = asyncio.run(_copy(settings, mesh.codec, admin, target, ends, cursors))
@@ -218,7 +218,6 @@ def _last(client: Consumer, codec: Codec, place: Place) -> tuple[int, int, int, 
 async def _react(
     settings: Settings,
     mesh: Mesh,
-    admin: AdminClient,
     client: Consumer,
     context: Context,
     ends: Mapping[Place, int],
@@ -227,7 +226,7 @@ async def _react(
     appender = Appender(address(settings, "kafka"), "weft-grow")
     try:
         for listener in mesh.listeners(context):
-            start = topics.committed(admin, listener, ends)
+            start = topics.committed(settings, listener, ends)
             count = listener.partition_count(settings)
             for records in reading.read_all(client, start, ends):
                 commands = list(commands_from(listener, mesh.codec, records))

@@ -15,6 +15,7 @@ from infra.kafka import reading, topics
 from infra.kafka.reading import Place
 from infra.kafka.topics import CIRCUITS_TOPIC
 from infra.mesh import Mesh
+from infra.model.context import Context
 from infra.model.projection import Projection
 from infra.ops.setup import deployed
 from infra.read import postgres, tables
@@ -27,10 +28,10 @@ TIMEOUT = 10.0
 def contexts(settings: Settings, mesh: Mesh) -> dict[str, dict[str, Any]]:
     """For each context: members of its group, its state, commands not yet decided, dead letters."""
     with topics.admin(settings) as admin, reading.opened(settings) as client:
-        return {c.name: _context(admin, client, c) for c in mesh.contexts.values()}
+        return {c.name: _context(settings, admin, client, c) for c in mesh.contexts.values()}
 
 
-def _context(admin: AdminClient, client: Any, c: Any) -> dict[str, Any]:
+def _context(settings: Settings, admin: AdminClient, client: Consumer, c: Context) -> dict[str, Any]:
     found: dict[str, Any] = {"members": 0, "state": "absent", "waiting_commands": None, "dead_letters": None}
     try:
         described = admin.describe_consumer_groups([c.group], request_timeout=TIMEOUT)[c.group].result()
@@ -41,7 +42,7 @@ def _context(admin: AdminClient, client: Any, c: Any) -> dict[str, Any]:
     if not places:
         return found | {"state": "no topics"}
     ends = {place: client.get_watermark_offsets(TopicPartition(*place), timeout=TIMEOUT)[1] for place in places}
-    committed = topics.committed(admin, c, places)
+    committed = topics.committed(settings, c, places)
     dead = [
         client.get_watermark_offsets(TopicPartition(*place), timeout=TIMEOUT)
         for place in reading.partitions_of(client, [c.dead_topic])

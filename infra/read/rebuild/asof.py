@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 
 import asyncpg
 from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from infra.errors import Unusable
 from infra.kafka import reading, topics
@@ -172,13 +171,13 @@ async def drop_unused(settings: Settings) -> None:
 def still_open(settings: Settings, contexts: Iterable[Context], at: datetime) -> list[str]:
     """The contexts that have not decided every command that was posted by then: what they decide may still be of that moment."""
     after = int(at.timestamp() * 1000) + 1
-    with topics.admin(settings) as admin, reading.opened(settings) as client:
-        return [c.name for c in contexts if _is_open(admin, client, c, after)]
+    with reading.opened(settings) as client:
+        return [c.name for c in contexts if _is_open(settings, client, c, after)]
 
 
-def _is_open(admin: AdminClient, client: Consumer, c: Context, after_ms: int) -> bool:
+def _is_open(settings: Settings, client: Consumer, c: Context, after_ms: int) -> bool:
     places = reading.partitions_of(client, [c.commands_topic])
-    decided = topics.committed(admin, c, places)
+    decided = topics.committed(settings, c, places)
     asked = [TopicPartition(topic, p, after_ms) for topic, p in places]
     for tp in reading.asking(lambda: client.offsets_for_times(asked, timeout=reading.TIMEOUT)):
         place = (tp.topic, tp.partition)
