@@ -206,7 +206,9 @@ def load(source: str) -> Mesh:
     module, _, attribute = source.partition(":")
     found = getattr(imported(module), attribute or "mesh", None) if _is_there(module) else None
     if not isinstance(found, Mesh):
-        raise Unusable(f"there is no mesh at {source!r}: WEFT_MESH names one as module:attribute")
+        raise Unusable(
+            f"there is no mesh at {source!r}: is the application installed? WEFT_MESH names one as module:attribute"
+        )
     return found
 
 
