@@ -40,6 +40,12 @@ def test_an_accepted_record_nobody_can_read_stops_the_fold() -> None:
         empty().fold([record])
 
 
+def test_an_accepted_record_that_is_no_event_stops_the_fold() -> None:
+    (command,), (placed,) = commands((order(1), "a")), decide(empty(), commands((order(1), "a"))).records
+    with pytest.raises(LogDamaged, match=r"PlaceOrder is no event of orders"):
+        empty().fold(landed([placed._replace(value=command.value)], 0))
+
+
 def test_folding_what_was_appended_gives_the_state_that_was_merged() -> None:
     writer, reader = empty(), empty()
     decision = decide(
