@@ -204,10 +204,19 @@ class Mesh:
 def load(source: str) -> Mesh:
     """The mesh at `module:attribute`; Unusable if there is none."""
     module, _, attribute = source.partition(":")
-    found = getattr(imported(module), attribute or "mesh", None)
+    found = getattr(imported(module), attribute or "mesh", None) if _is_there(module) else None
     if not isinstance(found, Mesh):
-        raise Unusable(f"there is no mesh at {source!r}: WEFT_MESH names one as module:attribute")
+        raise Unusable(
+            f"there is no mesh at {source!r}: is the application installed? WEFT_MESH names one as module:attribute"
+        )
     return found
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def imported(name: str) -> ModuleType:

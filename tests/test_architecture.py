@@ -12,6 +12,7 @@ from infra.model.needs import IdentityNeeds, declared
 from infra.shop.mesh import CONTEXTS, mesh
 
 graph = grimp.build_graph("commands", "infra", "projections", "schemas", "streams")
+tests = grimp.build_graph("tests")
 
 
 def test_contexts_meet_only_through_events_in_policies_and_projections() -> None:
@@ -74,6 +75,18 @@ def test_every_module_says_what_it_is() -> None:
         m for m in graph.modules if "__main__" not in m and not (importlib.import_module(m).__doc__ or "").strip()
     ]
     assert silent == []
+
+
+def test_no_module_of_the_tests_imports_a_test() -> None:
+    assert not {module for module in tests.modules if any(map(_is_a_test, _imported_by(module)))}
+
+
+def _imported_by(module: str) -> set[str]:
+    return tests.find_modules_directly_imported_by(module)
+
+
+def _is_a_test(module: str) -> bool:
+    return module.rpartition(".")[2].startswith("test_")
 
 
 def test_who_opens_an_admin_client_closes_it() -> None:

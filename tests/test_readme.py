@@ -11,14 +11,10 @@ from infra.cli.looking import map_
 from infra.model.needs import IdentityNeeds, VaultNeeds
 from infra.ops.map import text_map
 from infra.settings import Settings
-from infra.shop.mesh import CONTEXTS, mesh
+from infra.shop.mesh import mesh
 from infra.write import inbox
 from streams.notifications.decider.customer import UNKNOWN_S
-
-README = (Path(__file__).parent.parent / "README.md").read_text()
-ROOT = Path(__file__).parent.parent
-MAP = (ROOT / "docs" / "map.md").read_text()
-CODE = re.findall(r"<!-- code (\S+) -->\n```python\n(.*?)\n```", README, re.DOTALL)
+from tests.readme import CODE, README, ROOT, block, of_the_shop
 
 
 @pytest.mark.parametrize(("file", "shown"), CODE, ids=[file for file, _ in CODE])
@@ -32,13 +28,6 @@ def test_it_shows_a_decider_a_policy_and_a_test() -> None:
     assert all(len(shown.splitlines()) <= 8 for _, shown in CODE)
 
 
-def block(name: str) -> str:
-    """The fenced block behind `<!-- name -->`."""
-    found = re.search(rf"<!-- {name} -->\n```\w*\n(.*?)\n```", README + MAP, re.DOTALL)
-    assert found, name
-    return found[1]
-
-
 def test_the_map_is_what_weft_map_prints(capsys: pytest.CaptureFixture[str]) -> None:
     map_()
     assert block("weft map") == of_the_shop(capsys.readouterr().out).rstrip("\n")
@@ -48,14 +37,6 @@ def test_the_map_is_silent_about_what_a_context_has_not() -> None:
     deaf = replace(mesh.context("products"), hears=())
     _, _, products = text_map(mesh.having(deaf)).partition("\nproducts\n")
     assert "hears" not in products.partition("\n\n")[0]
-
-
-def of_the_shop(text: str) -> str:
-    """The map without contexts that joined the shop's, and their rows."""
-    for name in mesh.contexts.keys() - set(CONTEXTS):
-        text = re.sub(rf"^{name}\n(  .*\n)+\n", "", text, flags=re.MULTILINE)
-        text = re.sub(rf"^  {name} .*\n( {{17}}.*\n)*", "", text, flags=re.MULTILINE)
-    return text
 
 
 def test_every_command_it_names_is_there() -> None:

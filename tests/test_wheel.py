@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from infra.shop.mesh import mesh
-from tests.test_readme import block, of_the_shop
+from tests.readme import block, of_the_shop
 
 ROOT = Path(__file__).parent.parent
 

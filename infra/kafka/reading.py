@@ -109,15 +109,15 @@ def poll(client: Consumer, most: int, timeout: float, wanted: Wanted = None) -> 
     If only some are `wanted`, by the first five bytes of their values, the others are passed over.
     """
     first = client.consume(1, timeout)
-    found: list[Any] = first + client.consume(most - 1, 0) if first else first
-    for error in filter(None, [message.error() for message in found]):
+    messages: list[Any] = first + client.consume(most - 1, 0) if first else first
+    for error in filter(None, [message.error() for message in messages]):
         _raise(error)
-    positions = {(message.topic(), message.partition()): message.offset() + 1 for message in found}
+    positions = {(message.topic(), message.partition()): message.offset() + 1 for message in messages}
     if wanted is not None:
-        found = [message for message in found if (message.value() or b"")[:5] in wanted]
+        messages = [message for message in messages if (message.value() or b"")[:5] in wanted]
     records = [
         Read(m.topic(), m.partition(), m.offset(), m.timestamp()[1], m.key(), m.value(), m.headers() or ())
-        for m in found
+        for m in messages
     ]
     return records, positions
 
@@ -142,11 +142,11 @@ def read_to(
     left = {place for place in end if start.get(place, 0) < end[place]}
     assign(client, {place: start.get(place, 0) for place in left})
     while left:
-        found, positions = poll(client, 10_000, TIMEOUT, wanted)
+        records, positions = poll(client, 10_000, TIMEOUT, wanted)
         if not positions:
             raise Unknown(f"Kafka is silent; still to be read: {sorted(left)}")
         reached = {place: end[place] for place, position in positions.items() if position >= end[place]}
-        yield [r for r in found if r.offset < end[r.topic, r.partition]] if reached else found, positions | reached
+        yield [r for r in records if r.offset < end[r.topic, r.partition]] if reached else records, positions | reached
         left -= reached.keys()
 
 
@@ -158,9 +158,9 @@ def read_all(client: Consumer, start: Mapping[Place, int], end: Mapping[Place, i
 
 def read_whole(client: Consumer, topics: Sequence[str]) -> Iterator[list[Read]]:
     """What there is of topics that may have lost their beginning, as commands and dead letters may."""
-    found = {place: bounds(client, place) for place in partitions_of(client, topics)}
+    known = {place: bounds(client, place) for place in partitions_of(client, topics)}
     yield from read_all(
-        client, {place: low for place, (low, _) in found.items()}, {place: high for place, (_, high) in found.items()}
+        client, {place: low for place, (low, _) in known.items()}, {place: high for place, (_, high) in known.items()}
     )
 
 

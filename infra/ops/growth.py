@@ -57,13 +57,13 @@ class Target:
 # -- what the copy is: pure
 
 
-def opened(codec: Codec, source: str, target: Target, number: int, cursor: int) -> Outgoing:
+def first_record(codec: Codec, source: str, target: Target, number: int, cursor: int) -> Outgoing:
     """The first record of partition `number`: where its owner goes on reading commands."""
     event = Opened(moved_from=source, cursor=cursor)
     return _of_itself(codec, event, target.context, (target.topic, number), 0, cursor - 1, 0)
 
 
-def sealed(codec: Codec, target: Target, place: Place, offset: int, at: int) -> Outgoing:
+def seal(codec: Codec, target: Target, place: Place, offset: int, at: int) -> Outgoing:
     """The last record of a partition of the old log, which ends at `offset`."""
     event = Moved(to=target.topic, partitions=target.partitions)
     return _of_itself(codec, event, target.context, place, offset, NO_OFFSET, at)
@@ -78,7 +78,7 @@ def _of_itself(codec: Codec, event: Any, c: Context, place: Place, offset: int, 
     return Outgoing(None, codec.encode(event), headers, at)
 
 
-def copied(record: Read, offset: int) -> Outgoing:
+def copy_of(record: Read, offset: int) -> Outgoing:
     """An accepted event as it stands at `offset` of the copy: the same but for the offsets."""
     return Outgoing(record.key, record.value, copied_headers(record.headers, offset), record.timestamp)
 
@@ -108,12 +108,12 @@ class Fingerprints:
         if is_copied(self._codec, record):
             self.events += 1
             identity = dict(record.headers).get(ID) or b""
-            found = self._hashes.setdefault(record.key or b"", sha256())
-            found.update(b"%b\0%d\0%b\0" % (identity, record.timestamp, record.value or b""))
+            events = self._hashes.setdefault(record.key or b"", sha256())
+            events.update(b"%b\0%d\0%b\0" % (identity, record.timestamp, record.value or b""))
 
     def differ(self, other: "Fingerprints") -> list[bytes]:
         """The keys that have not the same events in both."""
-        mine, theirs = ({key: h.digest() for key, h in one._hashes.items()} for one in (self, other))
+        mine, theirs = ({key: h.digest() for key, h in log._hashes.items()} for log in (self, other))
         return [key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key)]
 
 
@@ -195,7 +195,7 @@ async def _seal(
                         )
                     ends[place] = end
                     continue
-                landed = await appender.append(*place, [sealed(codec, target, place, end, at)])
+                landed = await appender.append(*place, [seal(codec, target, place, end, at)])
                 if landed == end:
                     ends[place] = end + 1  # otherwise somebody wrote first: read again, seal again
     finally:
@@ -231,8 +231,8 @@ async def _react(
             start = topics.committed(settings, listener, ends)
             count = listener.partition_count(settings)
             for records in reading.read_all(client, start, ends):
-                found = list(commands_from(listener, mesh.codec, records))
-                await appender.send(listener.commands_topic, addressed(found, count))
+                commands = list(commands_from(listener, mesh.codec, records))
+                await appender.send(listener.commands_topic, addressed(commands, count))
     finally:
         await appender.stop()
 
@@ -295,7 +295,7 @@ async def _copy(
     admin.create_topics([made], operation_timeout=TIMEOUT)[target.topic].result(TIMEOUT)
     before = Fingerprints(codec)
     appender = Appender(address(settings, "kafka"), "weft-grow")
-    writing = {n: [opened(codec, source, target, n, cursors.get(n, 0))] for n in range(target.partitions)}
+    writing = {n: [first_record(codec, source, target, n, cursors.get(n, 0))] for n in range(target.partitions)}
     written = dict.fromkeys(writing, 0)
     sizes = dict.fromkeys(writing, 0)
 
@@ -312,11 +312,11 @@ async def _copy(
         for record in _by_time(settings, codec, ends):
             before.add(record)
             number = target_of(record, target.partitions)
-            one = copied(record, written[number] + len(writing[number]))
-            if len(writing[number]) >= AT_ONCE or sizes[number] + one.size() > MAX_BATCH_BYTES:
+            copy = copy_of(record, written[number] + len(writing[number]))
+            if len(writing[number]) >= AT_ONCE or sizes[number] + copy.size() > MAX_BATCH_BYTES:
                 await write(number)
-            writing[number].append(one)
-            sizes[number] += one.size()
+            writing[number].append(copy)
+            sizes[number] += copy.size()
         for number in list(writing):
             if writing[number]:
                 await write(number)

@@ -14,7 +14,7 @@ from infra.mesh import Mesh
 from infra.read.fold import Fold
 from infra.settings import Settings
 from infra.wire.record import Read
-from infra.write.partition import Partition
+from infra.write.aggregates import Aggregates
 
 FOR_EVER_MS = 10**15
 
@@ -69,12 +69,12 @@ def check(mesh: Mesh, file: Path) -> list[Folded]:
     folded = []
     for context in mesh.contexts.values():
         mine = [r for r in records if context_of(r) == context.name]
-        aggregates = 0
-        for number, found in groupby(mine, lambda r: r.partition):
-            partition = Partition(context, codec, number, 1, FOR_EVER_MS)
-            partition.fold(found)
-            aggregates += len(partition.states)
-        folded.append(Folded(context.name, len(mine), aggregates, "aggregates"))
+        made = 0
+        for number, log in groupby(mine, lambda r: r.partition):
+            aggregates = Aggregates(context, codec, number, 1, FOR_EVER_MS)
+            aggregates.fold(log)
+            made += len(aggregates.states)
+        folded.append(Folded(context.name, len(mine), made, "aggregates"))
     for projection in mesh.projections.values():
         heard = {c.name for c in mesh.speakers(projection)}
         fold = Fold(projection, codec)

@@ -46,15 +46,15 @@ class Fold:
         chosen = [r for r in records if (r.value or b"")[:5] in wanted and is_accepted(r)]
         moments = {at: when(at) for at in {r.timestamp for r in chosen}}
         row_id, decode = self._projection.row_id, self._codec.decode
-        found: list[Fact] = []
+        facts: list[Fact] = []
         for record, ready in zip(chosen, self._codec.decode_many([r.value for r in chosen]), strict=True):
             try:
                 event = decode(record.value or b"") if ready is None else ready
                 m = recorded(record, moments[record.timestamp])
-                found.append((storable(row_id(event, m)), event, m))
+                facts.append((storable(row_id(event, m)), event, m))
             except (ValueError, KeyError) as error:
                 raise unreadable(place_of(record), error) from error
-        return found
+        return facts
 
     def batch(self, records: Sequence[Read], positions: Mapping[Place, int]) -> Batch:
         """The facts of these records with where they leave their reader."""
@@ -119,8 +119,8 @@ def storable(value: Any) -> Any:
 
 def values(projection: Projection, rows: Iterable[Any]) -> list[tuple[Any, ...]]:
     """The rows as Postgres takes them, in the order of the columns."""
-    found = [tuple(row.__dict__.values()) for row in rows]
+    tuples = [tuple(row.__dict__.values()) for row in rows]
     for i, kind in enumerate(projection.column_types):
-        if kind == "text" and NUL in "".join([row[i] or "" for row in found]):
-            return [tuple(map(storable, row)) for row in found]
-    return found
+        if kind == "text" and NUL in "".join([row[i] or "" for row in tuples]):
+            return [tuple(map(storable, row)) for row in tuples]
+    return tuples

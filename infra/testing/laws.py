@@ -146,9 +146,9 @@ def the_state_is_the_fold_of_the_log(world: World) -> Iterator[str]:
                 folded[place] = aggregate.evolve(folded.get(place, aggregate.initial), fact.event)
         for node in world.nodes[context.name]:
             if writer := node.own.writers.get(number):
-                while writer.partition.settle(100):
+                while writer.aggregates.settle(100):
                     pass
-                states = writer.partition.states
+                states = writer.aggregates.states
                 named = {(name, key): state for slot, state in states.items() for name, key in [_named(context, slot)]}
                 if named != folded:
                     yield f"{node.name} has {named} of {context.name}/{number}, the log says {folded}"

@@ -15,9 +15,11 @@ from infra.model.context import Perform
 from infra.testing.node import Node, Port
 from infra.wire.envelope import CAUSE_TIME, EXPECTED_OFFSET, ID
 from infra.wire.record import Outgoing, Read, with_header
+from infra.write.aggregates import Aggregates
+from infra.write.decision import CommandHandler, Decision
+from infra.write.intents import Intent
 from infra.write.lanes import Delivery, Lanes, Place
 from infra.write.owner import Owner
-from infra.write.partition import Decision, Intent, Partition
 from infra.write.writer import Writer
 
 
@@ -90,7 +92,7 @@ class ForgetfulOwner(Owner):
     async def assigned(self, numbers: Collection[int]) -> None:
         await super().assigned(numbers)
         for writer in self.writers.values():
-            writer.partition.decided.clear()
+            writer.aggregates.decided.clear()
 
 
 class Forgetful(Node):
@@ -212,34 +214,35 @@ class HastyWriter(Writer):
                 right = list(takewhile(lambda pair: pair[0].expected == pair[1], zip(decisions, landed, strict=True)))
                 left = left[len(right) :]
                 if left:
-                    self.partition = _fresh(self.partition)
+                    self.aggregates = _fresh(self.aggregates)
+                    self._commands = CommandHandler(self.aggregates)
                     await self._catch_up()
-            self._opened(self.partition.opened())
+            self._on_intents(self.aggregates.new_intents())
 
     def _guess(self, record: Any) -> Decision:
-        decision = self.partition.decide([record])
-        self.partition.merge(decision)
+        decision = self._commands.decide([record])
+        self.aggregates.merge(decision)
         return decision
 
     async def _append(self, decision: Decision) -> int:
         if not decision.records:
             return decision.expected
         try:
-            return await self._log.append(self.partition.number, decision.records)
+            return await self._log.append(self.aggregates.number, decision.records)
         except Unknown:
             return -1
 
 
-def _fresh(partition: Partition) -> Partition:
-    return Partition(partition.context, partition._codec, partition.number, partition.partitions, partition._dedupe_ms)
+def _fresh(a: Aggregates) -> Aggregates:
+    return Aggregates(a.context, a.codec, a.number, a.partitions, a.dedupe_ms)
 
 
 class EagerWriter(Writer):
     """What a decision wants is begun before the log has accepted it."""
 
     async def handle(self, records: Sequence[Any]) -> None:
-        decision = self.partition.decide(records)
-        self._opened([intent for intent in decision.intents.values() if intent is not None])
+        decision = self._commands.decide(records)
+        self._on_intents([intent for intent in decision.intents.values() if intent is not None])
         await super().handle(records)
 
 
@@ -248,7 +251,7 @@ class SilentWriter(Writer):
 
     async def handle(self, records: Sequence[Any]) -> None:
         for record in records:
-            answers = self.partition.decide([record]).records
+            answers = self._commands.decide([record]).records
             if not any(b"nothing_to_do" in (answer.value or b"") for answer in answers):
                 await super().handle([record])
 

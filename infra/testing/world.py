@@ -132,7 +132,7 @@ class World:
             for nodes in self.nodes.values()
             for node in nodes
             for writer in node.own.writers.values()
-            for intent in writer.partition.intents.values()
+            for intent in writer.aggregates.intents.values()
         ]
 
     # -- who runs

@@ -10,12 +10,12 @@ What the events of a command share stands in front, so that it is made once; wha
 stands at a known place. Records of other writers may have the same headers in any order.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from infra.messages import Meta
-from infra.wire.record import Header, Read, Record, place_of, record_size, text, unreadable, when
+from infra.wire.record import Header, HeaderMap, Headers, Read, Record, place_of, record_size, text, unreadable, when
 
 CONTENT_TYPE = "content-type"
 SPEC_VERSION = "ce_specversion"
@@ -37,13 +37,12 @@ OWN = 3  # headers at the end: id, type, expected offset
 NO_OFFSET = -1  # the command offset of an event that says nothing of this log's cursor
 LONGEST_NUMBER = 20  # digits
 
-Headers = Sequence[tuple[str, bytes | None]]
-
 
 # -- what an event's writer makes
 
 
-class CommandPart(NamedTuple):
+@dataclass(slots=True)
+class CommandPart:
     """What the envelopes of one command's events share. `size` bounds the bytes of such a record, all but its value."""
 
     headers: list[Header]
@@ -101,7 +100,7 @@ def copied_headers(headers: Headers, offset: int) -> Headers:
 # -- what an event's reader asks
 
 
-def accepted(headers: Mapping[str, bytes | None], offset: int) -> bool:
+def accepted(headers: HeaderMap, offset: int) -> bool:
     """The rule everything rests on: a record in an events topic counts iff it landed at the offset its writer expected."""
     return headers.get(EXPECTED_OFFSET) == b"%d" % offset
 
@@ -155,7 +154,7 @@ def event_record(record: Record) -> EventRecord:
     return event
 
 
-def meta(record: Read, headers: Mapping[str, bytes | None]) -> Meta:
+def meta(record: Read, headers: HeaderMap) -> Meta:
     """What an accepted event's headers and place say of it; of one that was copied into a grown topic, its first place."""
 
     def header(name: str) -> str:
@@ -197,7 +196,7 @@ class Cause:
 NO_CAUSE = Cause()
 
 
-def cause_of(record: Record, headers: Mapping[str, bytes | None]) -> Cause:
+def cause_of(record: Record, headers: HeaderMap) -> Cause:
     """An event as the cause of what is asked because of it."""
     correlation, event_id, trace = (text(headers.get(name)) or "" for name in (CORRELATION, ID, TRACE))
     return Cause(correlation, event_id, record.timestamp, trace)

@@ -1,7 +1,7 @@
 """Records on the wire: what they are made of, how large they are, where they are and to which partition they belong."""
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple, Protocol
@@ -9,6 +9,8 @@ from typing import NamedTuple, Protocol
 from infra.errors import LogDamaged
 
 Header = tuple[str, bytes]
+Headers = Sequence[tuple[str, bytes | None]]  # of a record that was read
+HeaderMap = Mapping[str, bytes | None]  # the same by name, the last of each
 
 MAX_COMMAND_BYTES = 256 * 1024
 MAX_BATCH_BYTES = 1_000_000  # events of one command, and of one append
@@ -36,7 +38,7 @@ class Record(Located, Protocol):
     @property
     def value(self) -> bytes | None: ...
     @property
-    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
+    def headers(self) -> Headers: ...
 
 
 class Read(NamedTuple):
@@ -48,7 +50,7 @@ class Read(NamedTuple):
     timestamp: int
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes | None]]
+    headers: Headers
 
 
 class Outgoing(NamedTuple):
@@ -56,7 +58,7 @@ class Outgoing(NamedTuple):
 
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes | None]]
+    headers: Headers
     timestamp: int | None = None
 
     def size(self) -> int:

@@ -18,7 +18,7 @@ from infra.wire.avro import Codec
 from infra.wire.envelope import Cause
 from infra.wire.record import Outgoing
 from infra.write.circuits import Circuits
-from infra.write.partition import Intent
+from infra.write.intents import Intent
 from infra.write.reactions import outgoing_command
 
 _log = structlog.get_logger()

@@ -1,7 +1,7 @@
 """From a record in a commands topic to a command, or to the reason why it cannot be read."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from typing import Any, get_args, get_type_hints
@@ -13,7 +13,7 @@ from infra.messages import MAX_ID, is_id
 from infra.model.context import Context
 from infra.wire.avro import Codec
 from infra.wire.envelope import CAUSE_TIME, CORRELATION, ID, TRACE, TYPE
-from infra.wire.record import MAX_COMMAND_BYTES, Record, place_of, text
+from infra.wire.record import MAX_COMMAND_BYTES, HeaderMap, Record, place_of, text
 from infra.wire.sealing import Personal, personal, unsealed
 
 # A cause's time comes with the command, so a producer could lie: it is believed as far as brokers' clocks may differ.
@@ -34,17 +34,14 @@ class Command:
     trace: bytes | None
 
 
-Headers = Mapping[str, bytes | None]  # of one record, by name
-
-
-def command_id(record: Record, headers: Headers) -> bytes:
+def command_id(record: Record, headers: HeaderMap) -> bytes:
     """The producer's id, or the record's own place in the log if it gave none that can be used."""
     given = headers.get(ID)
     return given if given and len(given) <= MAX_ID else place_of(record).encode()
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class CommandType:
     """A type of command: its name, the field that names its aggregate, and what in it names a person."""
 
     type: type
@@ -63,7 +60,7 @@ class CommandReader:
         self._by_name = {codec.names[t]: kind for t, kind in self._kinds.items()}
         self._choice = ", ".join(self._by_name)
 
-    def read(self, record: Record, headers: Headers, message: Any) -> Command:
+    def read(self, record: Record, headers: HeaderMap, message: Any) -> Command:
         """The command in a record; Unreadable says why there is none.
 
         `message` is what its value says if that was decoded with others already, else None.
@@ -86,7 +83,7 @@ class CommandReader:
             raise Unreadable("bad_header", f"{CORRELATION} and {TRACE} have at most {MAX_ID} bytes")
         return Command(identity, key, kind.name, message, record.offset, at, correlation, trace)
 
-    def _decoded(self, value: bytes, named: str | None, subject: str) -> tuple[Kind, Any]:
+    def _decoded(self, value: bytes, named: str | None, subject: str) -> tuple[CommandType, Any]:
         """The message in a value of any encoding; `named` is what its header says it is."""
         if value[0] == 0:
             return self._from_framed(value, named)
@@ -100,7 +97,7 @@ class CommandReader:
             return kind, self._from_json(kind, value, subject)
         return kind, _from_avro(lambda: self._codec.decode_plain(named, value))
 
-    def _from_framed(self, value: bytes, named: str | None) -> tuple[Kind, Any]:
+    def _from_framed(self, value: bytes, named: str | None) -> tuple[CommandType, Any]:
         name = self._codec.name_of(value)
         if name is None:
             raise Unreadable(
@@ -110,7 +107,7 @@ class CommandReader:
             raise Unreadable("type_mismatch", f"the header {TYPE} says {named!r} but the schema id says {name!r}")
         return self._kind_of(name), _from_avro(lambda: self._codec.decode(value))
 
-    def _from_json(self, kind: Kind, value: bytes, subject: str) -> Any:
+    def _from_json(self, kind: CommandType, value: bytes, subject: str) -> Any:
         message = payload_from_json(kind.type, value, subject)
         try:
             self._codec.encode(message)  # JSON knows no sizes of numbers, what is stored does
@@ -118,7 +115,7 @@ class CommandReader:
             raise Unreadable("wrong_fields", f"a value is out of range: {error}") from error
         return message
 
-    def _kind_of(self, name: str) -> Kind:
+    def _kind_of(self, name: str) -> CommandType:
         if name not in self._by_name:
             raise Unreadable(
                 "unknown_type", f"{name!r} is no command of {self._context}; it can be asked {self._choice}"
@@ -126,9 +123,9 @@ class CommandReader:
         return self._by_name[name]
 
 
-def _kind(t: type, codec: Codec) -> Kind:
+def _kind(t: type, codec: Codec) -> CommandType:
     name = codec.names[t]
-    return Kind(t, name.encode(), fields(t)[0].name, personal(codec.schemas[name]))
+    return CommandType(t, name.encode(), fields(t)[0].name, personal(codec.schemas[name]))
 
 
 def _subject(key: bytes, value: bytes, given: bytes | None) -> str:
@@ -150,7 +147,7 @@ def _subject(key: bytes, value: bytes, given: bytes | None) -> str:
     return subject
 
 
-def _mismatch(kind: Kind, message: Any, subject: str) -> Unreadable:
+def _mismatch(kind: CommandType, message: Any, subject: str) -> Unreadable:
     said = getattr(message, kind.id_field)
     return Unreadable("key_mismatch", f"the key is {subject!r} but {kind.id_field} is {said!r}")
 

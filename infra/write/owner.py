@@ -18,10 +18,11 @@ from infra.kafka.topics import CIRCUITS_TOPIC
 from infra.mesh import Mesh
 from infra.messages import Due
 from infra.model.context import Context, Perform
+from infra.write.aggregates import Aggregates
 from infra.write.circuits import Circuit, Circuits, circuit_record
 from infra.write.effects import EffectRunner
+from infra.write.intents import Intent
 from infra.write.lanes import Handle, Lanes, Place
-from infra.write.partition import Intent, Partition
 from infra.write.reactions import commands_from
 from infra.write.snapshots import Snapshot, fingerprint, save
 from infra.write.timers import Timers
@@ -99,34 +100,34 @@ class Owner:
         for number in sorted(numbers):
             if number not in self.writers:
                 self.writers[number] = await self._take(number)
-        resumed = {p: writer.partition.next_offset for p, writer in sorted(self.writers.items())}
+        resumed = {p: writer.aggregates.next_offset for p, writer in sorted(self.writers.items())}
         await asyncio.gather(*(writer.catch_up() for writer in self.writers.values()))
         self.lanes.open()
         for number, writer in self.writers.items():
-            if writer.partition.unread:
+            if writer.aggregates.unread:
                 self._run_aside(writer.settle(), f"settle {number}")
-        folded = {p: writer.partition.next_offset for p, writer in sorted(self.writers.items())}
+        folded = {p: writer.aggregates.next_offset for p, writer in sorted(self.writers.items())}
         _log.info("ready", context=self.context.name, partitions=folded, resumed=resumed)
 
     def position(self, place: Place) -> int | None:
         """Where reading has to resume, if the log says it: commands behind the highest one that was answered."""
         topic, number = place
         writer = self.writers.get(number) if topic == self.context.commands_topic else None
-        return writer.partition.cursor if writer else None
+        return writer.aggregates.cursor if writer else None
 
     async def _take(self, number: int) -> Writer:
-        partition = Partition(self.context, self._codec, number, self._partitions, self._dedupe_ms)
+        aggregates = Aggregates(self.context, self._codec, number, self._partitions, self._dedupe_ms)
         if self._home:
             directory, topic_id = self._home
             snapshot = self._snapshots[number] = Snapshot(directory, self._code, number, self._partitions, topic_id)
             snapshot.open()
-            await asyncio.to_thread(snapshot.load, partition)
-        return self.writer_kind(partition, self._events, self._sink, self._want)
+            await asyncio.to_thread(snapshot.load, aggregates)
+        return self.writer_kind(aggregates, self._events, self._sink, self._want)
 
     def _let_go(self, number: int) -> None:
         if snapshot := self._snapshots.pop(number, None):
             snapshot.close()
-        self.writers.pop(number).partition.unread.clear()  # whoever settles it has nothing left to do
+        self.writers.pop(number).aggregates.unread.clear()  # whoever settles it has nothing left to do
 
     # -- records come
 
@@ -148,7 +149,7 @@ class Owner:
 
     def _still_open(self, intent: Intent) -> bool:
         writer = self.writers.get(intent.partition)
-        current = writer.partition.intents.get(intent.place) if writer else None
+        current = writer.aggregates.intents.get(intent.place) if writer else None
         return current is not None and current.key == intent.key
 
     # -- what goes on all the time
@@ -189,7 +190,7 @@ class Owner:
     async def _save_all(self) -> None:
         for number, snapshot in list(self._snapshots.items()):
             if writer := self.writers.get(number):
-                await save(writer.partition, snapshot)
+                await save(writer.aggregates, snapshot)
 
     def _tell(self, circuit: Circuit) -> None:
         """Let whoever asks for the status know of a circuit that changed."""

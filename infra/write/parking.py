@@ -10,7 +10,7 @@ from typing import Any
 
 from infra.errors import Unreadable
 from infra.messages import Discard, Discarded, Parked, Rejected, is_id
-from infra.wire.record import Outgoing, Record, text
+from infra.wire.record import Outgoing, Record
 from infra.wire.schemas import NAMESPACE
 
 MAX_DEAD_BYTES = 1_500_000
@@ -32,8 +32,10 @@ def queue_after(queue: Queue, event: Any, command_id: bytes) -> Queue:
 
 def blocking_key(key: bytes | None) -> bytes | None:
     """The key, if it can be an aggregate's id, whose commands have an order to be kept."""
-    found = text(key)
-    return key if found and is_id(found) else None
+    try:
+        return key if key and is_id(key.decode()) else None
+    except UnicodeDecodeError:
+        return None
 
 
 def behind(head: bytes) -> Unreadable:

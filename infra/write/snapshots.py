@@ -31,7 +31,7 @@ import structlog
 from infra import messages, model, wire, write
 from infra.model.context import Context
 from infra.wire.avro import Codec
-from infra.write.partition import Captured, Partition
+from infra.write.aggregates import Aggregates, Captured
 
 _log = structlog.get_logger()
 
@@ -133,7 +133,7 @@ class Snapshot:
         """Whether it may be worth writing anew."""
         return self._written >= self._spare
 
-    def load(self, partition: Partition) -> bool:
+    def load(self, partition: Aggregates) -> bool:
         """Put the partition where the last whole frame was; False if there is none that fits."""
         whole = merged(self._frames())
         if whole is None:
@@ -209,7 +209,7 @@ def _read_frame(file: BinaryIO) -> bytes | None:
     return payload if len(payload) == length and zlib.crc32(payload) == check else None
 
 
-async def save(partition: Partition, snapshot: Snapshot) -> int:
+async def save(partition: Aggregates, snapshot: Snapshot) -> int:
     """Write what changed since the last frame, if the file is ours; returns how many aggregates that were."""
     if not snapshot.is_ours or partition.unread:
         return 0

@@ -15,7 +15,7 @@ from infra.kafka.log import CommandSink, addressed, until_known
 from infra.wire.avro import Codec
 from infra.wire.envelope import Cause
 from infra.wire.record import Outgoing
-from infra.write.partition import Intent
+from infra.write.intents import Intent
 from infra.write.reactions import outgoing_command
 
 _log = structlog.get_logger()

@@ -9,6 +9,7 @@ import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from random import random
+from typing import Any
 
 import structlog
 
@@ -16,7 +17,9 @@ from infra.errors import Unknown
 from infra.kafka.log import CommandSink, EventLog
 from infra.kafka.loss import check_end
 from infra.wire.record import Record
-from infra.write.partition import Intent, Partition
+from infra.write.aggregates import Aggregates
+from infra.write.decision import CommandHandler, Decision
+from infra.write.intents import Intent
 
 _log = structlog.get_logger()
 
@@ -35,16 +38,17 @@ def nothing_collected() -> Iterator[None]:
 
 
 class Writer:
-    """Applies commands to one partition, strictly in order."""
+    """Applies commands to one partition, strictly in order; `on_intents` hears of those that were opened."""
 
     def __init__(
-        self, partition: Partition, log: EventLog, sink: CommandSink, opened: Callable[[Sequence[Intent]], None]
+        self, aggregates: Aggregates, log: EventLog, sink: CommandSink, on_intents: Callable[[Sequence[Intent]], None]
     ) -> None:
-        self.partition = partition
+        self.aggregates = aggregates
         self.conflicts = 0
+        self._commands = CommandHandler(aggregates)
         self._log = log
         self._sink = sink
-        self._opened = opened
+        self._on_intents = on_intents
         self._turn = asyncio.Lock()
 
     async def handle(self, records: Sequence[Record]) -> None:
@@ -52,47 +56,49 @@ class Writer:
         async with self._turn:
             start = 0
             while start < len(records):
-                decision = self.partition.decide(records, start)
-                context = self.partition.context
-                try:
-                    if decision.forwards:
-                        await self._sink.send(context.commands_topic, decision.forwards)
-                    if decision.dead:
-                        await self._sink.send(
-                            context.dead_topic, [(self.partition.number, letter) for letter in decision.dead]
-                        )
-                    if decision.records:
-                        base = await self._log.append(self.partition.number, decision.records)
-                        if base != decision.expected:
-                            self.conflicts += 1
-                            _log.warning(
-                                "void",
-                                context=context.name,
-                                partition=self.partition.number,
-                                expected=decision.expected,
-                                landed=base,
-                            )
-                            await self._catch_up()
-                            continue
-                        self.partition.merge(decision)
-                        self._opened(self.partition.opened())
-                except Unknown as error:
-                    _log.warning("unknown", context=context.name, partition=self.partition.number, error=str(error))
+                decision = self._commands.decide(records, start)
+                if await self._commit(decision):
+                    start = decision.next
+                else:
                     await self._catch_up()
-                    continue
-                start = decision.next
+
+    async def _commit(self, decision: Decision) -> bool:
+        """Put a decision into the log, and make it the state; False if it is not there, or nobody can say."""
+        try:
+            await self._send_aside(decision)
+            if decision.records:
+                landed = await self._log.append(self.aggregates.number, decision.records)
+                if landed != decision.expected:
+                    self.conflicts += 1
+                    self._warn("void", expected=decision.expected, landed=landed)
+                    return False
+        except Unknown as error:
+            self._warn("unknown", error=str(error))
+            return False
+        if decision.records:
+            self.aggregates.merge(decision)
+            self._on_intents(self.aggregates.new_intents())
+        return True
+
+    async def _send_aside(self, decision: Decision) -> None:
+        """What must be safe before its answer is in the log, or before the cursor passes it."""
+        context, number = self.aggregates.context, self.aggregates.number
+        if decision.forwards:
+            await self._sink.send(context.commands_topic, decision.forwards)
+        if decision.dead:
+            await self._sink.send(context.dead_topic, [(number, letter) for letter in decision.dead])
 
     async def settle(self) -> None:
         """Fold what was only taken in, a little at a time, while commands are decided."""
-        while self.partition.unread:
-            self.partition.settle(SETTLED_AT_ONCE)
-            self._opened(self.partition.opened())
+        while self.aggregates.unread:
+            self.aggregates.settle(SETTLED_AT_ONCE)
+            self._on_intents(self.aggregates.new_intents())
             await asyncio.sleep(0)
 
     async def catch_up(self, end: int | None = None) -> None:
         """Fold what others have appended, up to the log's end."""
         async with self._turn:
-            if end is None or end > self.partition.next_offset:
+            if end is None or end > self.aggregates.next_offset:
                 await self._catch_up()
 
     async def _catch_up(self) -> None:
@@ -103,24 +109,22 @@ class Writer:
                 await self._fold_to_end()
                 return
             except Unknown as error:
-                _log.warning(
-                    "log unreachable",
-                    context=self.partition.context.name,
-                    partition=self.partition.number,
-                    error=str(error),
-                )
+                self._warn("log unreachable", error=str(error))
                 await asyncio.sleep(delay * (0.5 + random()))
                 delay = min(delay * 2, 5.0)
 
     async def _fold_to_end(self) -> None:
-        partition = self.partition
-        end = (await self._log.ends([partition.number]))[partition.number]
-        check_end(partition.context.events_topic, partition.number, end, partition.next_offset)
-        if end - partition.next_offset <= FAR:
-            async for records in self._log.read(partition.number, partition.next_offset, end):
-                partition.fold(records)
+        aggregates, number = self.aggregates, self.aggregates.number
+        start, end = aggregates.next_offset, (await self._log.ends([number]))[number]
+        check_end(aggregates.context.events_topic, number, end, start)
+        if end - start <= FAR:
+            async for records in self._log.read(number, start, end):
+                aggregates.fold(records)
         else:
             with nothing_collected():
-                async for records in self._log.read(partition.number, partition.next_offset, end):
-                    partition.take(records)
-        self._opened(partition.opened())
+                async for records in self._log.read(number, start, end):
+                    aggregates.take(records)
+        self._on_intents(aggregates.new_intents())
+
+    def _warn(self, event: str, **more: Any) -> None:
+        _log.warning(event, context=self.aggregates.context.name, partition=self.aggregates.number, **more)

@@ -4,7 +4,6 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,14 +11,12 @@ import pytest
 from infra.errors import LogDamaged
 from infra.messages import Meta
 from infra.model.projection import Projection
-from infra.ops import recording
 from infra.read.fold import Fold, one_by_one, recorded, stored, values
 from infra.shop.mesh import mesh
 from infra.wire.envelope import EXPECTED_OFFSET, meta
 from infra.wire.record import Read, when, with_header
+from tests.infra.recorded_log import CODEC, LOG
 
-CODEC = mesh.codec
-LOG = [r for file in sorted(Path("tests/recorded").glob("*.gz")) for r in recording.read(file)]
 SAID = {CODEC.name_of(r.value or b"") for r in LOG}
 # what hears nothing that was said when the log was recorded came later
 PROJECTIONS = {n: p for n, p in mesh.projections.items() if not p.events or SAID & set(map(mesh.type_name, p.events))}

@@ -7,11 +7,12 @@ import pytest
 
 from infra.errors import LogMoved
 from infra.mesh import Growth
-from infra.ops.growth import Fingerprints, Target, copied, is_copied, opened, sealed, target_of
+from infra.ops.growth import Fingerprints, Target, copy_of, first_record, is_copied, seal, target_of
 from infra.shop.mesh import CONTEXTS, mesh
 from infra.wire.envelope import meta
 from infra.wire.record import Outgoing, Read
-from infra.write.partition import Partition
+from infra.write.aggregates import Aggregates
+from infra.write.decision import CommandHandler
 from tests.shop.story import Shop, a_shop, story
 
 CODEC = mesh.codec
@@ -41,17 +42,17 @@ def grown(world: Shop, name: str) -> dict[int, list[Read]]:
     """The log of a context, copied into more partitions."""
     context = mesh.context(name)
     target = Target(context, f"{name}.events.2", MORE)
-    new = {n: [opened(CODEC, context.events_topic, target, n, 7 * n)] for n in range(MORE)}
+    new = {n: [first_record(CODEC, context.events_topic, target, n, 7 * n)] for n in range(MORE)}
     everything = [r for log in logs(world, context.events_topic) for r in log if is_copied(CODEC, r)]
     for record in sorted(everything, key=lambda r: (r.timestamp, r.partition, r.offset)):
         number = target_of(record, MORE)
-        new[number].append(copied(record, len(new[number])))
+        new[number].append(copy_of(record, len(new[number])))
     return {n: landed(target.topic, n, records) for n, records in new.items()}
 
 
-def partition(name: str, number: int) -> Partition:
+def empty(name: str, number: int) -> Aggregates:
     context = replace(mesh.context(name), generation=2, partitions=MORE)
-    return Partition(context, CODEC, number, MORE, 30 * DAY_MS)
+    return Aggregates(context, CODEC, number, MORE, 30 * DAY_MS)
 
 
 @pytest.mark.parametrize("name", CONTEXTS)
@@ -61,12 +62,12 @@ def test_states_wishes_and_known_commands_are_the_same(name: str, seed: int) -> 
     world = run(seed)
     owners = []
     for number, log in enumerate(logs(world, f"{name}.events")):
-        owners.append(Partition(mesh.context(name), CODEC, number, world.kafka.partitions, 30 * DAY_MS))
+        owners.append(Aggregates(mesh.context(name), CODEC, number, world.kafka.partitions, 30 * DAY_MS))
         owners[-1].fold(log)
     # when it is copied into more partitions, and folded there
     new = []
     for number, records in grown(world, name).items():
-        new.append(partition(name, number))
+        new.append(empty(name, number))
         new[-1].fold(records)
     # then everything its owners knew is known, and each owner goes on where it has to
     for part in ("states", "queues"):
@@ -80,7 +81,7 @@ def test_states_wishes_and_known_commands_are_the_same(name: str, seed: int) -> 
     for log in logs(world, f"{name}.commands"):
         for p in new:
             mine = [r._replace(offset=10_000 + i) for i, r in enumerate(log) if target_of(r, MORE) == p.number]
-            assert p.decide(mine).records == []
+            assert CommandHandler(p).decide(mine).records == []
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -120,9 +121,9 @@ def test_a_copy_that_lacks_an_event_is_seen() -> None:
 
 def test_whoever_reads_a_sealed_log_stops() -> None:
     target = Target(mesh.context("orders"), "orders.events.2", MORE)
-    (seal,) = landed("orders.events", 0, [sealed(CODEC, target, ("orders.events", 0), 0, 5)])
+    (last,) = landed("orders.events", 0, [seal(CODEC, target, ("orders.events", 0), 0, 5)])
     with pytest.raises(LogMoved, match=r"orders\.events was sealed and goes on in orders\.events\.2"):
-        Partition(mesh.context("orders"), CODEC, 0, 2, 30 * DAY_MS).take([seal])
+        Aggregates(mesh.context("orders"), CODEC, 0, 2, 30 * DAY_MS).take([last])
 
 
 def test_a_context_that_was_grown_has_the_topics_it_grew_into() -> None:

@@ -47,8 +47,8 @@ async def test_a_stop_while_a_snapshot_is_taken_leaves_nothing_out(tmp_path: Pat
     # then who goes on from the snapshot has what the log says
     second = owner(kafka, tmp_path)
     await second.assigned([0])
-    states = second.writers[0].partition
+    states = second.writers[0].aggregates
     for key in list(states.cold):
-        states._thaw(key)
+        states.thaw(key)
     assert len(states.states) == MANY + 10
     await second.stop()

@@ -11,15 +11,11 @@ import pytest
 from commands.orders import CancelOrder, RecordPayment, RecordStock
 from infra.shop.mesh import mesh
 from infra.wire.record import Read
-from infra.write.partition import Partition
+from infra.write.aggregates import Aggregates
 from infra.write.snapshots import Snapshot, freeze, save
-from tests.infra.test_partition import CODEC, DAY, NOW, commands, junk, landed, order
+from tests.infra.orders_log import NOW, commands, decide, decide_all, empty, junk, landed, order
 
 CONTEXT = mesh.context("orders")
-
-
-def fresh() -> Partition:
-    return Partition(CONTEXT, CODEC, 0, 1, 30 * DAY)
 
 
 OPEN: list[Snapshot] = []
@@ -51,7 +47,7 @@ def snapshot(
 
 def log(orders: int) -> list[Read]:
     """Orders in every state, and a key that is blocked."""
-    partition, found, offset = fresh(), [], 0
+    aggregates, found, offset = empty(), [], 0
     for number in range(orders):
         asked: list[Any] = [(order(number), "a")]
         if number % 4:
@@ -65,35 +61,35 @@ def log(orders: int) -> list[Read]:
         records = commands(*asked, start=offset)
         if number == 5:
             records.append(junk(b"order-5", b"bad", offset + len(records)))
-        decision = partition.decide(records)
+        decision = decide(aggregates, records)
         found += landed(decision.records, len(found))
-        partition.merge(decision)
+        aggregates.merge(decision)
         offset += len(records)
     return found
 
 
-def whole(partition: Partition) -> tuple[Any, ...]:
+def whole(aggregates: Aggregates) -> tuple[Any, ...]:
     """Everything a partition knows, with nothing left frozen."""
-    for key in list(partition.cold):
-        partition._thaw(key)
+    for key in list(aggregates.cold):
+        aggregates.thaw(key)
     return (
-        partition.next_offset,
-        partition.cursor,
-        partition.timestamp,
-        partition.states,
-        partition.decided,
-        partition.queues,
-        partition.intents,
+        aggregates.next_offset,
+        aggregates.cursor,
+        aggregates.timestamp,
+        aggregates.states,
+        aggregates.decided,
+        aggregates.queues,
+        aggregates.intents,
     )
 
 
 async def saved(directory: Path, records: list[Read], at: list[int], **how: int) -> None:
     """Fold the log in pieces, and take a snapshot after each."""
-    partition, file = fresh(), snapshot(directory, **how)
-    file.load(partition)
+    aggregates, file = empty(), snapshot(directory, **how)
+    file.load(aggregates)
     for start, end in zip([0, *at], [*at, len(records)], strict=True):
-        partition.fold(records[start:end])
-        await save(partition, file)
+        aggregates.fold(records[start:end])
+        await save(aggregates, file)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -101,50 +97,50 @@ async def test_a_snapshot_and_the_rest_of_the_log_are_the_whole_log(seed: int, t
     records, dice = log(40), random.Random(seed)
     at = sorted(dice.sample(range(1, len(records)), 3))
     await saved(tmp_path, records[: at[-1]], at[:-1])
-    resumed, folded = fresh(), fresh()
+    resumed, folded = empty(), empty()
     assert snapshot(tmp_path).load(resumed)
     assert resumed.next_offset == at[-1]
     resumed.fold(records)
     folded.fold(records)
-    assert {i.key for i in resumed.opened()} == {i.key for i in folded.opened()}
+    assert {i.key for i in resumed.new_intents()} == {i.key for i in folded.new_intents()}
     assert whole(resumed) == whole(folded)
 
 
 async def test_what_was_decided_before_the_snapshot_is_not_decided_again(tmp_path: Path) -> None:
     records = log(8)
     await saved(tmp_path, records, [])
-    resumed = fresh()
+    resumed = empty()
     snapshot(tmp_path).load(resumed)
     again = commands((order(3), "a"), (CancelOrder(order_id="order-3", reason="x"), "c"), start=10_000)
-    assert resumed.decide(again).records == []
+    assert decide(resumed, again).records == []
 
 
 async def test_an_aggregate_that_is_kept_frozen_wakes_when_it_is_asked(tmp_path: Path) -> None:
-    partition, file = fresh(), snapshot(tmp_path)
-    partition.fold(log(8))
-    await save(partition, file)
-    assert b"order-3" in partition.cold and b"order-3" not in partition.states
-    assert b"order-0" in partition.states  # its deadline is still open
+    aggregates, file = empty(), snapshot(tmp_path)
+    aggregates.fold(log(8))
+    await save(aggregates, file)
+    assert b"order-3" in aggregates.cold and b"order-3" not in aggregates.states
+    assert b"order-0" in aggregates.states  # its deadline is still open
     late = commands((CancelOrder(order_id="order-2", reason="x"), "late"), start=10_000)
-    partition.merge(partition.decide(late))
-    assert b"order-2" not in partition.cold
+    decide_all(aggregates, late)
+    assert b"order-2" not in aggregates.cold
 
 
 async def test_an_aggregate_that_is_frozen_while_an_append_is_on_its_way_keeps_what_that_brings(tmp_path: Path) -> None:
     # given a decision about a closed order, appended and not yet acknowledged
     records = log(8)
-    partition, folded = fresh(), fresh()
-    partition.fold(records)
+    aggregates, folded = empty(), empty()
+    aggregates.fold(records)
     late = (CancelOrder(order_id="order-3", reason="x"), "late")
-    decision = partition.decide(commands(late, start=10_000))
+    decision = decide(aggregates, commands(late, start=10_000))
     # when a snapshot freezes that order before the acknowledgement comes
-    await save(partition, snapshot(tmp_path))
-    assert b"order-3" in partition.cold
-    partition.merge(decision)
+    await save(aggregates, snapshot(tmp_path))
+    assert b"order-3" in aggregates.cold
+    aggregates.merge(decision)
     # then it is what the log says, and the command is known
     folded.fold([*records, *landed(decision.records, len(records))])
-    assert partition.decide(commands(late, start=10_001)).records == []
-    assert whole(partition) == whole(folded)
+    assert decide(aggregates, commands(late, start=10_001)).records == []
+    assert whole(aggregates) == whole(folded)
 
 
 @pytest.mark.parametrize(
@@ -161,12 +157,12 @@ async def test_a_snapshot_of_something_else_is_ignored_and_begun_anew(
 ) -> None:
     records = log(8)
     await saved(tmp_path, records, [])
-    partition, file = fresh(), other(tmp_path)
-    assert not file.load(partition)
-    assert partition.next_offset == 0
-    partition.fold(records)
-    await save(partition, file)
-    resumed = fresh()
+    aggregates, file = empty(), other(tmp_path)
+    assert not file.load(aggregates)
+    assert aggregates.next_offset == 0
+    aggregates.fold(records)
+    await save(aggregates, file)
+    resumed = empty()
     assert other(tmp_path).load(resumed)
     assert resumed.next_offset == len(records)
 
@@ -177,13 +173,13 @@ async def test_a_frame_torn_by_a_crash_is_left_out_and_written_over(cut: int, tm
     await saved(tmp_path, records, [30])
     file = tmp_path / "0.snapshot"
     file.write_bytes(file.read_bytes()[:-cut])
-    resumed = fresh()
+    resumed = empty()
     again = snapshot(tmp_path)
     assert again.load(resumed)
     assert resumed.next_offset == 30
     resumed.fold(records)
     await save(resumed, again)
-    third = fresh()
+    third = empty()
     assert snapshot(tmp_path).load(third)
     assert whole(third) == whole(resumed)
 
@@ -192,7 +188,7 @@ async def test_a_file_that_is_mostly_out_of_date_is_written_anew(tmp_path: Path)
     records = log(30)
     await saved(tmp_path, records, list(range(1, len(records))), spare_bytes=0)
     size = (tmp_path / "0.snapshot").stat().st_size
-    resumed, folded = fresh(), fresh()
+    resumed, folded = empty(), empty()
     snapshot(tmp_path).load(resumed)
     folded.fold(records)
     assert whole(resumed) == whole(folded)
@@ -201,16 +197,16 @@ async def test_a_file_that_is_mostly_out_of_date_is_written_anew(tmp_path: Path)
 
 async def test_a_snapshot_that_cannot_be_written_is_no_trouble(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    partition = fresh()
-    partition.fold(log(4))
-    assert await save(partition, snapshot(tmp_path / "file")) == 0
-    assert await save(partition, snapshot(tmp_path / "dir")) == 4
+    aggregates = empty()
+    aggregates.fold(log(4))
+    assert await save(aggregates, snapshot(tmp_path / "file")) == 0
+    assert await save(aggregates, snapshot(tmp_path / "dir")) == 4
 
 
 def test_nobody_else_can_read_it(tmp_path: Path) -> None:
-    partition = fresh()
-    partition.fold(log(4))
-    snapshot(tmp_path / "dir").append(freeze(partition.capture()))
+    aggregates = empty()
+    aggregates.fold(log(4))
+    snapshot(tmp_path / "dir").append(freeze(aggregates.capture()))
     assert ((tmp_path / "dir").stat().st_mode & 0o777, (tmp_path / "dir" / "0.snapshot").stat().st_mode & 0o777) == (
         0o700,
         0o600,
@@ -219,15 +215,15 @@ def test_nobody_else_can_read_it(tmp_path: Path) -> None:
 
 def test_a_million_events_are_recovered_in_under_a_second(tmp_path: Path) -> None:
     """A quarter of a million orders of four events each, from their snapshot."""
-    partition = fresh()
-    partition.fold(log(4)[:-1])
-    captured = partition.capture()
+    aggregates = empty()
+    aggregates.fold(log(4)[:-1])
+    captured = aggregates.capture()
     (states, ids, _) = next(content for content in captured.content.values() if len(content[1]) == 4)
     (state,) = states.values()
     content = {b"order-%07d" % i: ({b"order-%07d" % i: state}, ids, {}) for i in range(250_000)}
     made = type(captured)(1_000_000, 1_000_000, NOW, 0, {}, content)  # type: ignore[arg-type]
     snapshot(tmp_path).append(freeze(made))
-    resumed = fresh()
+    resumed = empty()
     begun = time.process_time()
     assert snapshot(tmp_path).load(resumed)
     took = time.process_time() - begun
@@ -239,21 +235,21 @@ async def test_only_one_writes_a_file_and_another_may_read_it(tmp_path: Path) ->
     records = log(20)
     await saved(tmp_path, records[:30], [])
     owner, zombie = snapshot(tmp_path), snapshot(tmp_path, alone=False)
-    partition, late = fresh(), fresh()
-    assert owner.load(partition) and zombie.load(late)
+    aggregates, late = empty(), empty()
+    assert owner.load(aggregates) and zombie.load(late)
     late.fold(records[:40])
     assert await save(late, zombie) == 0
-    partition.fold(records)
-    assert await save(partition, owner) > 0
-    resumed = fresh()
+    aggregates.fold(records)
+    assert await save(aggregates, owner) > 0
+    resumed = empty()
     assert snapshot(tmp_path).load(resumed)
-    assert whole(resumed) == whole(partition)
+    assert whole(resumed) == whole(aggregates)
 
 
 async def test_nothing_is_written_of_a_log_that_is_only_taken_in(tmp_path: Path) -> None:
-    partition, file = fresh(), snapshot(tmp_path)
-    partition.take(log(8))
-    assert await save(partition, file) == 0
-    while partition.settle(2):
+    aggregates, file = empty(), snapshot(tmp_path)
+    aggregates.take(log(8))
+    assert await save(aggregates, file) == 0
+    while aggregates.settle(2):
         pass
-    assert await save(partition, file) == 8
+    assert await save(aggregates, file) == 8

@@ -11,7 +11,7 @@ from infra.messages import Due
 from infra.shop.mesh import mesh
 from infra.wire.envelope import CAUSE_TIME, ID
 from infra.wire.record import Outgoing
-from infra.write.partition import Intent
+from infra.write.intents import Intent
 from infra.write.timers import AT_ONCE, Timers
 
 NOW_MS = 1_700_000_000_000

@@ -13,7 +13,7 @@ from infra.shop.mesh import mesh
 from infra.wire.envelope import CAUSATION, EXPECTED_OFFSET, ID
 from infra.wire.record import Read, with_header
 from schemas.orders import OrderConfirmed
-from tests.infra.test_fold import CODEC, LOG
+from tests.infra.recorded_log import CODEC, LOG
 
 DAY = 86_400_000
 ORDERS = mesh.projections["orders"]

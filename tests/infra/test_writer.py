@@ -2,18 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from infra.errors import LogDamaged, Unknown
-from infra.shop.mesh import mesh
 from infra.wire.record import Outgoing, Read
-from infra.write.partition import Partition
+from infra.write.aggregates import Aggregates
 from infra.write.writer import Writer
-from tests.infra.test_partition import commands
-from tests.orders.examples import place
+from tests.infra.orders_log import commands, empty, order
 
 
 class MemoryLog:
@@ -61,18 +58,17 @@ class MemoryLog:
 
 
 def writer(log: MemoryLog) -> Writer:
-    partition = Partition(mesh.context("orders"), mesh.codec, 0, 1, 30 * 86_400_000)
-    return Writer(partition, log, log, lambda intents: None)
+    return Writer(empty(), log, log, lambda intents: None)
 
 
 def five() -> list[Any]:
-    return commands(*((replace(place, order_id=f"order-{i}"), str(i)) for i in range(5)))
+    return commands(*((order(i), str(i)) for i in range(5)))
 
 
-def folded(log: MemoryLog) -> Partition:
-    partition = Partition(mesh.context("orders"), mesh.codec, 0, 1, 30 * 86_400_000)
-    partition.fold(log.records)
-    return partition
+def folded(log: MemoryLog) -> Aggregates:
+    aggregates = empty()
+    aggregates.fold(log.records)
+    return aggregates
 
 
 FAULTS = ["never arrived", "answer lost", "retried by the client", "somebody was faster"]
@@ -86,7 +82,7 @@ async def test_every_command_is_applied_once_whatever_becomes_of_the_append(faul
     await own.handle(five())
     assert len(folded(log).states) == 5
     assert len(folded(log).decided) == 5
-    assert own.partition.states == folded(log).states
+    assert own.aggregates.states == folded(log).states
 
 
 async def test_a_foreign_record_is_folded_before_deciding_again() -> None:
@@ -121,4 +117,4 @@ async def test_an_idle_owner_sees_what_a_zombie_appended() -> None:
     zombie, owner = writer(log), writer(log)
     await zombie.handle(five())
     await owner.catch_up(end=5)
-    assert owner.partition.next_offset == 5
+    assert owner.aggregates.next_offset == 5

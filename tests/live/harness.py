@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, Producer
 
 from infra.cli.running import prepare
 from infra.edge import client
@@ -25,11 +25,9 @@ from infra.embedded.instance import Instance, environment
 from infra.kafka import reading
 from infra.mesh import Mesh
 from infra.read import postgres
+from infra.read.rebuild import Stage
 from infra.settings import Settings, address
-from infra.shop import audit, demo
-from infra.shop.demo.wishes import CUSTOMERS, PRODUCTS
-from infra.shop.laws import Evidence
-from infra.shop.mesh import mesh
+from infra.wire.record import partition_of
 
 T = TypeVar("T")
 ROOT = Path(__file__).parent.parent.parent
@@ -109,23 +107,21 @@ class LiveMesh:
 
         until(seen, 40, "the worker is ready")
 
-    # -- commands and rest
+    # -- commands and rows
 
     def post(self, asked: Sequence[Asked]) -> list[Posted]:
         return client.post_all(self.settings, self.mesh, asked)
-
-    def set_up(self, seed: int = 1, orders: int = 2000) -> None:
-        """Post what makes a shop: products, their stock, customers."""
-        asyncio.run(demo.set_up(self.settings, self.mesh, seed, orders))
-
-    def until_set_up(self) -> None:
-        """Wait until what was set up is for sale, and the customers registered."""
-        until(lambda: self.query(demo.SET_UP, CUSTOMERS, len(PRODUCTS))[0][0], 60, "the shop is set up")
 
     def send(self, *wishes: Wish) -> list[Posted]:
         """Seal and post."""
         sealed = asyncio.run(client.sealed(self.settings, self.mesh, wishes))
         return self.post([client.asked(self.mesh, wish) for wish in sealed])
+
+    def produce(self, topic: str, value: bytes | None, key: bytes | None, **headers: bytes) -> None:
+        """A record by a client that is not ours."""
+        producer = Producer({"bootstrap.servers": self.settings.kafka, "message.max.bytes": 2_000_000})
+        producer.produce(topic, value, key, partition_of(key or b"", self.settings.partitions), headers=headers)
+        assert producer.flush(20) == 0
 
     def query(self, sql: str, *values: Any) -> list[asyncpg.Record]:
         async def ask() -> list[asyncpg.Record]:
@@ -142,37 +138,10 @@ class LiveMesh:
     def _reader(self) -> Consumer:
         return reading.consumer(address(self.settings, "kafka"))
 
-    def until_at_rest(self, orders: int, patience: float = 90) -> None:
-        """Wait until so many orders wait for nothing but a warehouse, and nothing moves any more."""
-
-        def still() -> bool:
-            def seen() -> tuple[int, int]:
-                (row,) = self.query(
-                    "SELECT (SELECT count(*) FROM sagas WHERE at_rest) AS done, (SELECT count(*) FROM receipts) AS receipts"
-                )
-                return row["done"], row["receipts"]
-
-            try:
-                before = seen()
-                if before[0] < orders:
-                    return False
-                time.sleep(1.5)
-                return seen() == before
-            except Exception:  # Postgres may be down for a while
-                return False
-
-        until(still, patience, lambda: f"{orders} orders at rest; {self._where()}")
-
-    def _where(self) -> str:
-        """Where the sagas are, and what the processes said last: all that is left of a mesh whose test failed."""
-        steps = "no answer from Postgres"
-        with contextlib.suppress(Exception):
-            steps = str([tuple(r) for r in self.query("SELECT step, count(*) FROM sagas GROUP BY 1")])
+    def last_words(self) -> str:
+        """What the processes said last: all that is left of a mesh whose test failed."""
         said = {log.name: log.read_text(errors="replace").splitlines()[-15:] for log in self._logs.glob("*.log")}
-        return "\n".join([steps, *(f"{name}: {line[:400]}" for name, lines in said.items() for line in lines)])
-
-    def audit(self) -> tuple[Evidence, Sequence[str]]:
-        return asyncio.run(audit.audit(self.settings, self.mesh))
+        return "\n".join(f"{name}: {line[:400]}" for name, lines in said.items() for line in lines)
 
     # -- faults
 
@@ -196,8 +165,8 @@ class LiveMesh:
 
 
 @contextlib.contextmanager
-def live_mesh(backend: str, **known: Any) -> Iterator[LiveMesh]:
-    """Services of one mesh; everything is gone afterwards."""
+def live_mesh(mesh: Mesh, backend: str, **known: Any) -> Iterator[LiveMesh]:
+    """Services of a mesh; everything is gone afterwards."""
     with directory() as home, contextlib.ExitStack() as stack:
         if backend == "containers":
             from tests.live.containers import services
@@ -214,5 +183,6 @@ def live_mesh(backend: str, **known: Any) -> Iterator[LiveMesh]:
             live.stop_workers()
 
 
-def asked(type_name: str, key: str, payload: str, identity: str) -> Asked:
-    return client.ask(mesh, type_name, key, payload, identity)
+def stage(processes: int = 1, may_swap: bool = False) -> Stage:
+    """A rebuild told to nobody and stopped by nobody; when rows differ, `may_swap` is the answer."""
+    return Stage(lambda text: None, lambda *_: None, lambda: False, lambda *_: may_swap, processes)

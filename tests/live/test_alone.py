@@ -6,13 +6,12 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 
-from infra.edge.client import Wish
 from infra.read import postgres
 from infra.settings import address
 from infra.shop.mesh import mesh
 from tests.live.harness import LiveMesh, until
-from tests.live.test_cli import weft
-from tests.live.test_features import place, row
+from tests.live.shop import audit, place, register, saga, until_at_rest, until_set_up
+from tests.live.weft import weft
 
 ORDERS = 12
 
@@ -37,13 +36,13 @@ def test_the_saga_completes_when_the_last_context_arrives(own_mesh: LiveMesh, na
         "products are for sale",
     )
     live.stop_workers()
-    live.send(Wish("users.RegisterUser", "ada", {"email": "ada@example.org", "name": "Ada"}))
+    register(live, "ada")
     for number in range(ORDERS):
         place(live, f"alone-{number}")
     live.worker("sagas", "receipts", "events")
     start_one_by_one(live, names)
-    live.until_at_rest(ORDERS)
-    _, wrong = live.audit()
+    until_at_rest(live, ORDERS)
+    _, wrong = audit(live)
     assert wrong == []
 
 
@@ -58,14 +57,14 @@ def test_a_context_has_a_database_of_its_own(own_mesh: LiveMesh) -> None:
             await db.execute("CREATE DATABASE payments_alone")
 
     asyncio.run(create())
-    assert weft("setup", live=live, WEFT_POSTGRES=alone).returncode == 0
+    assert weft(live, "setup", WEFT_POSTGRES=alone).returncode == 0
     others = [*(name for name in mesh.contexts if name != "payments"), "sagas", "receipts"]
     live.ready(live.worker(*others))
     live.ready(live.worker("payments", postgres=alone))
-    live.until_set_up()
-    live.send(Wish("users.RegisterUser", "ada", {"email": "ada@example.org", "name": "Ada"}))
+    until_set_up(live)
+    register(live, "ada")
     place(live, "apart-1")
-    row(live, "SELECT * FROM sagas WHERE order_id = 'apart-1'", where=lambda r: r["step"] == "to be shipped")
+    saga(live, "apart-1", "to be shipped")
     assert not live.query("SELECT 1 FROM payments")
 
     async def there() -> list[asyncpg.Record]:

@@ -15,7 +15,8 @@ from infra.cli.running import groups
 from infra.edge.client import Poster
 from infra.shop import demo
 from infra.shop.mesh import mesh
-from tests.live.harness import LiveMesh, asked, live_mesh, until
+from tests.live.harness import LiveMesh, until
+from tests.live.shop import audit, cancellation, live_shop, set_up, until_at_rest, until_set_up
 
 ORDERS = 500  # about thirty events each
 FLOOD = 10_000
@@ -58,11 +59,9 @@ class Load(threading.Thread):
 def flood(live: LiveMesh, number: int) -> Iterator[None]:
     """More commands than the workers keep up with; the body runs while they are in the middle of them."""
     name = f"nobody-{number}"
-    commands = [
-        asked("orders.CancelOrder", f"{name}-{i}", '{"reason": "a flood"}', f"{name}-{i}") for i in range(FLOOD)
-    ]
+    wishes = [cancellation(f"{name}-{i}", "a flood") for i in range(FLOOD)]
     before = live.length("orders.events")
-    posting = threading.Thread(target=live.post, args=(commands,))
+    posting = threading.Thread(target=live.send, args=wishes)
     posting.start()
     try:
         until(lambda: live.length("orders.events") > before + FLOOD // 20, 40, "the flood is being decided")
@@ -76,7 +75,7 @@ def storm(live: LiveMesh, module: str, freezes: int) -> None:
     first, second = live.worker(module=module), live.worker(module=module)
     live.ready(first)
     live.ready(second)
-    live.until_set_up()
+    until_set_up(live)
     with Load(live, seconds=8 + freezes * 8):
         time.sleep(2)
         first.kill()
@@ -94,8 +93,8 @@ def storm(live: LiveMesh, module: str, freezes: int) -> None:
 @pytest.mark.timeout(240)
 def test_kill_and_freeze_lose_nothing_and_apply_nothing_twice(own_mesh: LiveMesh) -> None:
     storm(own_mesh, "infra.cli", freezes=1)
-    own_mesh.until_at_rest(ORDERS, patience=120)
-    found, wrong = own_mesh.audit()
+    until_at_rest(own_mesh, ORDERS, patience=120)
+    found, wrong = audit(own_mesh)
     assert wrong == []
     print(f"{len(found.facts)} events, {found.voids} void")
 
@@ -111,18 +110,18 @@ def test_without_the_offset_check_the_same_storm_is_seen_to_do_damage(
         "every order is decided",
     )
     monkeypatch.setattr(infra.shop.laws, "accepted", lambda headers, offset: True)
-    _, wrong = own_mesh.audit()
+    _, wrong = audit(own_mesh)
     assert any("applied" in line for line in wrong), wrong[:5]
 
 
 @pytest.fixture(scope="module")
 def supervised() -> Iterator[LiveMesh]:
     """A mesh as `weft up` runs it: what dies is started again."""
-    with live_mesh("embedded") as live:
-        live.set_up()
+    with live_shop("embedded") as live:
+        set_up(live)
         live.instance.start_units(groups(live.mesh, (), split=False))
         with live.supervised():
-            live.until_set_up()
+            until_set_up(live)
             yield live
 
 
@@ -132,8 +131,8 @@ def survives(live: LiveMesh, service: str, seed: int) -> None:
     with Load(live, seconds=6, orders=200, seed=seed):
         until(lambda: len(live.query("SELECT 1 FROM orders")) > before + 50, 40, "work has begun")
         live.kill(service)
-    live.until_at_rest(before + 200, patience=120)
-    _, wrong = live.audit()
+    until_at_rest(live, before + 200, patience=120)
+    _, wrong = audit(live)
     assert wrong == []
 
 
@@ -171,15 +170,15 @@ def test_group_offsets_are_a_hint_and_never_the_truth(own_mesh: LiveMesh) -> Non
 
     worker = own_mesh.worker()
     own_mesh.ready(worker)
-    own_mesh.until_set_up()
+    until_set_up(own_mesh)
     for number, lie in enumerate((moved_far_ahead, deleted), 1):
         run_orders(own_mesh, 30, seed=2 * number)
-        own_mesh.until_at_rest(60 * number - 30)
+        until_at_rest(own_mesh, 60 * number - 30)
         worker.terminate()
         worker.wait(30)
         run_orders(own_mesh, 30, seed=2 * number + 1)
         lie()
         worker = own_mesh.worker()
-        own_mesh.until_at_rest(60 * number)
-        _, wrong = own_mesh.audit()
+        until_at_rest(own_mesh, 60 * number)
+        _, wrong = audit(own_mesh)
         assert wrong == [], lie.__name__

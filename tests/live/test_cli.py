@@ -1,12 +1,10 @@
-"""`weft` as people use it: every command is a process of its own."""
+"""The command line: what is asked of a mesh, what mistakes are told, and an instance of one's own."""
 
 import json
-import os
 import shlex
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,45 +12,27 @@ from typing import Any
 import psutil
 import pytest
 
-from infra.embedded.instance import environment
-from tests.live.harness import ROOT, LiveMesh, directory, until
-from tests.live.test_shop import BODY, saga
-from tests.test_readme import block
-
-WEFT = [sys.executable, "-m", "infra.cli"]
-
-
-def weft(
-    *arguments: str, home: Path | None = None, live: LiveMesh | None = None, patience: float = 60, **env: str
-) -> subprocess.CompletedProcess[str]:
-    known = environment(live.settings) if live else {}
-    if home:
-        known["WEFT_HOME"] = str(home)
-    return subprocess.run(
-        [*WEFT, *arguments],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **known, **env},
-        cwd=ROOT,
-        timeout=patience,
-    )
+from tests.live.harness import LiveMesh, directory, until
+from tests.live.shop import TEA_FOR_ADA, saga
+from tests.live.weft import started, weft
+from tests.readme import block
 
 
 def test_send_waits_for_the_receipt(shop: LiveMesh) -> None:
-    done = weft("send", "orders.PlaceOrder", "cli-1", json.dumps(BODY), "--wait", "--json", live=shop)
+    done = weft(shop, "send", "orders.PlaceOrder", "cli-1", json.dumps(TEA_FOR_ADA), "--wait", "--json")
     assert done.returncode == 0
     assert json.loads(done.stdout)["status"] == "accepted"
 
 
 def test_a_refused_command_ends_with_1_and_says_why(shop: LiveMesh) -> None:
-    done = weft("send", "orders.CancelOrder", "cli-nobody", '{"reason": "x"}', "--wait", live=shop)
+    done = weft(shop, "send", "orders.CancelOrder", "cli-nobody", '{"reason": "x"}', "--wait")
     assert done.returncode == 1
     assert "unknown_order" in done.stdout
 
 
 def test_the_same_id_again_is_told_to_be_a_duplicate(shop: LiveMesh) -> None:
     for expected in ("accepted", "duplicate"):
-        done = weft("send", "orders.PlaceOrder", "cli-2", json.dumps(BODY), "--id", "cli-2", "--wait", live=shop)
+        done = weft(shop, "send", "orders.PlaceOrder", "cli-2", json.dumps(TEA_FOR_ADA), "--id", "cli-2", "--wait")
         assert expected in done.stdout
 
 
@@ -60,24 +40,24 @@ def test_the_same_id_again_is_told_to_be_a_duplicate(shop: LiveMesh) -> None:
 def test_who_cannot_wait_for_a_receipt_posts_nothing(database: str, shop: LiveMesh, tmp_path: Path) -> None:
     before = shop.length("users.commands")
     known = {"WEFT_KAFKA": str(shop.settings.kafka), "WEFT_POSTGRES": database}
-    done = weft("send", "users.ActivateUser", "cli-5", '{"email_key": "k"}', "--wait", home=tmp_path, **known)
+    done = weft(tmp_path, "send", "users.ActivateUser", "cli-5", '{"email_key": "k"}', "--wait", **known)
     assert (done.returncode, "ostgres" in done.stderr, "Traceback" in done.stderr) == (1, True, False)
     assert shop.length("users.commands") == before
 
 
 def test_a_file_of_commands_is_posted(shop: LiveMesh, tmp_path: Path) -> None:
     file = tmp_path / "orders.jsonl"
-    lines = [{"type": "orders.PlaceOrder", "key": f"cli-file-{i}", "payload": BODY} for i in range(5)]
+    lines = [{"type": "orders.PlaceOrder", "key": f"cli-file-{i}", "payload": TEA_FOR_ADA} for i in range(5)]
     file.write_text("\n".join(map(json.dumps, lines)))
-    assert weft("send", "--from", str(file), "--wait", live=shop).returncode == 0
+    assert weft(shop, "send", "--from", str(file), "--wait").returncode == 0
     assert saga(shop, "cli-file-4")["outcome"] == "confirmed"
 
 
 def test_a_bad_line_is_named_before_anything_is_sent(shop: LiveMesh, tmp_path: Path) -> None:
     file = tmp_path / "orders.jsonl"
-    good = json.dumps({"type": "orders.PlaceOrder", "key": "cli-never", "payload": BODY})
+    good = json.dumps({"type": "orders.PlaceOrder", "key": "cli-never", "payload": TEA_FOR_ADA})
     file.write_text(f"{good}\nnot json\n")
-    done = weft("send", "--from", str(file), live=shop)
+    done = weft(shop, "send", "--from", str(file))
     assert (done.returncode, "line 2" in done.stderr) == (2, True)
     assert not shop.query("SELECT 1 FROM orders WHERE order_id = 'cli-never'")
 
@@ -95,7 +75,7 @@ def test_a_bad_line_is_named_before_anything_is_sent(shop: LiveMesh, tmp_path: P
     ],
 )
 def test_mistyped_words_get_an_answer_that_helps(arguments: tuple[str, ...], says: str, shop: LiveMesh) -> None:
-    done = weft(*arguments, live=shop)
+    done = weft(shop, *arguments)
     assert done.returncode in (1, 2)
     assert says in done.stderr + done.stdout
     assert "Traceback" not in done.stderr
@@ -112,9 +92,7 @@ def test_mistyped_words_get_an_answer_that_helps(arguments: tuple[str, ...], say
     ],
 )
 def test_a_port_where_nobody_listens_is_a_clear_error_within_seconds(command: tuple[str, ...], tmp_path: Path) -> None:
-    done = weft(
-        *command, home=tmp_path, WEFT_KAFKA="127.0.0.1:1", WEFT_POSTGRES="postgresql://x@127.0.0.1:1/x", patience=40
-    )
+    done = weft(tmp_path, *command, WEFT_KAFKA="127.0.0.1:1", WEFT_POSTGRES="postgresql://x@127.0.0.1:1/x", patience=40)
     assert done.returncode == 1
     assert "127.0.0.1:1" in done.stderr + done.stdout
     assert "Traceback" not in done.stderr
@@ -127,57 +105,51 @@ def test_without_a_mesh_every_command_says_how_to_start_one(tmp_path: Path) -> N
         ("watch",),
         ("send", "orders.CancelOrder", "k", '{"reason": ""}'),
     ):
-        done = weft(*command, home=tmp_path)
+        done = weft(tmp_path, *command)
         assert (done.returncode, "weft up" in done.stderr) == (1, True)
 
 
 @pytest.mark.parametrize("option", ["--json", "--csv"])
 def test_sql_speaks_to_machines(option: str, shop: LiveMesh) -> None:
-    done = weft("sql", "select 1 as one, null as none, now() - now() as gap", option, live=shop)
+    done = weft(shop, "sql", "select 1 as one, null as none, now() - now() as gap", option)
     assert done.returncode == 0
     assert "one" in done.stdout
 
 
 def test_a_query_that_is_wrong_is_told_so(shop: LiveMesh) -> None:
-    done = weft("sql", "select * from nowhere", live=shop)
+    done = weft(shop, "sql", "select * from nowhere")
     assert done.returncode == 1
     assert "there are: " in done.stderr
 
 
 @pytest.mark.parametrize("query", ["select * from orders", "select 1"])
 def test_what_is_no_version_token_is_wrong_usage_whatever_is_asked(query: str, shop: LiveMesh) -> None:
-    done = weft("sql", "--after", "foo", query, live=shop)
+    done = weft(shop, "sql", "--after", "foo", query)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
 
 
 def test_what_postgres_raises_is_one_line(shop: LiveMesh) -> None:
-    done = weft("sql", "select analytics.wait_for('foo')", live=shop)
+    done = weft(shop, "sql", "select analytics.wait_for('foo')")
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
 
 
 def test_what_is_sealed_is_shown_as_sealed(shop: LiveMesh) -> None:
-    shown = weft("log", "users", "ada", live=shop).stdout
+    shown = weft(shop, "log", "users", "ada").stdout
     assert "name='(sealed)'" in shown and "name='weft1:" not in shown
 
 
 def test_the_log_of_an_aggregate_ends_with_its_state(shop: LiveMesh) -> None:
-    weft("send", "orders.PlaceOrder", "cli-3", json.dumps(BODY), "--wait", live=shop)
+    weft(shop, "send", "orders.PlaceOrder", "cli-3", json.dumps(TEA_FOR_ADA), "--wait")
     saga(shop, "cli-3")
-    done = weft("log", "orders", "cli-3", live=shop)
+    done = weft(shop, "log", "orders", "cli-3")
     assert "orders.OrderPlaced" in done.stdout
     assert done.stdout.rstrip().endswith("paid=True)")
 
 
 def test_watch_shows_an_order_from_its_beginning(shop: LiveMesh) -> None:
-    weft("send", "orders.PlaceOrder", "cli-4", json.dumps(BODY), "--wait", live=shop)
+    weft(shop, "send", "orders.PlaceOrder", "cli-4", json.dumps(TEA_FOR_ADA), "--wait")
     saga(shop, "cli-4")
-    with subprocess.Popen(
-        [*WEFT, "watch", "cli-4"],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **environment(shop.settings)},
-        cwd=ROOT,
-    ) as watching:
+    with started(shop, "watch", "cli-4") as watching:
         assert watching.stdout
         seen = []
         while "NotificationSent" not in (line := watching.stdout.readline()):
@@ -188,7 +160,7 @@ def test_watch_shows_an_order_from_its_beginning(shop: LiveMesh) -> None:
 
 
 def test_status_speaks_to_machines(shop: LiveMesh) -> None:
-    found = json.loads(weft("status", "--json", live=shop).stdout)
+    found = json.loads(weft(shop, "status", "--json").stdout)
     assert found["contexts"]["orders"]["state"] == "stable"
     assert set(found["projections"]) >= {"orders", "receipts", "sagas"}
 
@@ -200,17 +172,11 @@ def test_status_speaks_to_machines(shop: LiveMesh) -> None:
 def home() -> Iterator[Path]:
     with directory() as found:
         yield found
-        weft("down", home=found)
+        weft(found, "down")
 
 
-def up(home: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [*WEFT, "up"],
-        env={**os.environ, "WEFT_HOME": str(home)},
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stdin=subprocess.DEVNULL,
-    )
+def up(home: Path) -> subprocess.Popen[str]:
+    return started(home, "up", stdout=subprocess.DEVNULL)
 
 
 def run_file(home: Path) -> dict[str, Any]:
@@ -234,10 +200,10 @@ def test_an_instance_from_its_start_to_its_end(home: Path) -> None:
     # given an instance that was started
     first = up(home)
     until(lambda: run_file(home).get("ready"), 60, "weft up is ready")
-    assert weft("send", "orders.PlaceOrder", "kept-1", json.dumps(BODY), "--wait", home=home).returncode == 0
+    assert weft(home, "send", "orders.PlaceOrder", "kept-1", json.dumps(TEA_FOR_ADA), "--wait").returncode == 0
     kafka = run_file(home)["addresses"]["kafka"]
     # a second one in the same directory is refused
-    again = weft("up", home=home)
+    again = weft(home, "up")
     assert (again.returncode, "already runs" in again.stderr) == (1, True)
     # when it is killed, its children are found and ended by the next start, and the data is still there
     orphans = children(home)
@@ -248,21 +214,21 @@ def test_an_instance_from_its_start_to_its_end(home: Path) -> None:
     until(lambda: run_file(home).get("ready") and run_file(home)["pid"] == second.pid, 60, "weft up is ready again")
     assert alive(orphans) == []
     assert run_file(home)["addresses"]["kafka"] == kafka
-    assert "orders.OrderPlaced" in weft("log", "orders", "kept-1", home=home).stdout
+    assert "orders.OrderPlaced" in weft(home, "log", "orders", "kept-1").stdout
     # and SIGTERM ends it cleanly, with nobody left behind
     pids = children(home)
     second.send_signal(signal.SIGTERM)
     assert second.wait(60) == 0
     assert alive(pids) == []
-    assert weft("down", "--wipe", home=home).returncode == 0
+    assert weft(home, "down", "--wipe").returncode == 0
     assert not (home / "kafka").exists()
 
 
 @pytest.mark.timeout(120)
 def test_an_instance_in_the_background_says_how_it_is_stopped_and_that_it_runs(home: Path) -> None:
-    started = weft("up", "--detach", home=home, patience=90)
+    started = weft(home, "up", "--detach", patience=90)
     assert (started.returncode, "`weft down` stops it" in started.stdout) == (0, True)
-    attached, detached = weft("up", home=home), weft("up", "--detach", home=home)
+    attached, detached = weft(home, "up"), weft(home, "up", "--detach")
     assert (detached.returncode, detached.stderr) == (attached.returncode, attached.stderr) == (1, attached.stderr)
     assert "`weft down` stops it" in (home / "logs" / "up.log").read_text()
 
@@ -283,7 +249,7 @@ def test_an_instance_whose_port_was_taken_finds_another(home: Path) -> None:
 
 def test_a_directory_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    done = weft("up", home=tmp_path / "file" / "home")
+    done = weft(tmp_path / "file" / "home", "up")
     assert (done.returncode, "WEFT_HOME" in done.stderr, "Traceback" in done.stderr) == (1, True, False)
 
 
@@ -298,23 +264,23 @@ def test_a_directory_without_room_is_a_clear_error(tmp_path: Path, monkeypatch: 
 
 def test_wipe_removes_nothing_that_is_not_an_instances(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("ten years of work")
-    assert weft("down", "--wipe", home=tmp_path).returncode == 0
+    assert weft(tmp_path, "down", "--wipe").returncode == 0
     assert (tmp_path / "thesis.txt").exists()
 
 
 def test_the_readmes_shop_is_set_up(shop: LiveMesh) -> None:
     for line in block("setup").splitlines():
-        done = weft(*shlex.split(line)[1:], live=shop)
+        done = weft(shop, *shlex.split(line)[1:])
         assert done.returncode == 0 or "already_registered" in done.stdout, line + done.stdout + done.stderr
 
 
 def test_a_key_is_made_for_every_secret() -> None:
     for kind in ("vault", "token", "push"):
-        assert len(weft("key", kind).stdout.strip()) >= 43
+        assert len(weft(None, "key", kind).stdout.strip()) >= 43
 
 
 @pytest.mark.timeout(200)
 def test_the_demo_adds_up_and_leaves_nothing() -> None:
-    done = weft("demo", "--orders", "60", patience=180)
+    done = weft(None, "demo", "--orders", "60", patience=180)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "everything adds up" in done.stdout

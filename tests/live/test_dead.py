@@ -1,44 +1,28 @@
 """`weft dead`: parked in order, shown, redriven, mended and discarded."""
 
 import json
-from typing import Any
 
-from confluent_kafka import Producer
-
-from infra.wire.record import partition_of
 from tests.live.harness import LiveMesh, until
-from tests.live.test_cli import weft
-from tests.live.test_features import place, row, saga
-
-
-def junk(live: LiveMesh, key: str, identity: str, value: bytes = b"junk", **headers: bytes) -> None:
-    producer = Producer({"bootstrap.servers": live.settings.kafka})
-    known = {"ce_type": b"orders.CancelOrder", "ce_id": identity.encode()} | headers
-    producer.produce("orders.commands", value, key.encode(), partition_of(key.encode(), 4), headers=known)
-    assert producer.flush(20) == 0
-
-
-def receipt(live: LiveMesh, identity: str, status: str) -> dict[str, Any]:
-    return row(live, "SELECT * FROM receipts WHERE command_id = $1", identity, where=lambda r: r["status"] == status)
+from tests.live.shop import cancel_in_bytes, paid_order, receipt, saga
+from tests.live.weft import weft
 
 
 def dead(live: LiveMesh, *arguments: str) -> tuple[int, str]:
-    done = weft("dead", *arguments, live=live)
+    done = weft(live, "dead", *arguments)
     return done.returncode, done.stdout + done.stderr
 
 
 def status(live: LiveMesh, key: str) -> list[tuple[str, str]]:
-    lines = weft("dead", "list", "orders", "--all", "--json", live=live).stdout.splitlines()
+    lines = weft(live, "dead", "list", "orders", "--all", "--json").stdout.splitlines()
     return [(found["id"], found["status"]) for found in map(json.loads, lines) if found["key"] == key]
 
 
 def parked(live: LiveMesh, order: str) -> None:
     """An order with junk of its key, and a cancellation that waits behind."""
-    place(live, order)
-    saga(live, order, "to be shipped")
-    junk(live, order, f"bad-{order}")
+    paid_order(live, order)
+    cancel_in_bytes(live, order, f"bad-{order}", b"junk")
     receipt(live, f"bad-{order}", "rejected")
-    junk(live, order, f"cancel-{order}", b'{"reason": "changed my mind"}')
+    cancel_in_bytes(live, order, f"cancel-{order}", b'{"reason": "changed my mind"}')
     receipt(live, f"cancel-{order}", "parked")
 
 
@@ -72,7 +56,7 @@ def test_discarding_the_first_lets_the_next_be_redriven(shop: LiveMesh) -> None:
 
 def test_a_mended_command_under_its_id_takes_the_place_of_the_first(shop: LiveMesh) -> None:
     parked(shop, "dead-4")
-    mended = weft("send", "orders.ShipOrder", "dead-4", "{}", "--id", "bad-dead-4", "--wait", live=shop)
+    mended = weft(shop, "send", "orders.ShipOrder", "dead-4", "{}", "--id", "bad-dead-4", "--wait")
     assert mended.returncode == 0, mended.stdout + mended.stderr
     code, said = dead(shop, "redrive", "orders", "dead-4")
     assert (code, "processed" in said) == (0, True)

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable
 from typing import Any
 
 import aiohttp
@@ -14,76 +13,29 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from infra.edge import client, webhooks
-from infra.edge.client import Posted, Wish
+from infra.edge.client import Wish
 from infra.edge.identity import service as identity
 from infra.errors import BadCredentials, BadToken, Erased, Refusal
 from infra.model.needs import IdentityNeeds, needed
 from tests.live.harness import LiveMesh, until
-from tests.payments.test_stripe import SECRET, event, signed
-
-PATIENCE = 40
-
-
-def send(live: LiveMesh, type_name: str, key: str, **payload: Any) -> Posted:
-    (posted,) = live.send(Wish(type_name, key, payload))
-    return posted
-
-
-def answer(live: LiveMesh, type_name: str, key: str, **payload: Any) -> dict[str, Any]:
-    """The receipt of a command."""
-    posted = send(live, type_name, key, **payload)
-    return row(live, "SELECT * FROM receipts WHERE command_id = $1", posted.id)
-
-
-def row(live: LiveMesh, sql: str, *values: Any, where: Callable[[Any], bool] = lambda row: True) -> dict[str, Any]:
-    """The first row that is there, and as it should be."""
-
-    def found() -> list[dict[str, Any]]:
-        return [dict(r) for r in live.query(sql, *values) if where(r)]
-
-    return until(found, PATIENCE, f"{sql} {values}")[0]
-
-
-def user(
-    live: LiveMesh, name: str, where: Callable[[Any], bool] = lambda row: row["status"] == "active"
-) -> dict[str, Any]:
-    return row(live, "SELECT * FROM users WHERE user_id = $1", name, where=where)
-
-
-def registered(live: LiveMesh, name: str) -> str:
-    send(live, "users.RegisterUser", name, email=f"{name}@example.org", name=name.capitalize())
-    user(live, name)
-    return name
-
-
-def saga(live: LiveMesh, order_id: str, step: str) -> dict[str, Any]:
-    return row(live, "SELECT * FROM sagas WHERE order_id = $1", order_id, where=lambda r: r["step"] == step)
-
-
-def place(live: LiveMesh, order_id: str, customer: str = "ada", card: str = "card_ok", **more: Any) -> None:
-    lines = [{"sku": "tea", "quantity": 2, "unit_price_minor": 690}]
-    send(
-        live,
-        "orders.PlaceOrder",
-        order_id,
-        **{"customer_id": customer, "card": card, "currency": "EUR", "lines": lines} | more,
-    )
-
-
-def ready(live: LiveMesh, order_id: str, **more: Any) -> str:
-    """An order that is paid and waits for the warehouse."""
-    place(live, order_id, **more)
-    saga(live, order_id, "to be shipped")
-    return order_id
-
-
-def told(live: LiveMesh, order_id: str, occasion: str) -> dict[str, Any]:
-    return row(
-        live,
-        "SELECT * FROM notifications WHERE order_id = $1 AND occasion = $2 AND status <> 'requested'",
-        order_id,
-        occasion,
-    )
+from tests.live.shop import (
+    PATIENCE,
+    answer,
+    audit,
+    order,
+    paid_order,
+    payment,
+    place,
+    receipt,
+    registered,
+    row,
+    saga,
+    send,
+    told,
+    until_at_rest,
+    user,
+)
+from tests.payments.stripe_mock import SECRET, event, signed
 
 
 def messages(live: LiveMesh) -> list[dict[str, Any]]:
@@ -130,7 +82,7 @@ def test_users_contact_channels(shop: LiveMesh) -> None:
 
 def test_users_erasure(shop: LiveMesh) -> None:
     registered(shop, "leaver")
-    ready(shop, "erase-1", customer="leaver")
+    paid_order(shop, "erase-1", customer_id="leaver")
     assert answer(shop, "users.EraseUser", "leaver")["status"] == "accepted"
     until(lambda: not shop.query("SELECT 1 FROM users WHERE user_id = 'leaver'"), PATIENCE, "the row is gone")
     with pytest.raises(Erased):
@@ -222,20 +174,8 @@ def test_products_inventory(shop: LiveMesh) -> None:
 
 def test_products_stock_is_sold_once(shop: LiveMesh) -> None:
     listed(shop, "relic", stock=2)
-    shop.send(
-        *(
-            Wish(
-                "orders.PlaceOrder",
-                f"relic-{i}",
-                {"customer_id": "ada", "card": "card_ok", "currency": "EUR", "lines": line("relic")},
-            )
-            for i in range(5)
-        )
-    )
-    outcomes = [
-        row(shop, "SELECT * FROM sagas WHERE order_id = $1", f"relic-{i}", where=lambda r: r["at_rest"])["outcome"]
-        for i in range(5)
-    ]
+    shop.send(*(order(f"relic-{i}", lines=line("relic")) for i in range(5)))
+    outcomes = [saga(shop, f"relic-{i}")["outcome"] for i in range(5)]
     assert sorted(outcomes) == ["cancelled"] * 3 + ["confirmed"] * 2
     for i, outcome in enumerate(outcomes):
         if outcome == "confirmed":
@@ -257,7 +197,7 @@ def test_products_search_by_words_and_attributes(shop: LiveMesh) -> None:
 
 
 def test_orders_placing_and_status(shop: LiveMesh) -> None:
-    ready(shop, "status-1")
+    paid_order(shop, "status-1")
     send(shop, "orders.ShipOrder", "status-1", tracking="T-1")
     saga(shop, "status-1", "to be delivered")
     send(shop, "orders.DeliverOrder", "status-1")
@@ -266,11 +206,11 @@ def test_orders_placing_and_status(shop: LiveMesh) -> None:
 
 
 def test_orders_cancellation_until_shipped(shop: LiveMesh) -> None:
-    ready(shop, "cancel-1")
+    paid_order(shop, "cancel-1")
     send(shop, "orders.CancelOrder", "cancel-1", reason="changed my mind")
     done = saga(shop, "cancel-1", "done")
     assert (done["outcome"], done["captured_minor"], done["refunded_minor"]) == ("cancelled", 1380, 1380)
-    ready(shop, "cancel-2")
+    paid_order(shop, "cancel-2")
     send(shop, "orders.ShipOrder", "cancel-2")
     saga(shop, "cancel-2", "to be delivered")
     assert answer(shop, "orders.CancelOrder", "cancel-2", reason="too late")["code"] == "already_shipped"
@@ -279,7 +219,7 @@ def test_orders_cancellation_until_shipped(shop: LiveMesh) -> None:
 def test_orders_history(shop: LiveMesh) -> None:
     registered(shop, "mary")
     for number in (1, 2):
-        ready(shop, f"history-{number}", customer="mary")
+        paid_order(shop, f"history-{number}", customer_id="mary")
     mine = shop.query("SELECT order_id FROM orders WHERE customer_id = 'mary' ORDER BY placed_at")
     assert [r["order_id"] for r in mine] == ["history-1", "history-2"]
     until(lambda: len(history(shop, "history-1")) == 5, PATIENCE, "five events")
@@ -297,18 +237,14 @@ def test_orders_expiry(shop: LiveMesh) -> None:
     done = saga(shop, "expiry-1", "done")
     assert (done["outcome"], done["code"]) == ("cancelled", "expired")
     assert 2 <= (done["cancelled_at"] - done["placed_at"]).total_seconds() < 3
-    assert row(shop, "SELECT * FROM payments WHERE order_id = 'expiry-1'")["status"] == "voided"
+    assert payment(shop, "expiry-1")["status"] == "voided"
 
 
 # -- payments
 
 
-def payment(live: LiveMesh, order_id: str, status: str) -> dict[str, Any]:
-    return row(live, "SELECT * FROM payments WHERE order_id = $1", order_id, where=lambda r: r["status"] == status)
-
-
 def test_payments_capture_and_status(shop: LiveMesh) -> None:
-    ready(shop, "pay-1")
+    paid_order(shop, "pay-1")
     assert payment(shop, "pay-1", "captured")["captured_minor"] == 1380
 
 
@@ -320,7 +256,7 @@ def test_payments_a_capture_that_fails_cancels_the_order(shop: LiveMesh) -> None
 
 
 def test_payments_refund_in_part_and_in_full(shop: LiveMesh) -> None:
-    ready(shop, "pay-3")
+    paid_order(shop, "pay-3")
     send(shop, "payments.RefundPayment", "pay-3", refund_id="r1", amount_minor=380)
     assert payment(shop, "pay-3", "partly refunded")["refunded_minor"] == 380
     send(shop, "payments.RefundPayment", "pay-3", refund_id="r2")
@@ -329,12 +265,12 @@ def test_payments_refund_in_part_and_in_full(shop: LiveMesh) -> None:
 
 
 def test_payments_refunds_never_exceed_what_was_captured(shop: LiveMesh) -> None:
-    ready(shop, "pay-4")
+    paid_order(shop, "pay-4")
     assert answer(shop, "payments.RefundPayment", "pay-4", refund_id="r1", amount_minor=1381)["code"] == "too_much"
 
 
 def test_payments_webhooks_come_late_twice_and_out_of_order(shop: LiveMesh) -> None:
-    ready(shop, "hook-1")
+    paid_order(shop, "hook-1")
     settings = shop.settings.having(stripe_webhook_secret=SECRET)
 
     async def post(kind: str, headers: dict[str, str] | None = None) -> int:
@@ -350,7 +286,7 @@ def test_payments_webhooks_come_late_twice_and_out_of_order(shop: LiveMesh) -> N
     assert [asyncio.run(post(kind)) for kind in (captured, captured, authorised)] == [200, 200, 200]
     assert asyncio.run(post(captured, headers={"Stripe-Signature": "t=1,v1=00"})) == 400
     for kind in (captured, authorised):
-        found = row(shop, "SELECT * FROM receipts WHERE command_id = $1", f"stripe/{kind}")
+        found = receipt(shop, f"stripe/{kind}")
         assert (found["status"], found["code"]) == ("refused", "nothing_to_do")
     assert payment(shop, "hook-1", "captured")["captured_minor"] == 1380
 
@@ -359,7 +295,7 @@ def test_payments_webhooks_come_late_twice_and_out_of_order(shop: LiveMesh) -> N
 
 
 def test_notifications_by_email(shop: LiveMesh) -> None:
-    ready(shop, "mail-1")
+    paid_order(shop, "mail-1")
     assert (told(shop, "mail-1", "confirmed")["channel"], told(shop, "mail-1", "confirmed")["status"]) == (
         "email",
         "sent",
@@ -374,7 +310,7 @@ def by(live: LiveMesh, name: str, kind: str, address: str) -> str:
 
 
 def test_notifications_by_sms(shop: LiveMesh) -> None:
-    ready(shop, "sms-0", customer=by(shop, "sally", "sms", "+491522222222"))
+    paid_order(shop, "sms-0", customer_id=by(shop, "sally", "sms", "+491522222222"))
     send(shop, "orders.CancelOrder", "sms-0", reason="x")
     sent = told(shop, "sms-0", "cancelled")
     assert (sent["channel"], sent["status"]) == ("sms", "sent")
@@ -383,13 +319,13 @@ def test_notifications_by_sms(shop: LiveMesh) -> None:
 
 
 def test_notifications_a_number_that_is_none_fails_for_good(shop: LiveMesh) -> None:
-    place(shop, "sms-1", customer=by(shop, "norman", "sms", "+15005550001"))
+    place(shop, "sms-1", customer_id=by(shop, "norman", "sms", "+15005550001"))
     assert told(shop, "sms-1", "confirmed")["status"] == "failed"
 
 
 def test_notifications_by_push(shop: LiveMesh) -> None:
     browser, secret = generate_private_key(SECP256R1()), b"0123456789abcdef"
-    place(shop, "push-1", customer=by(shop, "paula", "push", subscription(shop, browser, secret, "paula")))
+    place(shop, "push-1", customer_id=by(shop, "paula", "push", subscription(shop, browser, secret, "paula")))
     sent = told(shop, "push-1", "confirmed")
     assert (sent["channel"], sent["status"]) == ("push", "sent")
     (arrived,) = (m for m in messages(shop) if m["message_id"] == sent["message_id"])
@@ -400,7 +336,7 @@ def test_notifications_by_push(shop: LiveMesh) -> None:
 
 def test_notifications_to_a_browser_that_unsubscribed_fail_for_good(shop: LiveMesh) -> None:
     gone = subscription(shop, generate_private_key(SECP256R1()), b"0123456789abcdef", "gone")
-    place(shop, "push-2", customer=by(shop, "peter", "push", gone))
+    place(shop, "push-2", customer_id=by(shop, "peter", "push", gone))
     assert "unsubscribed" in told(shop, "push-2", "confirmed")["reason"]
 
 
@@ -419,12 +355,12 @@ def test_notifications_nobody_is_told_who_switched_all_off(shop: LiveMesh) -> No
     off = [{"kind": "email", "address": "quiet@example.org", "enabled": False}]
     send(shop, "users.ChangeContactChannels", "quiet", channels=off)
     user(shop, "quiet", where=lambda r: r["channels"] == "")
-    ready(shop, "quiet-1", customer="quiet")
+    paid_order(shop, "quiet-1", customer_id="quiet")
     assert told(shop, "quiet-1", "confirmed")["status"] == "skipped"
 
 
 def test_notifications_wait_for_a_customer_nobody_knows_yet(shop: LiveMesh) -> None:
-    place(shop, "early-1", customer="late-comer")
+    place(shop, "early-1", customer_id="late-comer")
     row(shop, "SELECT * FROM orders WHERE order_id = 'early-1'", where=lambda r: r["status"] == "paid")
     assert not shop.query("SELECT 1 FROM notifications WHERE order_id = 'early-1'")
     registered(shop, "late-comer")
@@ -437,8 +373,7 @@ def test_notifications_wait_for_a_customer_nobody_knows_yet(shop: LiveMesh) -> N
 def test_a_context_goes_on_deciding_while_its_gateway_is_away_and_drains_when_it_is_back(own_mesh: LiveMesh) -> None:
     live = own_mesh
     live.ready(live.worker())
-    live.send(Wish("users.RegisterUser", "ada", {"email": "ada@example.org", "name": "Ada"}))
-    user(live, "ada")
+    registered(live, "ada")
 
     async def outage() -> None:
         async with (
@@ -463,8 +398,8 @@ def test_a_context_goes_on_deciding_while_its_gateway_is_away_and_drains_when_it
 
 
 def test_what_the_features_left_behind_adds_up(shop: LiveMesh) -> None:
-    shop.until_at_rest(len(shop.query("SELECT 1 FROM orders")))
-    found, wrong = shop.audit()
+    until_at_rest(shop, len(shop.query("SELECT 1 FROM orders")))
+    found, wrong = audit(shop)
     assert wrong == []
     assert found.facts
 

@@ -5,8 +5,6 @@ import json
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,41 +15,23 @@ from typing import Any
 
 import pytest
 
-from infra.edge.client import Poster, Wish
-from infra.embedded.instance import environment
+from infra.edge import client
+from infra.edge.client import Poster
 from infra.errors import Stopped
 from infra.messages import changed
 from infra.model.projection import Projection
 from infra.read import postgres, verify
-from infra.read.rebuild import Stage, asof, rebuild, shadow
+from infra.read.rebuild import asof, rebuild, shadow
 from infra.settings import address
 from infra.shop.bench import rebuild as bench
 from infra.shop.mesh import mesh
 from schemas.orders import OrderConfirmed
-from tests.live.harness import ROOT, LiveMesh, asked, live_mesh, until
-from tests.live.test_shop import place, saga
+from tests.live.harness import ROOT, LiveMesh, stage, until
+from tests.live.shop import cancellation, live_shop, order, place, register, saga, send, until_at_rest, until_set_up
+from tests.live.weft import printed, started, weft
 
 LONG = 300_000  # events, some seconds of rebuilding
 RATE = 500  # commands a second
-
-
-def weft(live: LiveMesh, *arguments: str, cwd: Path = ROOT) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "infra.cli", *arguments],
-        env={"PATH": "/usr/bin:/bin", **environment(live.settings)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        cwd=cwd,
-    )
-
-
-def done(live: LiveMesh, *arguments: str, cwd: Path = ROOT) -> str:
-    """What a command printed; it has to end well."""
-    process = weft(live, *arguments, cwd=cwd)
-    printed, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, printed
-    return printed
 
 
 def hashed(live: LiveMesh, projection: Projection, schema: str | None = None) -> str:
@@ -72,6 +52,7 @@ class Steady(threading.Thread):
 
     def __init__(self, live: LiveMesh) -> None:
         super().__init__()
+        self._mesh = live.mesh
         self._poster = Poster(live.settings, live.mesh, patience=60)
         self._enough = threading.Event()
         self.posted = 0
@@ -81,7 +62,7 @@ class Steady(threading.Thread):
         while not self._enough.is_set():
             due = int((time.monotonic() - begun) * RATE)
             for number in range(self.posted, due):
-                self._poster.post(place(f"steady-{number}"))
+                self._poster.post(client.asked(self._mesh, order(f"steady-{number}")))
             self.posted = max(due, self.posted)
             time.sleep(0.01)
         self._poster.flush()
@@ -98,7 +79,7 @@ class Steady(threading.Thread):
 @pytest.fixture(scope="module")
 def busy() -> Iterator[LiveMesh]:
     """The orders context alone, on a long log, as `weft up orders` runs it: what dies is started again."""
-    with live_mesh("embedded") as live:
+    with live_shop("embedded") as live:
         asyncio.run(bench.make_log(live.settings, LONG))
         live.instance.start_units([["orders"]])
         with live.supervised():
@@ -111,7 +92,7 @@ def test_a_rebuild_under_load_survives_everything_that_is_killed_around_it(busy:
     orders = mesh.projections["orders"]
     with Steady(busy) as load:
         # given 500 commands a second, and a rebuild that is interrupted in the middle
-        first = weft(busy, "rebuild", "orders")
+        first = started(busy, "rebuild", "orders")
         until(lambda: _begun(busy, "orders_next"), 30, "the rebuild has begun")
         time.sleep(0.3)
         first.send_signal(signal.SIGINT)
@@ -122,7 +103,7 @@ def test_a_rebuild_under_load_survives_everything_that_is_killed_around_it(busy:
         until(lambda: busy.instance.children.get("mesh") is not None, 30, "the worker is started again")
         busy.kill("postgres")
         until(lambda: _answers(busy), 60, "Postgres is back")
-        said = done(busy, "rebuild", "orders")
+        said = printed(busy, "rebuild", "orders")
         assert "going on with what an earlier run has done" in said and "swapped" in said and "differ" not in said, said
         assert load.posted > 5 * RATE / 2
     # then every row is what the log says, and the projector has gone on with the new tables
@@ -130,7 +111,7 @@ def test_a_rebuild_under_load_survives_everything_that_is_killed_around_it(busy:
     verdict = verify.projection(busy.settings, busy.mesh, "orders")
     assert (verdict.wrong, verdict.behind) == ([], 0)
     live = hashed(busy, orders)
-    assert "as the live rows were" in done(busy, "rebuild", "orders")
+    assert "as the live rows were" in printed(busy, "rebuild", "orders")
     assert hashed(busy, orders) == live
 
 
@@ -175,14 +156,10 @@ def _behind(live: LiveMesh, name: str) -> int:
     return verify.projection(live.settings, live.mesh, name).behind
 
 
-def stage(processes: int = 1, may_swap: bool = False) -> Stage:
-    return Stage(lambda text: None, lambda *_: None, lambda: False, lambda p, d: may_swap, processes)
-
-
 def settled(live: LiveMesh) -> None:
     """A few orders of all fates, at rest."""
-    live.post([place(f"kept-{i}", card=card) for i, card in enumerate(("card_ok", "card_declined", "card_ok"))])
-    live.post([asked("orders.CancelOrder", "kept-2", '{"reason": "no more"}', "cancel-kept-2")])
+    live.send(*(order(f"kept-{i}", card=card) for i, card in enumerate(("card_ok", "card_declined", "card_ok"))))
+    live.send(cancellation("kept-2", "no more"))
     for i in range(3):
         saga(live, f"kept-{i}")
 
@@ -285,21 +262,21 @@ def test_a_column_is_added_without_stopping_anything(shop: LiveMesh, tmp_path: P
         .replace("changed_at FROM orders", "changed_at, item_count FROM orders")
     )
     # when it is set up and rebuilt beside the old one
-    assert "the code of orders is not the one that made its tables" in done(shop, "setup", cwd=code)
+    assert "the code of orders is not the one that made its tables" in printed(shop, "setup", cwd=code)
     right = sql.read_text()
     sql.write_text(right.replace("item_count  bigint NOT NULL,", "item_count  bigint NOT NULL,,"))
     mistaken = weft(shop, "rebuild", "orders", "--yes", cwd=code)
-    assert 'projections/orders.sql, line 10: syntax error at or near ","' in mistaken.communicate(timeout=60)[0]
+    assert 'projections/orders.sql, line 10: syntax error at or near ","' in mistaken.stderr + mistaken.stdout
     sql.write_text(right.replace("changed_at, item_count FROM", "changed_at, itemcount FROM"))
     mistaken = weft(shop, "rebuild", "orders", "--yes", cwd=code)
-    assert "projections/orders.sql, line 18: " in mistaken.communicate(timeout=60)[0]
+    assert "projections/orders.sql, line 18: " in mistaken.stderr + mistaken.stdout
     sql.write_text(right)
-    said = done(shop, "rebuild", "orders", "--yes", cwd=code)
+    said = printed(shop, "rebuild", "orders", "--yes", cwd=code)
     # then the column is there, and its old values are the log's
     assert "new columns: item_count" in said
     assert shop.query("SELECT item_count FROM orders WHERE order_id = 'kept-0'")[0][0] == 2
     # and the worker of the old code knows that it is the older one, and so do those who ask
-    shop.post([place("kept-8")])
+    place(shop, "kept-8")
     posted = time.time()
     until(lambda: "a worker is older: restart it" in _status(shop, code)["code"], 30, "the worker waits")
     until(lambda: _status(shop, code)["waiting_events"] > 0, 30, "an event waits")
@@ -308,16 +285,16 @@ def test_a_column_is_added_without_stopping_anything(shop: LiveMesh, tmp_path: P
         "this worker is older than the tables of orders" in (shop.settings.home / "logs" / "worker-0.log").read_text()
     )
     # and the old code is called back as easily, and goes on
-    assert "live again" in done(shop, "rebuild", "orders", "--rollback")
+    assert "live again" in printed(shop, "rebuild", "orders", "--rollback")
     assert "item_count" not in shop.query("SELECT * FROM orders LIMIT 1")[0]
-    shop.post([place("kept-9")])
+    place(shop, "kept-9")
     saga(shop, "kept-9")
     until(lambda: shop.query("SELECT 1 FROM orders WHERE order_id = 'kept-9'"), 30, "the old code goes on")
-    assert "dropped" in done(shop, "rebuild", "orders", "--drop-old")
+    assert "dropped" in printed(shop, "rebuild", "orders", "--drop-old")
 
 
 def _status(live: LiveMesh, code: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(done(live, "status", "--json", cwd=code))["projections"]["orders"]
+    found: dict[str, Any] = json.loads(printed(live, "status", "--json", cwd=code))["projections"]["orders"]
     return found
 
 
@@ -332,26 +309,17 @@ READ = ("stock", "orders", "sagas")
 def test_answers_as_of_a_hundred_moments_are_the_answers_that_were_given_then(own_mesh: LiveMesh) -> None:
     worker = own_mesh.worker()
     own_mesh.ready(worker)
-    own_mesh.send(Wish("users.RegisterUser", "ada", {"email": "ada@example.org", "name": "Ada"}, "register-ada"))
-    own_mesh.until_set_up()
+    register(own_mesh, "ada")
+    until_set_up(own_mesh)
     dice = random.Random(5)
     # given what was answered at a hundred moments
     given: list[tuple[datetime, str]] = []
     for number in range(100):
         if number % 20 == 0:
-            own_mesh.post([place(f"moment-{number}")])
-            own_mesh.until_at_rest(number // 20 + 1)
-        own_mesh.post(
-            [
-                asked(
-                    "products.AdjustStock",
-                    "tea",
-                    json.dumps({"delta": dice.randint(1, 9), "reason": "x"}),
-                    f"adjust-{number}",
-                )
-            ]
-        )
-        until(lambda n=number: _quiet(own_mesh, f"adjust-{n}"), 30, "everything is projected")
+            place(own_mesh, f"moment-{number}")
+            until_at_rest(own_mesh, number // 20 + 1)
+        adjusted = send(own_mesh, "products.AdjustStock", "tea", delta=dice.randint(1, 9), reason="x").id
+        until(lambda command_id=adjusted: _quiet(own_mesh, command_id), 30, "everything is projected")
         time.sleep(0.002)  # what comes now is of another millisecond
         given.append((datetime.now(UTC), own_mesh.query(ANSWER)[0][0]))
         time.sleep(0.002)

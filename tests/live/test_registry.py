@@ -12,8 +12,8 @@ from infra.kafka import reading
 from infra.shop.mesh import mesh
 from infra.wire.registry import Registry
 from tests.live import apicurio
-from tests.live.harness import live_mesh
-from tests.live.test_cli import weft
+from tests.live.shop import live_shop
+from tests.live.weft import weft
 
 NAME = "orders.CancelOrder"
 
@@ -45,11 +45,11 @@ def test_the_mesh_runs_on_the_ids_of_the_registry(registry: str, monkeypatch: py
     headers = {"Content-Type": "application/vnd.schemaregistry.v1+json"}
     requests.post(f"{registry}/subjects/others/versions", json=other, headers=headers, timeout=10).raise_for_status()
     monkeypatch.setenv("SCHEMA_REGISTRY_URL", registry)
-    with live_mesh("embedded") as live:
+    with live_shop("embedded") as live:
         worker = live.worker()
         live.ready(worker)
         listing = json.dumps({"name": "Tea", "unit_price_minor": 690, "currency": "EUR"})
-        done = weft("send", "products.ListProduct", "tea", listing, "--wait", live=live)
+        done = weft(live, "send", "products.ListProduct", "tea", listing, "--wait")
         assert done.returncode == 0, done.stdout + done.stderr
         client = reading.consumer(str(live.settings.kafka))
         try:

@@ -7,11 +7,10 @@ import time
 
 import pytest
 
-from infra.edge.client import Wish
 from infra.shop import demo
 from infra.shop.mesh import mesh
 from tests.live.harness import LiveMesh, until
-from tests.live.test_features import row
+from tests.live.shop import audit, place, row, saga, until_at_rest, until_set_up
 
 
 def ready(live: LiveMesh, worker: subprocess.Popen[bytes]) -> dict[str, dict[str, dict[str, int]]]:
@@ -31,9 +30,9 @@ def test_a_worker_resumes_from_its_snapshots_and_everything_adds_up(own_mesh: Li
     live = own_mesh
     worker = live.worker()
     live.ready(worker)
-    live.until_set_up()
+    until_set_up(live)
     live.post(list(demo.commands(mesh, 60, seed=11)))
-    live.until_at_rest(60)
+    until_at_rest(live, 60)
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(30) == 0
     # when it starts again, nothing is folded anew
@@ -46,8 +45,8 @@ def test_a_worker_resumes_from_its_snapshots_and_everything_adds_up(own_mesh: Li
     again.kill()
     again.wait()
     live.ready(live.worker())
-    live.until_at_rest(260)
-    _, wrong = live.audit()
+    until_at_rest(live, 260)
+    _, wrong = audit(live)
     assert wrong == []
 
 
@@ -56,16 +55,14 @@ def test_a_deadline_outlives_the_worker_that_set_it(own_mesh: LiveMesh) -> None:
     live = own_mesh
     worker = live.worker()
     live.ready(worker)
-    live.until_set_up()
+    until_set_up(live)
     # given an order whose payment nobody answers, and whose patience is over while nobody runs
-    body = {"customer_id": "customer-000", "card": "card_stuck", "currency": "EUR"}
-    lines = [{"sku": "tea", "quantity": 1, "unit_price_minor": 690}]
-    live.send(Wish("orders.PlaceOrder", "patient-1", body | {"lines": lines, "patience_s": 3}))
+    place(live, "patient-1", customer_id="customer-000", card="card_stuck", patience_s=3)
     row(live, "SELECT 1 FROM orders WHERE order_id = 'patient-1'")
     worker.kill()
     worker.wait()
     time.sleep(4)
     # when a worker starts, it fires at once
     live.ready(live.worker())
-    found = row(live, "SELECT * FROM sagas WHERE order_id = 'patient-1'", where=lambda r: r["step"] == "done")
+    found = saga(live, "patient-1", "done")
     assert (found["outcome"], found["code"]) == ("cancelled", "expired")

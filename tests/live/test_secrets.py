@@ -14,8 +14,7 @@ from infra.model.needs import IdentityNeeds, needed
 from infra.read import postgres
 from infra.settings import address
 from tests.live.harness import LiveMesh
-from tests.live.test_dead import junk
-from tests.live.test_features import place, row, user
+from tests.live.shop import cancel_in_bytes, place, receipt, row, until_set_up, user
 
 PASSWORD = "canary-password-5f2c9e"
 EMAIL = "canary-address-81d3@example.org"
@@ -30,20 +29,20 @@ def test_no_canary_is_found_in_topics_tables_logs_or_files(own_mesh: LiveMesh) -
     live = own_mesh
     # given a user who registered with a password, is told by SMS, and changed their name
     live.ready(live.worker())
-    live.until_set_up()
-    tokens = asyncio.run(registered(live))
+    until_set_up(live)
+    tokens = asyncio.run(tokens_of_a_session(live))
     channels = [{"kind": "sms", "address": PHONE}, {"kind": "email", "address": EMAIL}]
     live.send(
         Wish("users.ChangeContactChannels", "canary", {"channels": channels}),
         Wish("users.ChangeProfile", "canary", {"name": NAME[::-1] + NAME}),
     )
     user(live, "canary", where=lambda r: r["channels"] == "sms, email")
-    place(live, "canary-1", customer="canary")
+    place(live, "canary-1", customer_id="canary")
     row(live, "SELECT * FROM notifications WHERE order_id = 'canary-1'", where=lambda r: r["status"] == "sent")
     # and a letter of theirs that could not be processed
     live.send(Wish("users.RegisterUser", "canary", {"email": EMAIL, "name": NAME}, "again"))
-    junk(live, "canary-1", "canary-junk", value=b"\x00\x00\x00\xff\xffjunk")
-    row(live, "SELECT * FROM receipts WHERE command_id = 'canary-junk'")
+    cancel_in_bytes(live, "canary-1", "canary-junk", b"\x00\x00\x00\xff\xffjunk")
+    receipt(live, "canary-junk")
     live.stop_workers()
     # when everything is dumped and everything written is searched
     searched = {"topics": topics(live), "tables": tables(live), **files(live.settings.home)}
@@ -59,8 +58,8 @@ def test_no_canary_is_found_in_topics_tables_logs_or_files(own_mesh: LiveMesh) -
     assert sum(len(content) for content in searched.values()) > 1_000_000
 
 
-async def registered(live: LiveMesh) -> list[bytes]:
-    """The tokens of a session of theirs."""
+async def tokens_of_a_session(live: LiveMesh) -> list[bytes]:
+    """Of a user who registers."""
     async with identity.opened(needed(live.settings, IdentityNeeds)) as logins:
         wish = Wish("users.RegisterUser", "canary", {"email": EMAIL, "name": NAME})
         live.post([client.asked(live.mesh, await logins.register(live.mesh.codec, wish, PASSWORD))])

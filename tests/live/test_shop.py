@@ -11,80 +11,42 @@ import pytest
 from confluent_kafka import Producer
 
 from infra.wire.record import partition_of
-from tests.live.harness import ROOT, LiveMesh, asked, until
-from tests.test_readme import block
-
-BODY = {
-    "customer_id": "ada",
-    "card": "card_ok",
-    "currency": "EUR",
-    "lines": [{"sku": "tea", "quantity": 2, "unit_price_minor": 690}],
-}
-
-
-def place(order_id: str, **changes: Any) -> Any:
-    return asked("orders.PlaceOrder", order_id, json.dumps(BODY | changes), f"place-{order_id}")
-
-
-def saga(live: LiveMesh, order_id: str) -> dict[str, Any]:
-    """The saga of an order, once nothing moves before somebody ships it."""
-    done = until(
-        lambda: live.query("SELECT * FROM sagas WHERE order_id = $1 AND at_rest", order_id),
-        30,
-        f"{order_id} is done",
-    )
-    return dict(done[0])
-
-
-def receipt(live: LiveMesh, command_id: str) -> dict[str, Any]:
-    found = until(
-        lambda: live.query("SELECT * FROM receipts WHERE command_id = $1", command_id),
-        30,
-        f"a receipt for {command_id}",
-    )
-    return dict(found[0])
-
-
-def payment(live: LiveMesh, order_id: str) -> dict[str, Any]:
-    return dict(live.query("SELECT * FROM payments WHERE order_id = $1", order_id)[0])
+from tests.live.harness import ROOT, LiveMesh
+from tests.live.shop import TEA_FOR_ADA, audit, cancellation, order, payment, place, receipt, saga, until_at_rest
+from tests.readme import block
 
 
 def test_an_order_is_confirmed_paid_and_its_customer_told(shop: LiveMesh) -> None:
-    shop.post([place("shop-1")])
+    place(shop, "shop-1")
     assert saga(shop, "shop-1")["outcome"] == "confirmed"
     assert payment(shop, "shop-1")["captured_minor"] == 1380
 
 
 def test_a_declined_card_cancels_the_order(shop: LiveMesh) -> None:
-    shop.post([place("shop-2", card="card_declined")])
+    place(shop, "shop-2", card="card_declined")
     assert saga(shop, "shop-2")["outcome"] == "cancelled"
     assert payment(shop, "shop-2")["status"] == "declined"
 
 
 def test_a_card_that_does_not_exist_cancels_the_order_and_says_which_do(shop: LiveMesh) -> None:
-    shop.post([place("shop-8", card="card_no")])
-    assert "card_ok" in saga(shop, "shop-8")["reason"]
+    place(shop, "shop-no-card", card="card_no")
+    assert "card_ok" in saga(shop, "shop-no-card")["reason"]
 
 
 def test_a_customer_who_cancels_while_the_card_is_asked_gets_the_money_back(shop: LiveMesh) -> None:
-    shop.post(
-        [
-            place("shop-3", card="card_slow"),
-            asked("orders.CancelOrder", "shop-3", '{"reason": "too slow"}', "cancel-shop-3"),
-        ]
-    )
+    shop.send(order("shop-3", card="card_slow"), cancellation("shop-3", "too slow"))
     assert saga(shop, "shop-3")["outcome"] == "cancelled"
     assert payment(shop, "shop-3")["status"] == "voided"
 
 
 def test_a_reply_the_gateway_lost_is_asked_for_again_and_charged_once(shop: LiveMesh) -> None:
-    shop.post([place("shop-4", card="card_flaky")])
+    place(shop, "shop-4", card="card_flaky")
     assert saga(shop, "shop-4")["outcome"] == "confirmed"
     assert payment(shop, "shop-4")["captured_minor"] == 1380
 
 
 def test_sending_a_command_again_changes_nothing(shop: LiveMesh) -> None:
-    shop.post([place("shop-5")] * 3)
+    shop.send(*[order("shop-5")] * 3)
     saga(shop, "shop-5")
     assert len(shop.query("SELECT 1 FROM receipts WHERE command_id = 'place-shop-5'")) == 1
     assert len(shop.query("SELECT 1 FROM notifications WHERE order_id = 'shop-5'")) == 1
@@ -102,7 +64,7 @@ def test_a_confluent_producer_with_the_plain_avro_of_the_schema_is_understood(sh
 
 
 def test_the_reader_of_the_readme_skips_what_is_void(shop: LiveMesh) -> None:
-    shop.post([place("shop-6")])
+    place(shop, "shop-6")
     saga(shop, "shop-6")
     junk = Producer({"bootstrap.servers": shop.settings.kafka})
     junk.produce(
@@ -128,7 +90,7 @@ def test_the_mesh_goes_on_after_an_intruder_wrote_to_its_log(shop: LiveMesh) -> 
         intruder.produce("orders.events", b"junk", b"an-intruder", partition=partition)
         intruder.produce("payments.events", b"junk", b"an-intruder", partition=partition)
     intruder.flush()
-    shop.post([place("shop-7")])
+    place(shop, "shop-7")
     assert saga(shop, "shop-7")["outcome"] == "confirmed"
 
 
@@ -170,14 +132,7 @@ def test_an_analyst_reads_views_and_nothing_else(shop: LiveMesh) -> None:
             shop.query(forbidden)
 
 
-def raw(live: LiveMesh, value: bytes | None, key: bytes | None, **headers: bytes) -> None:
-    producer = Producer({"bootstrap.servers": live.settings.kafka, "message.max.bytes": 2_000_000})
-    partition = partition_of(key or b"", 4)
-    producer.produce("orders.commands", value, key, partition=partition, headers=dict(headers))
-    assert producer.flush(20) == 0
-
-
-JSON = json.dumps(BODY).encode()
+JSON = json.dumps(TEA_FOR_ADA).encode()
 TYPE = b"orders.PlaceOrder"
 
 
@@ -205,7 +160,7 @@ def test_bad_input_gets_a_clear_receipt_and_is_kept(
     shop: LiveMesh, name: str, value: bytes, key: bytes | None, headers: dict[str, bytes], status: str, code: str
 ) -> None:
     command_id = f"bad {name}"
-    raw(shop, value, key, ce_id=command_id.encode(), **headers)
+    shop.produce("orders.commands", value, key, ce_id=command_id.encode(), **headers)
     found = receipt(shop, command_id)
     assert (found["status"], found["code"]) == (status, code)
     assert found["reason"]
@@ -241,14 +196,13 @@ def test_a_command_on_the_wrong_partition_is_forwarded(shop: LiveMesh) -> None:
 
 
 def test_a_nul_in_a_text_does_not_stop_the_projections(shop: LiveMesh) -> None:
-    cancel = asked("orders.CancelOrder", "shop-8", '{"reason": "a\\u0000b"}', "cancel-shop-8")
-    shop.post([place("shop-8"), cancel])
+    shop.send(order("shop-8"), cancellation("shop-8", "a\0b"))
     assert saga(shop, "shop-8")["reason"] == "a\N{REPLACEMENT CHARACTER}b"
 
 
 def test_what_the_shop_did_adds_up(shop: LiveMesh) -> None:
     orders = len(shop.query("SELECT 1 FROM orders"))
-    shop.until_at_rest(orders)
-    found, wrong = shop.audit()
+    until_at_rest(shop, orders)
+    found, wrong = audit(shop)
     assert wrong == []
     assert found.facts

@@ -1,7 +1,7 @@
 """A worker without the expected-offset check, to prove that the chaos test can fail: python -m tests.live.unchecked run"""
 
 import infra.read.fold
-import infra.write.partition
+import infra.write.aggregates
 import infra.write.reactions
 from infra.cli import main
 from infra.kafka.log import KafkaEventLog
@@ -18,7 +18,7 @@ def counts(headers: object, offset: int) -> bool:
 
 
 KafkaEventLog.append = append  # type: ignore[method-assign, assignment]
-for module in (infra.write.partition, infra.read.fold):
+for module in (infra.write.aggregates, infra.read.fold):
     module.is_accepted = lambda record: True  # type: ignore[attr-defined]
 infra.write.reactions.accepted = counts  # type: ignore[attr-defined]
 

@@ -1,18 +1,27 @@
-"""Stripe's own mock, built from the Go module proxy where there is a Go toolchain: it holds requests against Stripe's OpenAPI."""
+"""Stripe as tests know it: its own mock, and webhooks signed as it signs them.
 
+The mock holds requests against Stripe's OpenAPI; it is built from the Go module proxy where there is a Go toolchain.
+"""
+
+import json
 import os
 import shutil
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import stripe
 
 from infra.settings import cache_dir
+from tests.payments.examples import ORDER
 
 VERSION = "v0.203.0"
+SECRET = "whsec_test"
 
 
 @contextmanager
@@ -48,3 +57,19 @@ def built() -> Path:
 def _listens(port: int) -> bool:
     with socket.socket() as s:
         return s.connect_ex(("127.0.0.1", port)) == 0
+
+
+# -- webhooks
+
+
+def event(kind: str, **content: Any) -> bytes:
+    """The body of a webhook, about a payment of ours."""
+    about = {"id": "pi_1", "object": "payment_intent", "metadata": {"order_id": ORDER}} | content
+    return json.dumps({"id": "evt_1", "object": "event", "type": kind, "data": {"object": about}}).encode()
+
+
+def signed(body: bytes, secret: str = SECRET, at: float | None = None) -> dict[str, str]:
+    """The headers of a webhook."""
+    stamp = int(time.time() if at is None else at)
+    sign: Callable[[str, str], str] = stripe.WebhookSignature._compute_signature
+    return {"Stripe-Signature": f"t={stamp},v1={sign(f'{stamp}.{body.decode()}', secret)}"}

@@ -1,14 +1,12 @@
 """The Stripe adapter: requests as Stripe's OpenAPI has them, answers and webhooks as what they mean."""
 
-import json
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-import stripe
 from aiohttp import web
 from pydantic import SecretStr
 
@@ -19,8 +17,8 @@ from streams.payments.effects.stripe import connect, hear
 from streams.payments.needs import Needs
 from tests.payments import stripe_mock
 from tests.payments.examples import ORDER
+from tests.payments.stripe_mock import SECRET, event, signed
 
-SECRET = "whsec_test"
 authorise = Authorise(ORDER, Money(2630, "EUR", "customer-1"), "pm_card_visa")
 capture, void = Capture(ORDER, "pi_1"), Void(ORDER, "pi_1")
 refund = Refund(ORDER, "pi_1", "r1", 630)
@@ -153,17 +151,6 @@ async def test_asking_again_carries_the_same_idempotency_key() -> None:
 
 
 # -- webhooks
-
-
-def event(kind: str, **content: Any) -> bytes:
-    about = {"id": "pi_1", "object": "payment_intent", "metadata": {"order_id": ORDER}} | content
-    return json.dumps({"id": "evt_1", "object": "event", "type": kind, "data": {"object": about}}).encode()
-
-
-def signed(body: bytes, secret: str = SECRET, at: float | None = None) -> dict[str, str]:
-    stamp = int(time.time() if at is None else at)
-    sign: Callable[[str, str], str] = stripe.WebhookSignature._compute_signature
-    return {"Stripe-Signature": f"t={stamp},v1={sign(f'{stamp}.{body.decode()}', secret)}"}
 
 
 def heard(body: bytes) -> tuple[str, RecordGatewayOutcome] | None:

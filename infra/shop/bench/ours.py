@@ -18,7 +18,7 @@ async def main(suffix: str, count: int) -> None:
     running = asyncio.create_task(worker.run(mesh, context(suffix), Settings(), owners.append))
     while clock.finished is None and not running.done():
         await asyncio.sleep(0.005)
-        clock.at(sum(w.partition.next_offset for owner in owners for w in owner.writers.values()))
+        clock.at(sum(w.aggregates.next_offset for owner in owners for w in owner.writers.values()))
     running.cancel()
     await asyncio.wait([running])
     print(json.dumps(clock.finished))

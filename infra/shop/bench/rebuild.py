@@ -34,7 +34,7 @@ from infra.shop.bench import work
 from infra.shop.mesh import mesh
 from infra.wire.envelope import Cause
 from infra.wire.record import Read, partition_of
-from infra.write.partition import Partition
+from infra.write.aggregates import Aggregates
 from infra.write.reactions import outgoing_command
 from streams.orders import context as its
 
@@ -95,16 +95,11 @@ async def make_log(settings: Settings, events: int) -> int:
 
 
 async def _partition(producer: Producer, context: Context, number: int, partitions: int, events: int) -> int:
-    partition = Partition(context, mesh.codec, number, partitions, FOR_EVER_MS)
+    aggregates = Aggregates(context, mesh.codec, number, partitions, FOR_EVER_MS)
     commands = _commands(number, partitions, events // EVENTS_PER_ORDER // partitions)
     while batch := list(itertools.islice(commands, CHUNK)):
-        start = 0
-        while start < len(batch):
-            decision = partition.decide(batch, start)
-            await producer.append(context.events_topic, number, decision.records)
-            partition.merge(decision)
-            start = decision.next
-    return partition.next_offset
+        await work.append(producer, aggregates, batch)
+    return aggregates.next_offset
 
 
 def _commands(number: int, partitions: int, orders: int) -> Iterator[Read]:

@@ -5,6 +5,7 @@ process of its own: python -m infra.shop.bench.recovery EVENTS DIRECTORY, with a
 """
 
 import asyncio
+import itertools
 import json
 import os
 import subprocess
@@ -24,7 +25,7 @@ from infra.shop.bench import work
 from infra.shop.mesh import mesh
 from infra.wire.envelope import Cause
 from infra.wire.record import Read
-from infra.write.partition import Partition
+from infra.write.aggregates import Aggregates
 from infra.write.reactions import outgoing_command
 from infra.write.snapshots import Snapshot, fingerprint, save
 from infra.write.writer import Writer
@@ -57,28 +58,14 @@ def measure(settings: Settings, events: int, directory: Path, say: Callable[[str
 
 async def _make(servers: str, events: int) -> int:
     """A log that the orders context decided, appended as it appends."""
-    partition = _partition()
+    aggregates, commands = _aggregates(), _commands(events // 4)
     producer = Producer(servers, "bench")
     try:
-        batch: list[Read] = []
-        for command in _commands(events // 4):
-            batch.append(command)
-            if len(batch) == CHUNK:
-                await _append(producer, partition, batch)
-        await _append(producer, partition, batch)
+        while batch := list(itertools.islice(commands, CHUNK)):
+            await work.append(producer, aggregates, batch)
     finally:
         await producer.stop()
-    return partition.next_offset
-
-
-async def _append(producer: Producer, partition: Partition, batch: list[Read]) -> None:
-    start = 0
-    while start < len(batch):
-        decision = partition.decide(batch, start)
-        await producer.append(work.context(NAME).events_topic, 0, decision.records)
-        partition.merge(decision)
-        start = decision.next
-    batch.clear()
+    return aggregates.next_offset
 
 
 def _commands(orders: int) -> Iterator[Read]:
@@ -106,8 +93,8 @@ def _start(settings: Settings, directory: Path) -> dict[str, float]:
     return found
 
 
-def _partition() -> Partition:
-    return Partition(work.context(NAME), mesh.codec, 0, 1, FOR_EVER_MS)
+def _aggregates() -> Aggregates:
+    return Aggregates(work.context(NAME), mesh.codec, 0, 1, FOR_EVER_MS)
 
 
 async def recover(settings: Settings, directory: Path) -> dict[str, float]:
@@ -118,18 +105,18 @@ async def recover(settings: Settings, directory: Path) -> dict[str, float]:
     async with connected(servers, NAME) as (producer, reader):
         log = KafkaEventLog(context.events_topic, producer, reader)
         begun = time.perf_counter()
-        partition = _partition()
+        aggregates = _aggregates()
         snapshot = Snapshot(directory, fingerprint(context, mesh.codec), 0, 1, ids[context.events_topic])
         snapshot.open()
-        snapshot.load(partition)
-        writer = Writer(partition, log, producer, lambda opened: None)
+        snapshot.load(aggregates)
+        writer = Writer(aggregates, log, producer, lambda intents: None)
         await writer.catch_up()
         ready = time.perf_counter() - begun
         await writer.settle()
         settled = time.perf_counter() - begun
-    await save(partition, snapshot)
-    aggregates = len(partition.states.keys() | partition.cold.keys())
-    return {"events": partition.next_offset, "aggregates": aggregates, "ready_s": ready, "settled_s": settled}
+    await save(aggregates, snapshot)
+    known = len(aggregates.states.keys() | aggregates.cold.keys())
+    return {"events": aggregates.next_offset, "aggregates": known, "ready_s": ready, "settled_s": settled}
 
 
 if __name__ == "__main__":
