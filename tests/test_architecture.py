@@ -85,7 +85,7 @@ def _imported_by(module: str) -> set[str]:
     return tests.find_modules_directly_imported_by(module)
 
 
-ON_THE_SHOP = {"orders_log", "test_growth", "test_snapshots", "test_write_shop"}  # it may only shrink
+ON_THE_SHOP = {"test_growth", "test_write_shop"}  # it may only shrink
 
 
 def test_what_writes_is_tested_on_the_counter() -> None:
