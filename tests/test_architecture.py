@@ -85,6 +85,28 @@ def _imported_by(module: str) -> set[str]:
     return tests.find_modules_directly_imported_by(module)
 
 
+ON_THE_SHOP = {"test_growth", "test_write_shop"}  # it may only shrink
+
+
+def test_what_writes_is_tested_on_the_counter() -> None:
+    named = {file.stem: _named(file) for file in Path("tests/infra").glob("*.py")}
+    writing = {name: modules for name, modules in named.items() if any(m.startswith("infra.write") for m in modules)}
+    assert {name for name, modules in writing.items() if any(map(_of_the_shop, modules))} == ON_THE_SHOP
+
+
+def _named(file: Path, helpers: str = "tests.infra.") -> set[str]:
+    """What a file imports, and what the helpers beside it do."""
+    named = {n.module or "" for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, ast.ImportFrom)}
+    beside = [file.with_name(f"{m.removeprefix(helpers)}.py") for m in named if m.startswith(helpers)]
+    return named.union(*map(_named, beside))
+
+
+def _of_the_shop(module: str) -> bool:
+    facet, _, rest = module.partition(".")
+    own = facet == "tests" and rest.partition(".")[0] in (*mesh.contexts, "shop")
+    return own or facet in ("commands", "schemas", "streams", "projections") or module.startswith("infra.shop")
+
+
 def _is_a_test(module: str) -> bool:
     return module.rpartition(".")[2].startswith("test_")
 

@@ -3,28 +3,26 @@
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
-from commands.orders import CancelOrder, RecordPayment
 from infra.messages import Refused, Rejected
 from infra.wire.record import MAX_BATCH_BYTES, Read, partition_of
 from infra.write.decision import Decision
-from schemas.orders import OrderPlaced
-from tests.infra.orders_log import (
+from tests.counter.commands.counter import Add
+from tests.counter.schemas.counter import Added
+from tests.infra.counter_log import (
+    CONTEXT,
     DAY,
     NOW,
+    add,
     blocked,
-    cancel,
     commands,
     decide,
     decide_all,
     empty,
     events,
+    fresh,
     junk,
-    order,
     said,
 )
-from tests.orders.examples import place
 
 
 def headers(decision: Decision, index: int = 0) -> dict[str, bytes | None]:
@@ -32,79 +30,73 @@ def headers(decision: Decision, index: int = 0) -> dict[str, bytes | None]:
 
 
 def test_every_record_says_where_it_expects_to_land() -> None:
-    decision = decide(empty(), commands((order(1), "a"), (order(2), "b")))
+    decision = decide(fresh(), commands((add(1), "a"), (add(2), "b")))
     assert [dict(r.headers)["weft-expected-offset"] for r in decision.records] == [b"0", b"1"]
 
 
 def test_an_event_carries_its_command_and_a_unique_id() -> None:
-    event = headers(decide(empty(), commands((order(1), "a"), start=7)))
-    assert (event["ce_causationid"], event["weft-command-offset"], event["ce_id"]) == (b"a", b"7", b"orders.events/0/0")
+    event = headers(decide(fresh(), commands((add(1), "a"), start=7)))
+    place = (event["weft-command-offset"], event["ce_id"])
+    assert (event["ce_causationid"], *place) == (b"a", b"7", b"counter.events/0/0")
 
 
 def test_deciding_changes_nothing_before_it_is_merged() -> None:
-    aggregates = empty()
-    decide(aggregates, commands((order(1), "a")))
+    aggregates = fresh()
+    decide(aggregates, commands((add(1), "a")))
     assert (aggregates.states, aggregates.decided, aggregates.next_offset) == ({}, {}, 0)
 
 
 def test_commands_of_one_batch_see_each_others_events() -> None:
-    decision = decide(
-        empty(), commands((order(1), "a"), (RecordPayment(order_id="order-1", outcome="authorised", reason=""), "b"))
-    )
-    assert [type(e).__name__ for e in events(decision)] == ["OrderPlaced", "OrderAuthorised"]
+    decision = decide(fresh(), commands((add(1), "a"), (add(1, 2), "b"), (add(1), "c")))
+    assert said(decision) == [("Added", "a"), ("Added", "b"), ("Filled", "b"), ("Refused", "c")]
 
 
 def test_a_command_id_that_was_decided_appends_nothing() -> None:
-    aggregates = empty()
-    decide_all(aggregates, commands((order(1), "a")))
-    again = decide(aggregates, commands((order(1), "a"), start=1))
+    aggregates = fresh()
+    decide_all(aggregates, commands((add(1), "a")))
+    again = decide(aggregates, commands((add(1), "a"), start=1))
     assert (again.records, again.next) == ([], 1)
 
 
 def test_the_same_id_twice_in_one_batch_is_decided_once() -> None:
-    assert len(decide(empty(), commands((order(1), "a"), (order(1), "a"))).records) == 1
+    assert len(decide(fresh(), commands((add(1), "a"), (add(1), "a"))).records) == 1
 
 
 def test_the_same_id_for_another_aggregate_is_another_command() -> None:
-    assert [type(e) for e in events(decide(empty(), commands((order(1), "a"), (order(2), "a"))))] == [
-        OrderPlaced,
-        OrderPlaced,
-    ]
+    assert said(decide(fresh(), commands((add(1), "a"), (add(2), "a")))) == [("Added", "a"), ("Added", "a")]
 
 
 def test_command_ids_are_forgotten_after_the_window_and_not_before() -> None:
-    aggregates = empty()
-    decide_all(aggregates, commands((order(1), "old")))
-    decide_all(aggregates, commands((order(2), "new"), start=1, at=NOW + 30 * DAY))
-    assert decide(aggregates, commands((order(1), "old"), start=2)).records == []
-    decide_all(aggregates, commands((order(3), "newer"), start=2, at=NOW + 30 * DAY + 1))
-    assert decide(aggregates, commands((order(1), "old"), start=3)).records != []
+    aggregates = fresh()
+    decide_all(aggregates, commands((add(1), "old")))
+    decide_all(aggregates, commands((add(2), "new"), start=1, at=NOW + 30 * DAY))
+    assert decide(aggregates, commands((add(1), "old"), start=2)).records == []
+    decide_all(aggregates, commands((add(3), "newer"), start=2, at=NOW + 30 * DAY + 1))
+    assert decide(aggregates, commands((add(1), "old"), start=3)).records != []
 
 
 def test_a_command_before_the_cursor_is_not_decided_again() -> None:
-    aggregates = empty()
-    decide_all(aggregates, commands((order(1), "a"), (order(2), "b")))
-    assert decide(aggregates, commands((order(3), "c"))).records == []
+    aggregates = fresh()
+    decide_all(aggregates, commands((add(1), "a"), (add(2), "b")))
+    assert decide(aggregates, commands((add(3), "c"))).records == []
 
 
 def test_a_command_with_nothing_to_do_leaves_an_answer() -> None:
-    aggregates = empty()
-    cancel = CancelOrder(order_id="order-1", reason="")
-    decision = decide(aggregates, commands((order(1), "a"), (cancel, "b"), (cancel, "c")))
+    decision = decide(fresh(), commands((add(1), "a"), (empty(1), "b"), (empty(1), "c")))
     assert events(decision)[-1].code == "nothing_to_do"
 
 
 def test_a_refusal_is_an_event_and_leaves_the_state() -> None:
-    aggregates = empty()
-    decision = decide(aggregates, commands((CancelOrder(order_id="order-1", reason=""), "a")))
+    aggregates = fresh()
+    decision = decide(aggregates, commands((add(1, 0), "a")))
     aggregates.merge(decision)
     assert isinstance(events(decision)[0], Refused)
     assert aggregates.states == {}
 
 
 def test_what_cannot_be_read_is_answered_and_kept() -> None:
-    record = Read("orders.commands", 0, 3, NOW, b"k", b"garbage", [("ce_id", b"mine")])
-    decision = decide(empty(), [record])
+    record = Read("counter.commands", 0, 3, NOW, b"k", b"garbage", [("ce_id", b"mine")])
+    decision = decide(fresh(), [record])
     (answer,) = events(decision)
     (letter,) = decision.dead
     assert isinstance(answer, Rejected)
@@ -114,128 +106,121 @@ def test_what_cannot_be_read_is_answered_and_kept() -> None:
 
 
 def test_a_rejected_command_may_be_mended_under_its_id() -> None:
-    aggregates = empty()
-    bad = Read("orders.commands", 0, 0, NOW, b"order-1", b"garbage", [("ce_id", b"mine")])
+    aggregates = fresh()
+    bad = Read("counter.commands", 0, 0, NOW, b"c1", b"garbage", [("ce_id", b"mine")])
     decide_all(aggregates, [bad])
-    assert [type(e) for e in events(decide(aggregates, commands((order(1), "mine"), start=1)))] == [OrderPlaced]
+    assert [type(e) for e in events(decide(aggregates, commands((add(1), "mine"), start=1)))] == [Added]
 
 
 def test_a_key_of_any_size_is_answered() -> None:
-    record = Read("orders.commands", 0, 0, NOW, b"k" * 2_000_000, b"{}", [("x" * 1000, b"v" * 10_000)] * 300)
-    decision = decide(empty(), [record])
+    record = Read("counter.commands", 0, 0, NOW, b"k" * 2_000_000, b"{}", [("x" * 1000, b"v" * 10_000)] * 300)
+    decision = decide(fresh(), [record])
     assert decision.next == 1
     assert sum(r.size() for r in decision.records) < 10_000
     assert decision.dead[0].size() <= 2_000_000
 
 
 def test_a_misrouted_command_is_forwarded_with_its_id() -> None:
-    aggregates = empty(partitions=4, number=(partition_of(b"order-1", 4) + 1) % 4)
-    record = commands((order(1), "a"))[0]._replace(headers=(("ce_type", b"orders.PlaceOrder"),))
+    aggregates = fresh(partitions=4, number=(partition_of(b"c1", 4) + 1) % 4)
+    record = commands((add(1), "a"))[0]._replace(headers=(("ce_type", b"counter.Add"),))
     ((target, forwarded),) = decide(aggregates, [record]).forwards
-    assert target == partition_of(b"order-1", 4)
-    assert ("ce_id", b"orders.commands/0/0") in forwarded.headers
+    assert target == partition_of(b"c1", 4)
+    assert ("ce_id", b"counter.commands/0/0") in forwarded.headers
 
 
 def test_time_never_goes_back_in_a_partition() -> None:
-    aggregates = empty()
-    decide_all(aggregates, commands((order(1), "a"), at=NOW))
-    decision = decide(aggregates, commands((order(2), "b"), start=1, at=NOW - 5000))
+    aggregates = fresh()
+    decide_all(aggregates, commands((add(1), "a"), at=NOW))
+    decision = decide(aggregates, commands((add(2), "b"), start=1, at=NOW - 5000))
     assert decision.records[0].timestamp == NOW
 
 
 def test_a_decision_stops_before_its_batch_is_too_big() -> None:
-    big = replace(place, card="c" * 200_000)
-    big_orders = commands(*((replace(big, order_id=f"order-{i}"), str(i)) for i in range(8)))
-    aggregates, start, batches = empty(), 0, 0
-    while start < len(big_orders):
-        decision = decide(aggregates, big_orders, start)
+    long = "x" * 200
+    many = commands(*((Add(counter_id=f"{long}{i}", amount=3), f"{long}{i}") for i in range(800)))
+    aggregates, start, batches = fresh(), 0, 0
+    while start < len(many):
+        decision = decide(aggregates, many, start)
         assert sum(r.size() for r in decision.records) <= decision.size <= MAX_BATCH_BYTES
         assert decision.next > start
         aggregates.merge(decision)
         start, batches = decision.next, batches + 1
     assert batches > 1
-    assert len(aggregates.states) == 8
+    assert len(aggregates.states) == 800
 
 
 # -- what cannot be processed, and what comes after it
 
 
+def emptying(identity: str, offset: int) -> Read:
+    return commands((empty(1), identity), start=offset)[0]
+
+
 def test_later_commands_of_a_key_wait_behind_one_that_cannot_be_processed() -> None:
-    assert blocked().queues == {b"order-1": (b"bad", b"c")}
+    assert blocked().queues == {b"c1": (b"bad", b"c")}
 
 
 def test_commands_of_other_keys_do_not_wait() -> None:
-    decision = decide(blocked(), [*commands((order(2), "d"), start=3), cancel(1, "e", 4)])
-    assert said(decision) == [("OrderPlaced", "d"), ("Parked", "e")]
+    decision = decide(blocked(), [*commands((add(2), "d"), start=3), emptying("e", 4)])
+    assert said(decision) == [("Added", "d"), ("Parked", "e")]
 
 
 def test_a_mended_command_under_its_id_lets_the_next_one_pass() -> None:
     aggregates = blocked()
-    decision = decide(aggregates, [cancel(1, "bad", 3), cancel(1, "c", 4)])
-    assert said(decision) == [("OrderCancelled", "bad"), ("Refused", "c")]
+    decision = decide(aggregates, [emptying("bad", 3), emptying("c", 4)])
+    assert said(decision) == [("Emptied", "bad"), ("Refused", "c")]
     aggregates.merge(decision)
     assert aggregates.queues == {}
 
 
 def test_the_second_in_line_does_not_pass_the_first() -> None:
     aggregates = blocked()
-    decision = decide(aggregates, [cancel(1, "c", 3)])
+    decision = decide(aggregates, [emptying("c", 3)])
     assert (decision.records, decision.dead) == ([], [])
 
 
 def test_what_is_rejected_again_stays_the_head_and_is_kept_once() -> None:
     aggregates = blocked()
-    decision = decide(aggregates, [junk(b"order-1", b"bad", 3), cancel(1, "c", 4)])
+    decision = decide(aggregates, [junk(b"c1", b"bad", 3), emptying("c", 4)])
     assert (said(decision), decision.dead) == ([("Rejected", "bad")], [])
     aggregates.merge(decision)
-    assert aggregates.queues == {b"order-1": (b"bad", b"c")}
+    assert aggregates.queues == {b"c1": (b"bad", b"c")}
 
 
 def discard(identity: bytes, offset: int) -> Read:
     headers = [("ce_type", b"weft.Discard"), ("ce_id", identity)]
-    return Read("orders.commands", 0, offset, NOW, b"order-1", b'{"reason": "never"}', headers)
+    return Read("counter.commands", 0, offset, NOW, b"c1", b'{"reason": "never"}', headers)
 
 
 def test_a_discarded_command_lets_the_next_one_pass_and_is_never_processed() -> None:
     aggregates = blocked()
-    decision = decide(aggregates, [discard(b"bad", 3), cancel(1, "bad", 4), cancel(1, "c", 5)])
-    assert said(decision) == [("Discarded", "bad"), ("OrderCancelled", "c")]
+    decision = decide(aggregates, [discard(b"bad", 3), emptying("bad", 4), emptying("c", 5)])
+    assert said(decision) == [("Discarded", "bad"), ("Emptied", "c")]
 
 
 def test_one_that_waits_behind_may_be_discarded_too() -> None:
     aggregates = blocked()
     decide_all(aggregates, [discard(b"c", 3)])
-    assert aggregates.queues == {b"order-1": (b"bad",)}
+    assert aggregates.queues == {b"c1": (b"bad",)}
 
 
 def test_only_what_waits_is_discarded() -> None:
     assert decide(blocked(), [discard(b"a", 3), discard(b"nothing", 4)]).records == []
 
 
-def test_a_decider_that_fails_keeps_its_command_and_stops_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    aggregates = empty()
-    (aggregate,) = aggregates.context.aggregates
+def test_a_decider_that_fails_keeps_its_command_and_stops_nobody_else() -> None:
+    (aggregate,) = CONTEXT.aggregates
 
     def failing(command: Any, state: Any) -> Any:
         yield from aggregate.decide(command, state)
-        if command.order_id == "order-1":
+        if command.counter_id == "c1":
             raise ZeroDivisionError("a bug")
 
-    context = replace(aggregates.context, aggregates=(replace(aggregate, decide=failing),))
-    aggregates = empty(context)
-    decision = decide(aggregates, commands((order(1), "a"), (order(2), "b")))
-    assert said(decision) == [("Rejected", "a"), ("OrderPlaced", "b")]
+    aggregates = fresh(replace(CONTEXT, aggregates=(replace(aggregate, decide=failing),)))
+    decision = decide(aggregates, commands((add(1), "a"), (add(2), "b")))
+    assert said(decision) == [("Rejected", "a"), ("Added", "b")]
     letter = dict(decision.dead[0].headers)
     assert letter["dlq-exception-class"] == b"failed"
     assert b"ZeroDivisionError" in (letter["dlq-exception-stacktrace"] or b"")
     aggregates.merge(decision)
-    assert list(aggregates.states) == [b"order-2"]
-
-
-def test_what_names_a_person_in_plain_is_kept_by_nobody() -> None:
-    aggregates = empty("users")
-    plain = b'{"email": "ada@example.org", "email_key": "k", "name": "Ada"}'
-    headers = [("ce_type", b"users.RegisterUser")]
-    decision = decide(aggregates, [Read("users.commands", 0, 0, NOW, b"ada", plain, headers)])
-    assert b"ada@example.org" not in b"".join(r.value or b"" for r in (*decision.dead, *decision.records))
-    assert events(decision)[0].code == "not_sealed"
+    assert list(aggregates.states) == [b"c2"]

@@ -8,15 +8,11 @@ from typing import Any
 
 import pytest
 
-from commands.orders import CancelOrder, RecordPayment, RecordStock
-from infra.shop.mesh import mesh
 from infra.wire.record import Read
 from infra.write.aggregates import Aggregates
 from infra.write.snapshots import Snapshot, freeze, save
-from tests.infra.orders_log import NOW, commands, decide, decide_all, empty, junk, landed, order
-
-CONTEXT = mesh.context("orders")
-
+from tests.counter.commands.counter import RecordRing
+from tests.infra.counter_log import NOW, add, commands, decide, decide_all, empty, fresh, junk, landed
 
 OPEN: list[Snapshot] = []
 
@@ -45,22 +41,16 @@ def snapshot(
     return made
 
 
-def log(orders: int) -> list[Read]:
-    """Orders in every state, and a key that is blocked."""
-    aggregates, found, offset = empty(), [], 0
-    for number in range(orders):
-        asked: list[Any] = [(order(number), "a")]
-        if number % 4:
-            asked += [
-                (RecordStock(order_id=f"order-{number}", sku=s, reserved=True, reason=""), s) for s in ("tea", "mug")
-            ]
-        if number % 4 > 1:
-            asked.append((RecordPayment(order_id=f"order-{number}", outcome="authorised", reason=""), "p"))
-        if number % 4 > 2:
-            asked.append((CancelOrder(order_id=f"order-{number}", reason="x"), "c"))
+def log(counters: int) -> list[Read]:
+    """Counters in every state: added to, full, rung, and emptied twice; and a key that is blocked."""
+    aggregates, found, offset = fresh(), [], 0
+    for number in range(counters):
+        full, rung = (add(number, 3), "a"), (RecordRing(counter_id=f"c{number}"), "r")
+        emptied = [(add(number), "a"), (empty(number), "b"), (add(number), "c"), (empty(number, 1), "d")]
+        asked: list[Any] = [[(add(number), "a")], [full], [full, rung], emptied][number % 4]
         records = commands(*asked, start=offset)
         if number == 5:
-            records.append(junk(b"order-5", b"bad", offset + len(records)))
+            records.append(junk(b"c5", b"bad", offset + len(records)))
         decision = decide(aggregates, records)
         found += landed(decision.records, len(found))
         aggregates.merge(decision)
@@ -85,7 +75,7 @@ def whole(aggregates: Aggregates) -> tuple[Any, ...]:
 
 async def saved(directory: Path, records: list[Read], at: list[int], **how: int) -> None:
     """Fold the log in pieces, and take a snapshot after each."""
-    aggregates, file = empty(), snapshot(directory, **how)
+    aggregates, file = fresh(), snapshot(directory, **how)
     file.load(aggregates)
     for start, end in zip([0, *at], [*at, len(records)], strict=True):
         aggregates.fold(records[start:end])
@@ -97,7 +87,7 @@ async def test_a_snapshot_and_the_rest_of_the_log_are_the_whole_log(seed: int, t
     records, dice = log(40), random.Random(seed)
     at = sorted(dice.sample(range(1, len(records)), 3))
     await saved(tmp_path, records[: at[-1]], at[:-1])
-    resumed, folded = empty(), empty()
+    resumed, folded = fresh(), fresh()
     assert snapshot(tmp_path).load(resumed)
     assert resumed.next_offset == at[-1]
     resumed.fold(records)
@@ -109,33 +99,33 @@ async def test_a_snapshot_and_the_rest_of_the_log_are_the_whole_log(seed: int, t
 async def test_what_was_decided_before_the_snapshot_is_not_decided_again(tmp_path: Path) -> None:
     records = log(8)
     await saved(tmp_path, records, [])
-    resumed = empty()
+    resumed = fresh()
     snapshot(tmp_path).load(resumed)
-    again = commands((order(3), "a"), (CancelOrder(order_id="order-3", reason="x"), "c"), start=10_000)
+    again = commands((add(3), "a"), (empty(3, 1), "d"), start=10_000)
     assert decide(resumed, again).records == []
 
 
 async def test_an_aggregate_that_is_kept_frozen_wakes_when_it_is_asked(tmp_path: Path) -> None:
-    aggregates, file = empty(), snapshot(tmp_path)
+    aggregates, file = fresh(), snapshot(tmp_path)
     aggregates.fold(log(8))
     await save(aggregates, file)
-    assert b"order-3" in aggregates.cold and b"order-3" not in aggregates.states
-    assert b"order-0" in aggregates.states  # its deadline is still open
-    late = commands((CancelOrder(order_id="order-2", reason="x"), "late"), start=10_000)
+    assert b"c3" in aggregates.cold and b"c3" not in aggregates.states
+    assert b"c0" in aggregates.states  # its deadline is still open
+    late = commands((add(2), "late"), start=10_000)
     decide_all(aggregates, late)
-    assert b"order-2" not in aggregates.cold
+    assert b"c2" not in aggregates.cold
 
 
 async def test_an_aggregate_that_is_frozen_while_an_append_is_on_its_way_keeps_what_that_brings(tmp_path: Path) -> None:
-    # given a decision about a closed order, appended and not yet acknowledged
+    # given a decision about a counter that wants nothing, appended and not yet acknowledged
     records = log(8)
-    aggregates, folded = empty(), empty()
+    aggregates, folded = fresh(), fresh()
     aggregates.fold(records)
-    late = (CancelOrder(order_id="order-3", reason="x"), "late")
+    late = (add(3), "late")
     decision = decide(aggregates, commands(late, start=10_000))
-    # when a snapshot freezes that order before the acknowledgement comes
+    # when a snapshot freezes that counter before the acknowledgement comes
     await save(aggregates, snapshot(tmp_path))
-    assert b"order-3" in aggregates.cold
+    assert b"c3" in aggregates.cold
     aggregates.merge(decision)
     # then it is what the log says, and the command is known
     folded.fold([*records, *landed(decision.records, len(records))])
@@ -157,12 +147,12 @@ async def test_a_snapshot_of_something_else_is_ignored_and_begun_anew(
 ) -> None:
     records = log(8)
     await saved(tmp_path, records, [])
-    aggregates, file = empty(), other(tmp_path)
+    aggregates, file = fresh(), other(tmp_path)
     assert not file.load(aggregates)
     assert aggregates.next_offset == 0
     aggregates.fold(records)
     await save(aggregates, file)
-    resumed = empty()
+    resumed = fresh()
     assert other(tmp_path).load(resumed)
     assert resumed.next_offset == len(records)
 
@@ -173,13 +163,13 @@ async def test_a_frame_torn_by_a_crash_is_left_out_and_written_over(cut: int, tm
     await saved(tmp_path, records, [30])
     file = tmp_path / "0.snapshot"
     file.write_bytes(file.read_bytes()[:-cut])
-    resumed = empty()
+    resumed = fresh()
     again = snapshot(tmp_path)
     assert again.load(resumed)
     assert resumed.next_offset == 30
     resumed.fold(records)
     await save(resumed, again)
-    third = empty()
+    third = fresh()
     assert snapshot(tmp_path).load(third)
     assert whole(third) == whole(resumed)
 
@@ -188,23 +178,23 @@ async def test_a_file_that_is_mostly_out_of_date_is_written_anew(tmp_path: Path)
     records = log(30)
     await saved(tmp_path, records, list(range(1, len(records))), spare_bytes=0)
     size = (tmp_path / "0.snapshot").stat().st_size
-    resumed, folded = empty(), empty()
+    resumed, folded = fresh(), fresh()
     snapshot(tmp_path).load(resumed)
     folded.fold(records)
     assert whole(resumed) == whole(folded)
-    assert size < 3 * len(freeze(folded.capture()).blobs) * 600
+    assert size < 3 * len(freeze(folded.capture()).blobs) * 150
 
 
 async def test_a_snapshot_that_cannot_be_written_is_no_trouble(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    aggregates = empty()
+    aggregates = fresh()
     aggregates.fold(log(4))
     assert await save(aggregates, snapshot(tmp_path / "file")) == 0
     assert await save(aggregates, snapshot(tmp_path / "dir")) == 4
 
 
 def test_nobody_else_can_read_it(tmp_path: Path) -> None:
-    aggregates = empty()
+    aggregates = fresh()
     aggregates.fold(log(4))
     snapshot(tmp_path / "dir").append(freeze(aggregates.capture()))
     assert ((tmp_path / "dir").stat().st_mode & 0o777, (tmp_path / "dir" / "0.snapshot").stat().st_mode & 0o777) == (
@@ -214,16 +204,16 @@ def test_nobody_else_can_read_it(tmp_path: Path) -> None:
 
 
 def test_a_million_events_are_recovered_in_under_a_second(tmp_path: Path) -> None:
-    """A quarter of a million orders of four events each, from their snapshot."""
-    aggregates = empty()
-    aggregates.fold(log(4)[:-1])
+    """A quarter of a million counters of four events each, from their snapshot."""
+    aggregates = fresh()
+    aggregates.fold(log(4))
     captured = aggregates.capture()
     (states, ids, _) = next(content for content in captured.content.values() if len(content[1]) == 4)
     (state,) = states.values()
-    content = {b"order-%07d" % i: ({b"order-%07d" % i: state}, ids, {}) for i in range(250_000)}
+    content = {b"c%07d" % i: ({b"c%07d" % i: state}, ids, {}) for i in range(250_000)}
     made = type(captured)(1_000_000, 1_000_000, NOW, 0, {}, content)  # type: ignore[arg-type]
     snapshot(tmp_path).append(freeze(made))
-    resumed = empty()
+    resumed = fresh()
     begun = time.process_time()
     assert snapshot(tmp_path).load(resumed)
     took = time.process_time() - begun
@@ -235,19 +225,19 @@ async def test_only_one_writes_a_file_and_another_may_read_it(tmp_path: Path) ->
     records = log(20)
     await saved(tmp_path, records[:30], [])
     owner, zombie = snapshot(tmp_path), snapshot(tmp_path, alone=False)
-    aggregates, late = empty(), empty()
+    aggregates, late = fresh(), fresh()
     assert owner.load(aggregates) and zombie.load(late)
     late.fold(records[:40])
     assert await save(late, zombie) == 0
     aggregates.fold(records)
     assert await save(aggregates, owner) > 0
-    resumed = empty()
+    resumed = fresh()
     assert snapshot(tmp_path).load(resumed)
     assert whole(resumed) == whole(aggregates)
 
 
 async def test_nothing_is_written_of_a_log_that_is_only_taken_in(tmp_path: Path) -> None:
-    aggregates, file = empty(), snapshot(tmp_path)
+    aggregates, file = fresh(), snapshot(tmp_path)
     aggregates.take(log(8))
     assert await save(aggregates, file) == 0
     while aggregates.settle(2):

@@ -1,18 +1,18 @@
-"""Deadlines: fired when their moment has come, by the order's own clock, and never for what no longer stands."""
+"""Deadlines: fired when their moment has come, by the counter's own clock, and never for what no longer stands."""
 
 import asyncio
 import time
 from collections.abc import Iterable
 from typing import Any
 
-from commands.orders import ExpireOrder
 from infra.errors import Unknown
 from infra.messages import Due
-from infra.shop.mesh import mesh
 from infra.wire.envelope import CAUSE_TIME, ID
 from infra.wire.record import Outgoing
 from infra.write.intents import Intent
 from infra.write.timers import AT_ONCE, Timers
+from tests.counter.commands.counter import Empty
+from tests.counter.mesh import mesh
 
 NOW_MS = 1_700_000_000_000
 
@@ -32,12 +32,12 @@ class Sink:
 
 
 def intent(number: int, after_s: int, at: int = NOW_MS) -> Intent:
-    due = Due(after_s, ExpireOrder(order_id=f"o-{number}"))
-    return Intent(f"orders.events/0/{number}", 0, b"o-%d\0due" % number, due, "c", at)
+    due = Due(after_s, Empty(counter_id=f"c{number}", filling=0))
+    return Intent(f"counter.events/0/{number}", 0, b"c%d\0due" % number, due, "c", at)
 
 
 def timers(sink: Any, clock: list[float], stands: Any = lambda intent: True) -> Timers:
-    return Timers(mesh.codec, sink, "orders.commands", 4, stands, lambda: clock[0])
+    return Timers(mesh.codec, sink, "counter.commands", 4, stands, lambda: clock[0])
 
 
 def test_nothing_fires_before_its_moment() -> None:
@@ -47,7 +47,7 @@ def test_nothing_fires_before_its_moment() -> None:
     clock[0] += 899.999
     assert found.take() == []
     clock[0] += 0.001
-    assert [i.key for i in found.take()] == ["orders.events/0/1"]
+    assert [i.key for i in found.take()] == ["counter.events/0/1"]
 
 
 def test_the_soonest_fires_first_whatever_order_they_were_set_in() -> None:
@@ -78,13 +78,13 @@ async def test_a_deadline_is_posted_under_an_id_of_its_own_and_not_before_its_mo
     await until(lambda: sink.posted)
     running.cancel()
     headers = dict(sink.posted[0].headers)
-    assert headers[ID] == b"orders.events/0/1/due"
+    assert headers[ID] == b"counter.events/0/1/due"
     assert headers[CAUSE_TIME] == b"%d" % (NOW_MS + 5000)
 
 
 async def test_a_sooner_deadline_does_not_wait_for_a_later_one() -> None:
     sink, begun = Sink(), time.time()
-    found = Timers(mesh.codec, sink, "orders.commands", 4, lambda intent: True)
+    found = Timers(mesh.codec, sink, "counter.commands", 4, lambda intent: True)
     running = asyncio.create_task(found.run())
     found.set([intent(1, 3600, int(begun * 1000))])
     await asyncio.sleep(0)

@@ -10,7 +10,7 @@ from infra.errors import LogDamaged, Unknown
 from infra.wire.record import Outgoing, Read
 from infra.write.aggregates import Aggregates
 from infra.write.writer import Writer
-from tests.infra.orders_log import commands, empty, order
+from tests.infra.counter_log import add, commands, fresh
 
 
 class MemoryLog:
@@ -25,7 +25,7 @@ class MemoryLog:
     def land(self, records: Sequence[Outgoing]) -> int:
         base = len(self.records)
         self.records += [
-            Read("orders.events", 0, base + i, r.timestamp or 0, r.key, r.value, r.headers)
+            Read("counter.events", 0, base + i, r.timestamp or 0, r.key, r.value, r.headers)
             for i, r in enumerate(records)
         ]
         return base
@@ -58,15 +58,15 @@ class MemoryLog:
 
 
 def writer(log: MemoryLog) -> Writer:
-    return Writer(empty(), log, log, lambda intents: None)
+    return Writer(fresh(), log, log, lambda intents: None)
 
 
 def five() -> list[Any]:
-    return commands(*((order(i), str(i)) for i in range(5)))
+    return commands(*((add(i), str(i)) for i in range(5)))
 
 
 def folded(log: MemoryLog) -> Aggregates:
-    aggregates = empty()
+    aggregates = fresh()
     aggregates.fold(log.records)
     return aggregates
 
@@ -107,8 +107,8 @@ async def test_the_dead_letter_is_safe_before_its_answer() -> None:
     log = MemoryLog()
     log.faults = ["never arrived"]
     own = writer(log)
-    await own.handle([Read("orders.commands", 0, 0, 1, b"k", b"garbage", [])])
-    assert log.sent[0][0] == "orders.dead"
+    await own.handle([Read("counter.commands", 0, 0, 1, b"k", b"garbage", [])])
+    assert log.sent[0][0] == "counter.dead"
     assert len(log.records) == 1
 
 

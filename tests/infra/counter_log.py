@@ -1,27 +1,25 @@
-"""Commands to one partition of the orders context, what it makes of them, and the log that results."""
+"""Commands to one partition of counters, what it makes of them, and the log that results."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
-from commands.orders import CancelOrder
 from infra.model.context import Context
-from infra.shop.mesh import mesh
 from infra.wire.record import Outgoing, Read, Record
 from infra.write.aggregates import Aggregates
 from infra.write.decision import CommandHandler, Decision
 from infra.write.reactions import outgoing_command
-from tests.orders.examples import place
+from tests.counter.commands.counter import Add, Empty
+from tests.counter.mesh import mesh
 
 NOW = 1_700_000_000_000
 DAY = 86_400_000
+CONTEXT = mesh.context("counter")
 CODEC = mesh.codec
 
 
-def empty(context: str | Context = "orders", partitions: int = 1, number: int = 0) -> Aggregates:
+def fresh(context: Context = CONTEXT, partitions: int = 1, number: int = 0) -> Aggregates:
     """The aggregates of a partition whose log is empty."""
-    known = mesh.context(context) if isinstance(context, str) else context
-    return Aggregates(known, CODEC, number, partitions, 30 * DAY)
+    return Aggregates(context, CODEC, number, partitions, 30 * DAY)
 
 
 def decide(aggregates: Aggregates, records: Sequence[Record], start: int = 0) -> Decision:
@@ -39,27 +37,27 @@ def decide_all(aggregates: Aggregates, records: Sequence[Record]) -> Decision:
 def commands(*messages: tuple[Any, str], start: int = 0, at: int = NOW) -> list[Read]:
     """(command, id) pairs as records from offset `start` on."""
     records = [outgoing_command(CODEC, message, identity) for message, identity in messages]
-    return [Read("orders.commands", 0, start + i, at, r.key, r.value, r.headers) for i, r in enumerate(records)]
+    return [Read("counter.commands", 0, start + i, at, r.key, r.value, r.headers) for i, r in enumerate(records)]
 
 
 def landed(records: Iterable[Outgoing], base: int) -> list[Read]:
     """Records as they are read, having landed at `base`."""
     return [
-        Read("orders.events", 0, base + i, r.timestamp or 0, r.key, r.value, r.headers) for i, r in enumerate(records)
+        Read("counter.events", 0, base + i, r.timestamp or 0, r.key, r.value, r.headers) for i, r in enumerate(records)
     ]
 
 
-def order(number: int) -> Any:
-    return replace(place, order_id=f"order-{number}")
+def add(number: int, amount: int = 1) -> Add:
+    return Add(counter_id=f"c{number}", amount=amount)
 
 
-def cancel(number: int, identity: str, offset: int) -> Read:
-    return commands((CancelOrder(order_id=f"order-{number}", reason="x"), identity), start=offset)[0]
+def empty(number: int, filling: int = 0) -> Empty:
+    return Empty(counter_id=f"c{number}", filling=filling)
 
 
 def junk(key: bytes, identity: bytes, offset: int) -> Read:
     """A record that is no command."""
-    return Read("orders.commands", 0, offset, NOW, key, b"junk", [("ce_id", identity)])
+    return Read("counter.commands", 0, offset, NOW, key, b"junk", [("ce_id", identity)])
 
 
 def events(decision: Decision) -> list[Any]:
@@ -68,18 +66,16 @@ def events(decision: Decision) -> list[Any]:
 
 def said(decision: Decision) -> list[tuple[str, str]]:
     """(event, command id) of each."""
-    return [
-        (type(CODEC.decode(r.value or b"")).__name__, (dict(r.headers)["ce_causationid"] or b"").decode())
-        for r in decision.records
-    ]
+    causes = [dict(record.headers)["ce_causationid"] or b"" for record in decision.records]
+    return [(type(event).__name__, cause.decode()) for event, cause in zip(events(decision), causes, strict=True)]
 
 
 def blocked() -> Aggregates:
-    """Order 1 is placed; then junk of the same key, and a cancellation behind it."""
-    aggregates = empty()
-    records = [*commands((order(1), "a")), junk(b"order-1", b"bad", 1), cancel(1, "c", 2)]
+    """Counter 1 is added to; then junk of the same key, and a command to empty it behind that."""
+    aggregates = fresh()
+    records = [*commands((add(1), "a")), junk(b"c1", b"bad", 1), *commands((empty(1), "c"), start=2)]
     decision = decide(aggregates, records)
-    assert said(decision) == [("OrderPlaced", "a"), ("Rejected", "bad"), ("Parked", "c")]
+    assert said(decision) == [("Added", "a"), ("Rejected", "bad"), ("Parked", "c")]
     assert [dict(letter.headers)["ce_id"] for letter in decision.dead] == [b"bad", b"c"]
     aggregates.merge(decision)
     return aggregates

@@ -1,0 +1,60 @@
+"""What the counter lacks, on the shop: personal fields, aggregates of two kinds, and fields with fields of their own."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+
+from commands.products import AdjustStock, ListProduct
+from infra.errors import Unreadable
+from infra.shop.mesh import mesh
+from infra.wire.record import Read
+from infra.write.aggregates import Aggregates
+from infra.write.decision import CommandHandler
+from infra.write.inbox import CommandReader
+from infra.write.reactions import outgoing_command
+from tests.orders.examples import place
+
+DAY = 86_400_000
+
+
+def fresh(context: str) -> Aggregates:
+    return Aggregates(mesh.context(context), mesh.codec, 0, 1, DAY)
+
+
+def test_what_names_a_person_in_plain_is_kept_by_nobody() -> None:
+    plain = b'{"email": "ada@example.org", "email_key": "k", "name": "Ada"}'
+    headers = [("ce_type", b"users.RegisterUser")]
+    record = Read("users.commands", 0, 0, 1000, b"ada", plain, headers)
+    decision = CommandHandler(fresh("users")).decide([record])
+    assert b"ada@example.org" not in b"".join(r.value or b"" for r in (*decision.dead, *decision.records))
+    assert mesh.codec.decode(decision.records[0].value or b"").code == "not_sealed"
+
+
+def test_aggregates_of_two_kinds_may_have_the_same_id() -> None:
+    listing = ListProduct(sku="tea", name="Tea", unit_price_minor=690, currency="EUR")
+    delivery = AdjustStock(sku="tea", delta=5, reason="")
+    sent = [outgoing_command(mesh.codec, command, id_) for command, id_ in ((listing, "a"), (delivery, "b"))]
+    records = [Read("products.commands", 0, i, 1000, r.key, r.value, r.headers) for i, r in enumerate(sent)]
+    aggregates = fresh("products")
+    aggregates.merge(CommandHandler(aggregates).decide(records))
+    assert len(aggregates.states) == 2
+
+
+def read(body: dict[str, Any]) -> Any:
+    record = Read(
+        "orders.commands", 0, 0, 1000, b"order-1", json.dumps(body).encode(), [("ce_type", b"orders.PlaceOrder")]
+    )
+    return CommandReader(mesh.context("orders"), mesh.codec).read(record, dict(record.headers), None).payload
+
+
+def test_fields_of_a_field_are_read_in_json() -> None:
+    assert read(asdict(place)) == place
+
+
+@pytest.mark.parametrize("wrong", [{"quantity": "2"}, {"quantity": 2**70}, {"unit_price_minor": 10**30}], ids=str)
+def test_what_is_wrong_with_a_field_of_a_field_is_named(wrong: dict[str, Any]) -> None:
+    with pytest.raises(Unreadable) as error:
+        read(asdict(place) | {"lines": [{"sku": "a", "quantity": 1, "unit_price_minor": 1} | wrong]})
+    assert error.value.code == "wrong_fields"
