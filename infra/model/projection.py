@@ -27,7 +27,7 @@ from typing import Any, get_args, get_type_hints
 
 from infra.errors import Unusable
 from infra.model.context import parameter_types
-from infra.wire.schemas import Node, fingerprint
+from infra.wire.schemas import Node, fingerprint, untagged
 
 SQL_TYPES: dict[type, str] = {
     str: "text",
@@ -109,7 +109,7 @@ def read_projection(module: ModuleType, schemas: Mapping[type, Node]) -> Project
     events = parameter_types(module.project, 1)
     heard = () if events == (object,) else events
     decides = [sql.encode(), *(file.read_bytes() for file in (source, *_more(module)))]
-    decides += [fingerprint(schemas[t]).encode() for t in heard]
+    decides += [fingerprint(untagged(schemas[t])).encode() for t in heard]
     return Projection(
         name=name,
         meaning=(module.__doc__ or "").strip(),

@@ -96,6 +96,8 @@ async def prepare(url: str, mesh: Mesh) -> list[str]:
         changed = []
         for projection in mesh.projections.values():
             await role(db, url, projection.role)
+            for schema in (projection.schema, f"{projection.name}_next", f"{projection.name}_old"):
+                await tables.renew(db, schema)
             known = await tables.definition(db, projection.schema)
             if known is None:
                 await tables.create(db, projection, projection.schema)

@@ -82,12 +82,20 @@ async def show(db: asyncpg.Connection, projection: Projection, schema: str) -> N
 async def definition(db: asyncpg.Connection, schema: str) -> str | None:
     """Which code made the tables of a schema; None if there are none."""
     if not await db.fetchval(
-        "SELECT 1 FROM information_schema.columns WHERE table_schema = $1 AND table_name = 'head' AND column_name = 'older'",
+        "SELECT 1 FROM information_schema.columns WHERE table_schema = $1 AND table_name = 'head' AND column_name = 'views'",
         schema,
     ):
         return None
     found: str | None = await db.fetchval(f"SELECT definition FROM {schema}.head")
     return found
+
+
+async def renew(db: asyncpg.Connection, schema: str) -> None:
+    """Let a head that older code made know what it is asked today; as the owner."""
+    await db.execute(
+        f"ALTER TABLE IF EXISTS {schema}.head ADD COLUMN IF NOT EXISTS older text[] NOT NULL DEFAULT '{{}}', "
+        "ADD COLUMN IF NOT EXISTS waiting text, ADD COLUMN IF NOT EXISTS waiting_at timestamptz"
+    )
 
 
 async def code(db: asyncpg.Connection, projection: Projection) -> str:

@@ -17,7 +17,7 @@ from fastavro.types import Schema
 from infra.errors import Unusable
 from infra.messages import LOG_KEEPING, RUNTIME, Discard
 from infra.wire.columns import FEW, columns
-from infra.wire.schemas import NAMESPACE, Locked, Schemas, fingerprint, untagged
+from infra.wire.schemas import NAMESPACE, Locked, Schemas, first_id, untagged
 
 RUNTIME_TYPES: dict[str, type] = {f"{NAMESPACE}.{t.__name__}": t for t in (*RUNTIME, *LOG_KEEPING, Discard)}
 _FRAME = struct.Struct(">bI")
@@ -43,14 +43,13 @@ class Codec:
         self.types = dict(types) | RUNTIME_TYPES
         self.names = {t: name for name, t in self.types.items()}
         self.schemas = {name: schemas.current(name) for name in self.types}
-        ids = {(entry.name, entry.fingerprint): entry.id for entry in locked.values()}
         plain = {name: untagged(schema) for name, schema in self.schemas.items()}
         self._encoders: dict[type, tuple[bytes, Schema, Callable[[Any], Mapping[str, Any]]]] = {}
         self._decoders: dict[bytes, tuple[str, Schema, Schema | None, Callable[[dict[str, Any]], Any]]] = {}
         self._current: dict[bytes, type] = {}
         readers: dict[str, Schema] = {}
         for name, t in self.types.items():
-            number = ids.get((name, fingerprint(self.schemas[name])))
+            number = first_id(locked, name, self.schemas[name])
             if number is None:
                 raise Unusable(
                     f"{schemas.file(name)} is locked nowhere as it is now: run `weft schemas lock` and commit the lock, or with SCHEMA_REGISTRY_URL `weft setup`"

@@ -45,6 +45,12 @@ def untagged(schema: Node) -> Node:
     return [untagged(part) for part in schema] if isinstance(schema, list) else schema
 
 
+def first_id(locked: Mapping[int, Locked], name: str, schema: Node) -> int | None:
+    """The oldest id under which bytes of this schema were ever written: tags change nothing that older code has to read."""
+    plain = untagged(schema)
+    return min((i for i, e in locked.items() if e.name == name and untagged(e.schema) == plain), default=None)
+
+
 @dataclass(frozen=True)
 class Schemas:
     """The schemas of one mesh; `root` is the application's folder."""
@@ -106,9 +112,8 @@ def with_ids(
 ) -> dict[int, Locked]:
     """What a lock knows, and these schemas under ids from `first` on that nobody has."""
     locked = dict(known)
-    have = {(entry.name, entry.fingerprint) for entry in known.values()}
     for name, schema in current.items():
-        if (name, fingerprint(schema)) not in have:
+        if first_id(locked, name, schema) is None:
             number = max([first - 1, *(i for i in (*locked, *taken) if (i >= OWN_IDS) == (first >= OWN_IDS))]) + 1
             locked[number] = Locked(number, name, fingerprint(schema), schema)
     return locked

@@ -73,6 +73,7 @@ class Owner:
         self._code = fingerprint(context, mesh.codec) if snapshots else b""
         self._snapshots: dict[int, Snapshot] = {}
         self._saving: asyncio.Task[None] | None = None
+        self._files = asyncio.Lock()
 
     def perform_with(self, perform: Perform[Any, Any]) -> None:
         """From now on, what states want of the outside is done by `perform`."""
@@ -90,16 +91,8 @@ class Owner:
     async def assigned(self, numbers: Collection[int]) -> None:
         """The barrier: nothing is decided before everything decided so far is folded. An error here ends the process."""
         await self.lanes.close()
-        if self._saving is not None:
-            await asyncio.wait([self._saving])  # before its file is let go of
-        gone = [number for number in self.writers if number not in numbers]
-        if self._effects:
-            await self._effects.stop(gone)
-        for number in gone:
-            self._let_go(number)
-        for number in sorted(numbers):
-            if number not in self.writers:
-                self.writers[number] = await self._take(number)
+        async with self._files:  # nobody writes a snapshot whose partition is let go of
+            await self._exchange(numbers)
         resumed = {p: writer.aggregates.next_offset for p, writer in sorted(self.writers.items())}
         await asyncio.gather(*(writer.catch_up() for writer in self.writers.values()))
         self.lanes.open()
@@ -108,6 +101,16 @@ class Owner:
                 self._run_aside(writer.settle(), f"settle {number}")
         folded = {p: writer.aggregates.next_offset for p, writer in sorted(self.writers.items())}
         _log.info("ready", context=self.context.name, partitions=folded, resumed=resumed)
+
+    async def _exchange(self, numbers: Collection[int]) -> None:
+        gone = [number for number in self.writers if number not in numbers]
+        if self._effects:
+            await self._effects.stop(gone)
+        for number in gone:
+            self._let_go(number)
+        for number in sorted(numbers):
+            if number not in self.writers:
+                self.writers[number] = await self._take(number)
 
     def position(self, place: Place) -> int | None:
         """Where reading has to resume, if the log says it: commands behind the highest one that was answered."""
@@ -188,6 +191,10 @@ class Owner:
         await asyncio.shield(self._saving)
 
     async def _save_all(self) -> None:
+        async with self._files:
+            await self._save_each()
+
+    async def _save_each(self) -> None:
         for number, snapshot in list(self._snapshots.items()):
             if writer := self.writers.get(number):
                 await save(writer.aggregates, snapshot)

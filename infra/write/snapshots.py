@@ -70,6 +70,7 @@ def fingerprint(context: Context, codec: Codec) -> bytes:
         sys.modules[t.__module__] for t in types
     }
     files = {file for module in modules for file in _code_of(module, context.name)}
+    files |= {file for t in types for file in _package_of(sys.modules[t.__module__])}
     files |= {file for package in RUNTIME_CODE for file in Path(str(package.__file__)).parent.glob("*.py")}
     digest = sha256(sys.version.encode())
     for content in sorted(file.read_bytes() for file in files):
@@ -84,6 +85,13 @@ def _code_of(module: ModuleType, context: str) -> list[Path]:
     file = Path(str(module.__file__))
     own = next((folder for folder in file.parents if folder.name == context), None)
     return list(own.rglob("*.py")) if own else [file]
+
+
+def _package_of(module: ModuleType) -> Iterator[Path]:
+    """All code beside a message: helpers, and records in its fields."""
+    top = sys.modules[module.__name__.partition(".")[0]]
+    for folder in top.__path__:
+        yield from Path(folder).rglob("*.py")
 
 
 class Snapshot:

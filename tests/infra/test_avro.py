@@ -127,3 +127,16 @@ def test_the_librarys_ids_never_meet_an_applications(tmp_path: Path) -> None:
 def test_the_committed_lock_is_what_its_fingerprints_say() -> None:
     locked = mesh.vocabulary.schemas.locked()
     assert all(isinstance(e, Locked) and fingerprint(e.schema) == e.fingerprint for e in locked.values())
+
+
+def test_a_tag_changes_nothing_that_older_code_has_to_read(tmp_path: Path) -> None:
+    # given a schema that was locked before one of its fields got a tag
+    today = mesh.vocabulary.current["orders.OrderPlaced"]
+    fields = [{name: part for name, part in field.items() if name != "withheld"} for field in today["fields"]]
+    before = {**today, "fields": fields}
+    assert before != today
+    file = tmp_path / "lock.json"
+    lock_in(file, {"orders.OrderPlaced": before}, 1, {})
+    # then it gets no other id, and is written as it was
+    assert lock_in(file, {"orders.OrderPlaced": today}, 1, {}) == []
+    assert mesh.codec.schema_id(type(placed)) < 96

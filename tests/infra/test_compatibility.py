@@ -11,8 +11,9 @@ from infra.errors import Unusable
 from infra.ops import recording
 from infra.shop.mesh import mesh
 from infra.wire import avro
-from infra.wire.avro import Codec, Locked, fingerprint
+from infra.wire.avro import Codec
 from infra.wire.compatibility import incompatible
+from infra.wire.schemas import Locked, fingerprint
 
 NAME = "orders.CancelOrder"
 NOW = mesh.vocabulary.schemas.current(NAME)

@@ -27,9 +27,11 @@ class Draft:
             for file, text in (*self.new.items(), *self.changed.items()):
                 file.parent.mkdir(exist_ok=True)
                 file.write_text(text)
-        except OSError as error:
+        except BaseException as error:  # an interruption leaves no half of a context either
             self._take_back(before)
-            raise Unusable(f"nothing was written: {error}") from error
+            if isinstance(error, OSError):
+                raise Unusable(f"nothing was written: {error}") from error
+            raise
         _format([file for file in (*self.new, *self.changed) if file.suffix == ".py"])
 
     @cached_property

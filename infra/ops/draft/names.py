@@ -8,7 +8,9 @@ from infra.errors import Unusable
 WORD = re.compile(r"[a-z][a-z0-9]*(_[a-z][a-z0-9]*)*")
 CAMEL = re.compile(r"([A-Z][a-z0-9]*)+")
 LONGEST = 40
-OURS = frozenset(("analyst", "analytics", "events", "identity", "public", "receipts", "vault", "weft"))
+OURS = frozenset(
+    ("analyst", "analytics", "cursor", "events", "head", "identity", "public", "receipts", "vault", "weft")
+)
 # https://www.postgresql.org/docs/18/sql-keywords-appendix.html: reserved, so that no table may have the name
 SQL = frozenset(
     """all analyse analyze and any array as asc asymmetric authorization binary both case cast check collate collation
