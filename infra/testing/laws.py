@@ -13,7 +13,7 @@ from infra.messages import LOG_KEEPING, RUNTIME, Due, Parked, Refused, Rejected
 from infra.model.context import Aggregate, Context
 from infra.testing.world import World
 from infra.wire.envelope import CAUSATION, CAUSE_TIME, COMMAND_OFFSET, EXPECTED_OFFSET, ID
-from infra.wire.record import Read
+from infra.wire.record import Read, place_of
 from infra.write.reactions import commands_from
 
 Law = Callable[[World], Iterator[str]]
@@ -35,7 +35,7 @@ class Fact:
 
     @property
     def place(self) -> str:
-        return f"{self.record.topic}/{self.record.partition}/{self.record.offset}"
+        return place_of(self.record)
 
 
 def facts(world: World, context: Context, partition: int) -> list[Fact]:
@@ -102,14 +102,13 @@ def what_was_decided_follows_from_the_log_before_it(world: World) -> Iterator[st
             state = states.get(place, aggregate.initial)
             events, states[place] = _decided(aggregate, command, state)
             recorded = [fact.event for fact in said]
-            if recorded != events and not (not events and recorded[0] == _nothing(recorded)):
+            if recorded != events and (events or not _nothing_to_do(recorded)):
                 yield f"{said[0].place}: {command} on {state} is {events}, and {recorded} was recorded"
 
 
-def _nothing(recorded: list[Any]) -> Any:
-    """The answer to a command that found nothing to do."""
-    event = recorded[0]
-    return event if len(recorded) == 1 and isinstance(event, Refused) and event.code == "nothing_to_do" else None
+def _nothing_to_do(recorded: list[Any]) -> bool:
+    """Whether this is the answer to a command that found nothing to do."""
+    return len(recorded) == 1 and isinstance(recorded[0], Refused) and recorded[0].code == "nothing_to_do"
 
 
 def _by_command(logged: list[Fact]) -> Iterator[list[Fact]]:
