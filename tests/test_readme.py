@@ -12,7 +12,7 @@ from infra.model.needs import IdentityNeeds, VaultNeeds
 from infra.ops.map import text_map
 from infra.settings import Settings
 from infra.shop.mesh import mesh
-from infra.write import inbox
+from infra.wire import inbox
 from streams.notifications.decider.customer import UNKNOWN_S
 from tests.readme import CODE, README, ROOT, block, of_the_shop
 

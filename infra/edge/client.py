@@ -18,9 +18,9 @@ from infra.read.postgres import Connection
 from infra.settings import Settings, address
 from infra.wire.avro import Codec
 from infra.wire.envelope import command_headers
+from infra.wire.inbox import payload_from_json
 from infra.wire.record import MAX_COMMAND_BYTES, Header, partition_of
 from infra.wire.sealing import Personal, personal, seal_payload, unsealed
-from infra.write.inbox import payload_from_json
 
 DELIVERY_TIMEOUT = 15.0
 KEPT = ("rejected", "parked")  # what may get another answer later

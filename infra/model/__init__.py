@@ -1,1 +1,16 @@
-"""What a context and a projection are made of: the shapes the runtime knows."""
+"""What a context and a projection are made of: the shapes the runtime knows, and what a context declares itself with."""
+
+from infra.model.context import Context, Perform, bounded_context
+from infra.model.needs import Address, IdentityNeeds, Secret, StandIn, Variables, VaultNeeds
+
+__all__ = [
+    "Address",
+    "Context",
+    "IdentityNeeds",
+    "Perform",
+    "Secret",
+    "StandIn",
+    "Variables",
+    "VaultNeeds",
+    "bounded_context",
+]

@@ -120,7 +120,7 @@ class Aggregates:
             event = event_record(record)
             key = event.key
             if key in queues or event.value[:5] in at_once:
-                self.thaw(key)
+                self.thaw([key])
                 self._fold_all([event])
             elif key in unread:
                 unread[key].append(event)
@@ -135,16 +135,19 @@ class Aggregates:
         self._fold_all([event for key in chosen for event in self.unread.pop(key)])
         return bool(self.unread)
 
-    def thaw(self, key: bytes) -> None:
-        """Have an aggregate as it is now: from its snapshot, then from what was taken of the log since."""
-        if key in self.cold:
-            states, ids, intents = pickle.loads(self.cold.pop(key))  # noqa: S301 (our own snapshot)
-            self.states |= states
-            self.decided[key] = ids
-            self.intents |= intents
-            self._new_intents |= intents
-        if key in self.unread:
-            self._fold_all(self.unread.pop(key))
+    def thaw(self, keys: Iterable[bytes]) -> None:
+        """Have aggregates as they are now: from their snapshot, then from what was taken of the log since."""
+        if not (self.cold or self.unread):
+            return
+        distinct = list(dict.fromkeys(keys))
+        for key in distinct:
+            if key in self.cold:
+                states, ids, intents = pickle.loads(self.cold.pop(key))  # noqa: S301 (our own snapshot)
+                self.states |= states
+                self.decided[key] = ids
+                self.intents |= intents
+                self._new_intents |= intents
+        self._fold_all([event for key in distinct for event in self.unread.pop(key, ())])
 
     def _later(self, records: Iterable[Record]) -> list[Record]:
         """Those that are not known yet; from now on they are."""
@@ -169,7 +172,7 @@ class Aggregates:
         """Fold one event; what its states want is looked at once a slot and batch, from `histories`."""
         key = record.key
         if key in self.cold or key in self.unread:
-            self.thaw(key)
+            self.thaw([key])
         if record.at > self.timestamp:
             self.timestamp = record.at
         if record.command_offset >= self.cursor:
@@ -261,7 +264,7 @@ class Aggregates:
         """Make what was decided the state, after the log accepted all of it."""
         for key, _ in changes.decided:
             if key in self.cold:  # a snapshot froze it while the append was on its way
-                self.thaw(key)
+                self.thaw([key])
         self.next_offset, self.cursor, self.timestamp = changes.next_offset, changes.cursor, changes.timestamp
         self.states.update(changes.states)
         for (key, command_id), at in changes.decided.items():
@@ -319,7 +322,7 @@ class Aggregates:
         self.next_offset, self.cursor, self.timestamp, self.voids = next_offset, cursor, timestamp, voids
         self.queues, self.cold = queues, cold
         for key in open_:
-            self.thaw(key)
+            self.thaw([key])
 
     def _slots(self, key: bytes) -> list[bytes]:
         """Where the states of a key are."""

@@ -10,13 +10,13 @@ from typing import Any
 
 from infra.errors import Unreadable
 from infra.messages import RUNTIME, Discarded, Parked, Refused, Rejected
-from infra.wire.envelope import ID, TYPE, CommandPart, EventEnvelope
-from infra.wire.record import MAX_BATCH_BYTES, Header, HeaderMap, Outgoing, Record, partition_of, with_header
+from infra.wire.envelope import ID, CommandPart, EventEnvelope
+from infra.wire.inbox import Command, CommandReader, Posted, json_field
+from infra.wire.record import MAX_BATCH_BYTES, Header, Outgoing, Record, with_header
 from infra.wire.sealing import personal
 from infra.write.aggregates import Aggregates, Changes, Kind
-from infra.write.inbox import Command, CommandReader, command_id, json_field
 from infra.write.intents import Intent
-from infra.write.parking import DISCARD, MAX_KEY, Queue, behind, blocking_key, dead_letter, failed, queue_after
+from infra.write.parking import DISCARD, MAX_KEY, Queue, behind, dead_letter, failed, queue_after
 
 WINDOW = 800  # commands decided, coded and appended together
 MAX_REASON = 1000  # characters of an answer
@@ -57,7 +57,7 @@ class CommandHandler:
         context, codec = aggregates.context, aggregates.codec
         self._aggregates = aggregates
         self._codec = codec
-        self._read = CommandReader(context, codec).read
+        self._reader = CommandReader(context.name, context.commands, aggregates.partitions, codec)
         self._kinds = {command: kind for kind in aggregates.kinds for command in kind.commands}
         self._event_names = {t: codec.names[t].encode() for t in (*context.events, *RUNTIME)}
         names = [codec.names[t] for t in self._event_names]
@@ -66,14 +66,18 @@ class CommandHandler:
 
     def decide(self, records: Sequence[Record], start: int = 0) -> Decision:
         """Decide the commands in `records[start:]` as far as one batch holds; `Decision.next` says how far."""
-        count = min(WINDOW, len(records) - start)
+        while start < len(records) and records[start].offset < self._aggregates.cursor:
+            start += 1  # answered in the log
+        posted = self._reader.read(records[start : start + WINDOW])
+        self._aggregates.thaw([p.key for p in posted if p.key is not None])
+        count = len(posted)
         while True:
-            decision = self._speculate(records, start, start + count)
+            decision = self._speculate(posted[:count], start + count)
             problem = self._code(decision)
             if problem is None:
                 return decision
             if count == 1:
-                return self._unrecordable(records[start], start + 1, problem)
+                return self._unrecordable(posted[0], start + 1, problem)
             count //= 2
 
     def _nothing(self, end: int) -> Decision:
@@ -81,13 +85,11 @@ class CommandHandler:
         a = self._aggregates
         return Decision(a.next_offset, a.cursor, a.timestamp, expected=a.next_offset, next=end)
 
-    def _speculate(self, records: Sequence[Record], start: int, end: int) -> Decision:
-        """The decision on `records[start:end]`, its events not coded yet."""
+    def _speculate(self, posted: Sequence[Posted], end: int) -> Decision:
+        """The decision on what was posted, its events not coded yet."""
         decision = self._nothing(end)
-        window = [record for record in records[start:end] if record.offset >= decision.cursor]
-        messages = self._codec.decode_many([record.value for record in window])
-        for record, message in zip(window, messages, strict=True):
-            self._decide_one(record, message, decision)
+        for command in posted:
+            self._decide_on(command, decision)
         return decision
 
     def _code(self, decision: Decision) -> str | None:
@@ -105,38 +107,43 @@ class CommandHandler:
         ]
         return None
 
-    def _unrecordable(self, record: Record, end: int, problem: str) -> Decision:
+    def _unrecordable(self, posted: Posted, end: int, problem: str) -> Decision:
         """The decision on a command that is too much on its own."""
         decision, why = self._nothing(end), Unreadable("unrecordable", problem)
-        self._answer(record, dict(record.headers), _rejected(why), why, decision)
+        self._answer(posted, _rejected(why), why, decision)
         unsaid = self._code(decision)
         assert unsaid is None, "an answer has a bound"
         return decision
 
-    def _decide_one(self, record: Record, message: Any, decision: Decision) -> None:
-        """Add one command's events, answer or forwarding to the decision."""
-        headers = dict(record.headers)
-        key = blocking_key(record.key)
-        if key is not None:
-            target = partition_of(key, self._aggregates.partitions)
-            if target != self._aggregates.number:
-                identified = with_header(record.headers, ID, command_id(record, headers))
-                decision.forwards.append((target, Outgoing(record.key, record.value, identified)))
-                return
-            self._aggregates.thaw(key)
-            queue = self._queue(key, decision)
-            if (queue or headers.get(TYPE) == DISCARD) and self._waits(record, headers, key, queue, decision):
-                return
-        try:
-            command = self._read(record, headers, message)
-            if not self._is_decided(command.key, command.id, decision):
-                self._apply(command, decision)
-        except Unreadable as error:
-            self._answer(record, headers, _rejected(error), error, decision)
+    def _decide_on(self, posted: Posted, decision: Decision) -> None:
+        """Add one command's events, answer or forwarding to the decision.
+
+        While one of its key could not be processed, the later ones wait in line behind it.
+        """
+        if posted.partition != self._aggregates.number:
+            decision.forwards.append((posted.partition, _identified(posted)))
+            return
+        key, queue = posted.key, self._queue(posted.key, decision)
+        is_decided = key is not None and self._is_decided(key, posted.id, decision)
+        if posted.type == DISCARD and key is not None:
+            if posted.id in queue:
+                reason = json_field(posted.record.value or b"", "reason")
+                decision.decided[key, posted.id] = max(posted.record.timestamp, decision.timestamp)
+                self._answer(posted, Discarded(reason=reason[:MAX_REASON]), None, decision)
+        elif queue and queue[0] != posted.id:
+            if posted.id not in queue and not is_decided:
+                waiting = Parked(behind=queue[0].decode(errors="replace"))
+                self._answer(posted, waiting, behind(queue[0]), decision)
+        elif isinstance(posted.command, Unreadable):
+            self._answer(posted, _rejected(posted.command), posted.command, decision)
+        elif key is not None and not is_decided:
+            self._apply(key, posted, posted.command, decision)
 
     # -- what was decided before, here or in the log
 
-    def _queue(self, key: bytes, decision: Decision) -> Queue:
+    def _queue(self, key: bytes | None, decision: Decision) -> Queue:
+        if key is None:
+            return ()
         return decision.queues[key] if key in decision.queues else self._aggregates.queues.get(key, ())
 
     def _is_decided(self, key: bytes, identity: bytes, decision: Decision) -> bool:
@@ -144,25 +151,29 @@ class CommandHandler:
 
     # -- what is processed
 
-    def _apply(self, command: Command, decision: Decision) -> None:
-        """Add the events of a command, the state they lead to, and what that wants."""
-        key, kind, at = command.key, self._kinds[type(command.payload)], max(command.at, decision.timestamp)
+    def _apply(self, key: bytes, posted: Posted, command: Command, decision: Decision) -> None:
+        """Add the events of a command, the state they lead to, and what that wants; or that its decider failed."""
+        kind, at = self._kinds[type(command.payload)], max(command.at, decision.timestamp)
         slot = kind.prefix + key
         before = decision.states[slot] if slot in decision.states else self._aggregates.states.get(slot, kind.initial)
-        steps, state = _steps(kind, command, before)
+        try:
+            steps, state = _steps(kind, key.decode(), command.payload, before)
+        except Unreadable as error:
+            self._answer(posted, _rejected(error), error, decision)
+            return
+        if queue := self._queue(key, decision):
+            decision.queues[key] = queue_after(queue, None, posted.id)
+        if state is not before:
+            decision.states[slot] = state
+        decision.timestamp, decision.cursor = at, posted.record.offset + 1
+        decision.decided[key, posted.id] = at
         shared = self._envelope.command_part(
-            key, command.id, command.correlation, command.offset, command.type, command.trace
+            key, posted.id, command.correlation, posted.record.offset, command.type, command.trace
         )
         for event, wishes in steps or [(NOTHING_TO_DO, ())]:
             self._record(key, event, shared, at, decision)
             for wanted, want in zip(wishes, kind.wants, strict=False):
-                self._want(wanted, slot + want.suffix, command, at, decision)
-        if queue := self._queue(key, decision):
-            decision.queues[key] = queue_after(queue, None, command.id)
-        if state is not before:
-            decision.states[slot] = state
-        decision.timestamp, decision.cursor = at, command.offset + 1
-        decision.decided[key, command.id] = at
+                self._want(wanted, slot + want.suffix, command.correlation, at, decision)
 
     def _record(self, key: bytes | None, event: Any, shared: CommandPart, at: int, decision: Decision) -> None:
         headers = self._envelope.headers(shared, self._event_names[type(event)], decision.next_offset)
@@ -170,51 +181,30 @@ class CommandHandler:
         decision.next_offset += 1
         decision.size += shared.size
 
-    def _want(self, wanted: Any, place: bytes, command: Command, at: int, decision: Decision) -> None:
+    def _want(self, wanted: Any, place: bytes, correlation: bytes, at: int, decision: Decision) -> None:
         """Open, keep or close the intent at a place, because of the event that was recorded last."""
         intent = decision.intents[place] if place in decision.intents else self._aggregates.intents.get(place)
         if wanted is None:
             if intent is not None:
                 decision.intents[place] = None
         elif intent is None or intent.wanted != wanted:
-            key, correlation = self._aggregates.event_id(decision.next_offset - 1), command.correlation
-            number = self._aggregates.number
+            key, number = self._aggregates.event_id(decision.next_offset - 1), self._aggregates.number
             decision.intents[place] = Intent(key, number, place, wanted, correlation.decode(errors="replace"), at)
 
     # -- what is not
 
-    def _waits(self, record: Record, headers: HeaderMap, key: bytes, queue: Queue, decision: Decision) -> bool:
-        """Whether a command of this key is not to be processed now: it waits in line, or it asks to discard one that does."""
-        identity = command_id(record, headers)
-        if headers.get(TYPE) == DISCARD:
-            if identity in queue:
-                reason = json_field(record.value or b"", "reason")
-                self._answer(record, headers, Discarded(reason=reason[:MAX_REASON]), None, decision)
-                decision.decided[key, identity] = decision.timestamp
-            return True
-        if queue[0] == identity:
-            return False
-        if identity not in queue and not self._is_decided(key, identity, decision):
-            waiting = Parked(behind=queue[0].decode(errors="replace"))
-            self._answer(record, headers, waiting, behind(queue[0]), decision)
-        return True
-
-    def _answer(
-        self, record: Record, headers: HeaderMap, event: Any, why: Unreadable | None, decision: Decision
-    ) -> None:
+    def _answer(self, posted: Posted, event: Any, why: Unreadable | None, decision: Decision) -> None:
         """Answer a command that is not processed; `why` it is kept, unless it was kept before."""
-        identity, type_ = command_id(record, headers), (headers.get(TYPE) or b"?")[:MAX_TYPE]
-        key = record.key if record.key and len(record.key) <= MAX_KEY else None
-        decision.timestamp = max(record.timestamp, decision.timestamp)
-        shared = self._envelope.command_part(key or b"", identity, identity, record.offset, type_)
-        self._record(key, event, shared, decision.timestamp, decision)
-        decision.cursor = record.offset + 1
-        queue: Queue = ()
-        if key is not None and key == blocking_key(key):
-            queue = self._queue(key, decision)
-            decision.queues[key] = queue_after(queue, event, identity)
-        if why is not None and identity not in queue:
+        record, key, queue = posted.record, posted.key, self._queue(posted.key, decision)
+        if why is not None and posted.id not in queue:
             decision.dead.append(dead_letter(record, self._without_names(record, why)))
+        if key is not None:
+            decision.queues[key] = queue_after(queue, event, posted.id)
+        decision.timestamp, decision.cursor = max(record.timestamp, decision.timestamp), record.offset + 1
+        short = record.key if record.key and len(record.key) <= MAX_KEY else None
+        type_ = (posted.type or b"?")[:MAX_TYPE]
+        shared = self._envelope.command_part(short or b"", posted.id, posted.id, record.offset, type_)
+        self._record(short, event, shared, decision.timestamp, decision)
 
     def _without_names(self, record: Record, why: Unreadable) -> Unreadable:
         """Nobody can say what is in a text that cannot be read: in a context about persons it may name one in plain."""
@@ -223,12 +213,17 @@ class CommandHandler:
         return why
 
 
-def _steps(kind: Kind, command: Command, state: Any) -> tuple[list[tuple[Any, Sequence[Any]]], Any]:
+def _identified(posted: Posted) -> Outgoing:
+    """The record as it came, by its id also where it goes."""
+    record = posted.record
+    return Outgoing(record.key, record.value, with_header(record.headers, ID, posted.id))
+
+
+def _steps(kind: Kind, key: str, command: Any, state: Any) -> tuple[list[tuple[Any, Sequence[Any]]], Any]:
     """What a command leads to: each event with what the state after it wants, and the last state. Unreadable if that fails."""
     steps: list[tuple[Any, Sequence[Any]]] = []
-    key = command.key.decode()
     try:
-        for event in kind.decide(command.payload, state):
+        for event in kind.decide(command, state):
             if type(event) is Refused:
                 steps.append((event, ()))
             else:

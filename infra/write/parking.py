@@ -9,7 +9,7 @@ import traceback
 from typing import Any
 
 from infra.errors import Unreadable
-from infra.messages import Discard, Discarded, Parked, Rejected, is_id
+from infra.messages import Discard, Discarded, Parked, Rejected
 from infra.wire.record import Outgoing, Record
 from infra.wire.schemas import NAMESPACE
 
@@ -28,14 +28,6 @@ def queue_after(queue: Queue, event: Any, command_id: bytes) -> Queue:
     if isinstance(event, Discarded):
         return tuple(waiting for waiting in queue if waiting != command_id)
     return queue[1:] if queue[:1] == (command_id,) else queue
-
-
-def blocking_key(key: bytes | None) -> bytes | None:
-    """The key, if it can be an aggregate's id, whose commands have an order to be kept."""
-    try:
-        return key if key and is_id(key.decode()) else None
-    except UnicodeDecodeError:
-        return None
 
 
 def behind(head: bytes) -> Unreadable:

@@ -1,6 +1,6 @@
 """Notifications as a stream processor: `weft run notifications`."""
 
-from infra import bounded_context
+from infra.model import bounded_context
 from streams.notifications import effects, policy
 from streams.notifications.decider import customer, message
 from streams.notifications.needs import Needs

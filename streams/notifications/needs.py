@@ -6,7 +6,7 @@ from typing import Annotated
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from pydantic import Field, SecretStr
 
-from infra import Address, Secret, StandIn, VaultNeeds
+from infra.model import Address, Secret, StandIn, VaultNeeds
 
 SANDBOX = StandIn("sandbox", "infra.shop.outside")
 

@@ -1,6 +1,6 @@
 """Orders as a stream processor: `weft run orders`."""
 
-from infra import bounded_context
+from infra.model import bounded_context
 from streams.orders import decider, policy
 
 context = bounded_context("orders", decider, policy=policy)

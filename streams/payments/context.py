@@ -1,6 +1,6 @@
 """Payments as a stream processor: `weft run payments`."""
 
-from infra import bounded_context
+from infra.model import bounded_context
 from streams.payments import decider, effects, policy
 from streams.payments.needs import Needs
 

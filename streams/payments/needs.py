@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr
 
-from infra import Address, Secret, StandIn, Variables
+from infra.model import Address, Secret, StandIn, Variables
 
 SANDBOX = StandIn("sandbox", "infra.shop.outside")
 

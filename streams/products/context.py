@@ -1,6 +1,6 @@
 """Products as a stream processor: `weft run products`."""
 
-from infra import bounded_context
+from infra.model import bounded_context
 from streams.products import policy
 from streams.products.decider import product, stock
 

@@ -1,6 +1,6 @@
 """Users as a stream processor: `weft run users`."""
 
-from infra import bounded_context
+from infra.model import bounded_context
 from streams.users import effects, policy
 from streams.users.decider import email, user
 from streams.users.needs import Needs

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from commands.users import RecordErasure
-from infra import Perform
 from infra.edge import vault
 from infra.edge.identity import service as identity
+from infra.model import Perform
 from streams.users.decider.user import DestroyKey
 from streams.users.needs import Needs
 

@@ -1,6 +1,6 @@
 """What users needs outside: the vault and the identity, which know a person until they are erased."""
 
-from infra import IdentityNeeds
+from infra.model import IdentityNeeds
 
 
 class Needs(IdentityNeeds):

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from infra import bounded_context
 from infra.errors import Unusable
+from infra.model import bounded_context
 from tests.counter.streams.counter import decider, effects, policy
 
 

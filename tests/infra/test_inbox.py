@@ -8,8 +8,8 @@ import fastavro
 import pytest
 
 from infra.errors import Unreadable
+from infra.wire.inbox import Command, CommandReader, Posted
 from infra.wire.record import Read
-from infra.write.inbox import Command, CommandReader
 from tests.counter.commands.counter import Add
 from tests.counter.mesh import mesh
 from tests.counter.schemas.counter import Added
@@ -24,9 +24,17 @@ def as_json(**changes: Any) -> bytes:
     return json.dumps(asdict(ADD) | changes).encode()
 
 
-def read(value: bytes | None, *headers: tuple[str, bytes], key: bytes | None = b"c1") -> Command:
+def posted(value: bytes | None, *headers: tuple[str, bytes], key: bytes | None = b"c1") -> Posted:
     record = Read("counter.commands", 1, 42, 1000, key, value, headers)
-    return CommandReader(mesh.context("counter"), mesh.codec).read(record, dict(headers), None)
+    (one,) = CommandReader("counter", mesh.context("counter").commands, 4, mesh.codec).read([record])
+    return one
+
+
+def read(value: bytes | None, *headers: tuple[str, bytes], key: bytes | None = b"c1") -> Command:
+    command = posted(value, *headers, key=key).command
+    if isinstance(command, Unreadable):
+        raise command
+    return command
 
 
 @pytest.mark.parametrize(
@@ -45,7 +53,7 @@ def test_in_json_the_id_may_be_left_to_the_key() -> None:
 
 
 def test_a_command_without_an_id_is_known_by_its_place() -> None:
-    assert read(AVRO).id == b"counter.commands/1/42"
+    assert posted(AVRO).id == b"counter.commands/1/42"
 
 
 def test_a_command_without_a_correlation_starts_one() -> None:

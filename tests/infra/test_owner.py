@@ -48,7 +48,6 @@ async def test_a_stop_while_a_snapshot_is_taken_leaves_nothing_out(tmp_path: Pat
     second = owner(kafka, tmp_path)
     await second.assigned([0])
     states = second.writers[0].aggregates
-    for key in list(states.cold):
-        states.thaw(key)
+    states.thaw(list(states.cold))
     assert len(states.states) == MANY + 10
     await second.stop()

@@ -60,8 +60,7 @@ def log(counters: int) -> list[Read]:
 
 def whole(aggregates: Aggregates) -> tuple[Any, ...]:
     """Everything a partition knows, with nothing left frozen."""
-    for key in list(aggregates.cold):
-        aggregates.thaw(key)
+    aggregates.thaw(list(aggregates.cold))
     return (
         aggregates.next_offset,
         aggregates.cursor,

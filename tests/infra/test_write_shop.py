@@ -9,10 +9,10 @@ import pytest
 from commands.products import AdjustStock, ListProduct
 from infra.errors import Unreadable
 from infra.shop.mesh import mesh
+from infra.wire.inbox import CommandReader
 from infra.wire.record import Read
 from infra.write.aggregates import Aggregates
 from infra.write.decision import CommandHandler
-from infra.write.inbox import CommandReader
 from infra.write.reactions import outgoing_command
 from tests.orders.examples import place
 
@@ -46,7 +46,10 @@ def read(body: dict[str, Any]) -> Any:
     record = Read(
         "orders.commands", 0, 0, 1000, b"order-1", json.dumps(body).encode(), [("ce_type", b"orders.PlaceOrder")]
     )
-    return CommandReader(mesh.context("orders"), mesh.codec).read(record, dict(record.headers), None).payload
+    (posted,) = CommandReader("orders", mesh.context("orders").commands, 1, mesh.codec).read([record])
+    if isinstance(posted.command, Unreadable):
+        raise posted.command
+    return posted.command.payload
 
 
 def test_fields_of_a_field_are_read_in_json() -> None:

@@ -5,8 +5,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
 from commands.notifications import RecordDelivery
-from infra import Erased, Perform, Undeliverable
+from infra import Erased, Undeliverable
 from infra.edge import vault
+from infra.model import Perform
 from streams.notifications.decider.message import Deliver
 from streams.notifications.effects import email, push, sms
 from streams.notifications.needs import Needs

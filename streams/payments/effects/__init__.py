@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from commands.payments import RecordGatewayOutcome
-from infra import Perform
+from infra.model import Perform
 from streams.payments.decider import Authorise, Capture, Refund, Void
 from streams.payments.effects import sandbox, stripe
 from streams.payments.needs import Needs

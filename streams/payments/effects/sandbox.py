@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 import aiohttp
 
 from commands.payments import RecordGatewayOutcome
-from infra import Perform, Unknown, Unusable
+from infra import Unknown, Unusable
+from infra.model import Perform
 from streams.payments.decider import Authorise, Capture, Refund, Void
 from streams.payments.needs import Needs
 

@@ -13,7 +13,8 @@ from typing import Any
 import stripe
 
 from commands.payments import RecordGatewayOutcome
-from infra import Perform, Refusal, Unknown
+from infra import Refusal, Unknown
+from infra.model import Perform
 from streams.payments.decider import Authorise, Capture, Refund, Void
 from streams.payments.needs import Needs
 

@@ -2,7 +2,7 @@
 
 from contextlib import AbstractAsyncContextManager
 
-from infra import Perform
+from infra.model import Perform
 from tests.counter.commands.counter import RecordRing
 from tests.counter.streams.counter.decider import Ring
 

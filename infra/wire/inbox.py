@@ -1,7 +1,7 @@
 """From a record in a commands topic to a command, or to the reason why it cannot be read."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from typing import Any, get_args, get_type_hints
@@ -10,10 +10,9 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from infra.errors import Unreadable
 from infra.messages import MAX_ID, is_id
-from infra.model.context import Context
 from infra.wire.avro import Codec
 from infra.wire.envelope import CAUSE_TIME, CORRELATION, ID, TRACE, TYPE
-from infra.wire.record import MAX_COMMAND_BYTES, HeaderMap, Record, place_of, text
+from infra.wire.record import MAX_COMMAND_BYTES, HeaderMap, Record, partition_of, place_of, text
 from infra.wire.sealing import Personal, personal, unsealed
 
 # A cause's time comes with the command, so a producer could lie: it is believed as far as brokers' clocks may differ.
@@ -24,20 +23,27 @@ MAX_CLOCK_SKEW_MS = 60_000
 class Command:
     """A command with what is known of it beside its payload. `at` is in milliseconds."""
 
-    id: bytes
-    key: bytes
     type: bytes
     payload: Any
-    offset: int
     at: int
     correlation: bytes
     trace: bytes | None
 
 
-def command_id(record: Record, headers: HeaderMap) -> bytes:
-    """The producer's id, or the record's own place in the log if it gave none that can be used."""
-    given = headers.get(ID)
-    return given if given and len(given) <= MAX_ID else place_of(record).encode()
+@dataclass(slots=True)
+class Posted:
+    """A record of a commands topic: the command in it, or why it cannot be read, and what is known of it in either case.
+
+    `id` is the producer's, or the record's place if it gave none that can be used. `key` is None if no aggregate can have
+    it; `partition` is where its commands belong. `type` is what the header says.
+    """
+
+    record: Record
+    id: bytes
+    type: bytes | None
+    key: bytes | None
+    partition: int
+    command: Command | Unreadable
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,22 +57,43 @@ class CommandType:
 
 
 class CommandReader:
-    """Reads the commands of one context."""
+    """Reads what is posted to a context that can be asked `commands` and has so many partitions."""
 
-    def __init__(self, context: Context, codec: Codec) -> None:
-        self._context = context.name
+    def __init__(self, context: str, commands: Iterable[type], partitions: int, codec: Codec) -> None:
+        self._context = context
+        self._partitions = partitions
         self._codec = codec
-        self._kinds = {t: _kind(t, codec) for t in context.commands}
+        self._kinds = {t: _kind(t, codec) for t in commands}
         self._by_name = {codec.names[t]: kind for t, kind in self._kinds.items()}
         self._choice = ", ".join(self._by_name)
 
-    def read(self, record: Record, headers: HeaderMap, message: Any) -> Command:
-        """The command in a record; Unreadable says why there is none.
+    def read(self, records: Sequence[Record]) -> list[Posted]:
+        """What was posted, in the order of the records."""
+        messages = self._codec.decode_many([record.value for record in records])
+        return [self._posted(record, message) for record, message in zip(records, messages, strict=True)]
 
-        `message` is what its value says if that was decoded with others already, else None.
-        """
-        key, value, given = record.key or b"", record.value or b"", headers.get(ID)
-        subject = _subject(key, value, given)
+    def _posted(self, record: Record, message: Any) -> Posted:
+        headers = dict(record.headers)
+        key, identity = record.key or b"", headers.get(ID)
+        if not identity or len(identity) > MAX_ID:
+            identity = place_of(record).encode()
+        try:
+            subject = key.decode()
+        except UnicodeDecodeError:
+            subject = ""
+        command: Command | Unreadable
+        try:
+            command = self._command(record, headers, identity, subject, message)
+        except Unreadable as error:
+            command = error
+        if not is_id(subject):
+            return Posted(record, identity, headers.get(TYPE), None, record.partition, command)
+        return Posted(record, identity, headers.get(TYPE), key, partition_of(key, self._partitions), command)
+
+    def _command(self, record: Record, headers: HeaderMap, identity: bytes, subject: str, message: Any) -> Command:
+        """The command in a record, unless it is Unreadable; `message` if its value was decoded with others, else None."""
+        value = record.value or b""
+        _check(record, headers, subject)
         kind = self._kinds.get(type(message))
         if kind is None or headers.get(TYPE, kind.name) != kind.name:
             kind, message = self._decoded(value, text(headers.get(TYPE)), subject)
@@ -74,14 +101,13 @@ class CommandReader:
             raise _mismatch(kind, message, subject)
         if kind.personal is not None:
             _check_sealed(kind.personal, message)
-        identity = given or command_id(record, headers)
         at = record.timestamp
         if cause := headers.get(CAUSE_TIME):
             at = _not_before(cause, at)
         correlation, trace = headers.get(CORRELATION) or identity, headers.get(TRACE)
         if len(correlation) > MAX_ID or (trace and len(trace) > MAX_ID):
             raise Unreadable("bad_header", f"{CORRELATION} and {TRACE} have at most {MAX_ID} bytes")
-        return Command(identity, key, kind.name, message, record.offset, at, correlation, trace)
+        return Command(kind.name, message, at, correlation, trace)
 
     def _decoded(self, value: bytes, named: str | None, subject: str) -> tuple[CommandType, Any]:
         """The message in a value of any encoding; `named` is what its header says it is."""
@@ -128,23 +154,18 @@ def _kind(t: type, codec: Codec) -> CommandType:
     return CommandType(t, name.encode(), fields(t)[0].name, personal(codec.schemas[name]))
 
 
-def _subject(key: bytes, value: bytes, given: bytes | None) -> str:
-    """The aggregate that is asked; Unreadable if no command has such a key, value or id, whatever it says."""
-    if not value:
+def _check(record: Record, headers: HeaderMap, subject: str) -> None:
+    """Unreadable if no command has such a key, value or id, whatever it says."""
+    if not record.value:
         raise Unreadable("empty", "the record has no value; post a command as JSON or Avro")
-    if len(value) > MAX_COMMAND_BYTES:
-        raise Unreadable("too_large", f"the value has {len(value)} bytes, the limit is {MAX_COMMAND_BYTES}")
-    if not key:
+    if len(record.value) > MAX_COMMAND_BYTES:
+        raise Unreadable("too_large", f"the value has {len(record.value)} bytes, the limit is {MAX_COMMAND_BYTES}")
+    if not record.key:
         raise Unreadable("no_key", "the record has no key; the key is the id of the aggregate that is asked")
-    try:
-        subject = key.decode()
-    except UnicodeDecodeError:
-        subject = ""
     if not is_id(subject):
         raise Unreadable("bad_key", f"the key has to be UTF-8 text of at most {MAX_ID} characters without NUL")
-    if given and len(given) > MAX_ID:
+    if len(headers.get(ID) or b"") > MAX_ID:
         raise Unreadable("bad_id", f"a command id ({ID}) has at most {MAX_ID} bytes")
-    return subject
 
 
 def _mismatch(kind: CommandType, message: Any, subject: str) -> Unreadable:
