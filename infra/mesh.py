@@ -196,7 +196,8 @@ class Mesh:
         """A registry's subject of every message type: `<topic>-<type>`."""
         found = {name: f"{NAMESPACE}-{name}" for name in RUNTIME_TYPES}
         for c in self.contexts.values():
-            for topic, types in ((c.commands_topic, c.commands), (c.events_topic, c.events)):
+            own = [t for t in c.own if t not in c.asked]
+            for topic, types in ((c.commands_topic, c.asked), (c.own_topic, own), (c.events_topic, c.events)):
                 found |= {name: f"{topic}-{name}" for name in map(self.type_name, types)}
         return found
 

@@ -65,6 +65,11 @@ class Settings(BaseSettings):
     )
     outside: Mapping[str, str] = Field(default_factory=_others, repr=False)
 
+    @property
+    def dedupe_ms(self) -> int:
+        """How long a stranger's command is remembered by its id."""
+        return self.dedupe_days * 86_400_000
+
     def given(self, name: str) -> Any:
         """The value of a variable, read or unread; None if it has none."""
         return getattr(self, name) if name in Settings.model_fields else self.outside.get(name) or None

@@ -116,7 +116,11 @@ class Poster:
     def __init__(self, settings: Settings, mesh: Mesh, patience: float = DELIVERY_TIMEOUT) -> None:
         self._patience = patience
         self._servers = address(settings, "kafka")
-        self._partitions = {c.commands_topic: c.partition_count(settings) for c in mesh.contexts.values()}
+        self._partitions = {
+            topic: c.partition_count(settings)
+            for c in mesh.contexts.values()
+            for topic in (c.commands_topic, c.own_topic)
+        }
         self._failed: list[str] = []
         self._producer = Producer(
             {

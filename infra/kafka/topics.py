@@ -13,11 +13,19 @@ from infra.kafka.reading import Place
 from infra.mesh import Growth
 from infra.model.context import Context
 from infra.settings import Settings, address
+from infra.wire.record import Read
 
 TIMEOUT = 15.0
 GROWN_TOPIC = "weft.topics"
 CIRCUITS_TOPIC = "weft.circuits"
+HEARD_TOPIC = "weft.heard"
 WEEK_MS = 7 * 86_400_000
+COMPACTED = {
+    "cleanup.policy": "compact",
+    "max.message.bytes": "65536",
+    "segment.bytes": str(1 << 20),  # read whole at every start, so it has to be compacted soon
+    "min.cleanable.dirty.ratio": "0.1",
+}
 
 
 @contextmanager
@@ -46,6 +54,12 @@ def growth(settings: Settings) -> dict[str, Growth]:
     return {(r.key or b"").decode(): Growth(**json.loads(r.value or b"")) for r in records}
 
 
+def heard_positions(settings: Settings) -> list[Read]:
+    """What there is of `weft.heard`."""
+    with reading.opened(settings) as client:
+        return [record for batch in reading.read_whole(client, [HEARD_TOPIC]) for record in batch]
+
+
 def configs(context: Context, settings: Settings) -> dict[str, dict[str, str]]:
     """Each topic of a context with its configuration. Events are never deleted and never compacted: they are the truth."""
     safe = {"min.insync.replicas": "2"} if settings.replication > 2 else {}
@@ -58,6 +72,12 @@ def configs(context: Context, settings: Settings) -> dict[str, dict[str, str]]:
             **safe,
         },
         context.commands_topic: {
+            "cleanup.policy": "delete",
+            "retention.ms": str(WEEK_MS),
+            "message.timestamp.type": "LogAppendTime",
+            **safe,
+        },
+        context.own_topic: {
             "cleanup.policy": "delete",
             "retention.ms": str(WEEK_MS),
             "message.timestamp.type": "LogAppendTime",
@@ -87,9 +107,9 @@ def _create_missing(client: AdminClient, settings: Settings, contexts: Collectio
         for topic, config in configs(context, settings).items()
         if topic not in existing
     ]
-    if CIRCUITS_TOPIC not in existing:
-        compacted = {"cleanup.policy": "compact", "max.message.bytes": "65536"}
-        wanted.append(NewTopic(CIRCUITS_TOPIC, 1, settings.replication, config=compacted))
+    for topic in (CIRCUITS_TOPIC, HEARD_TOPIC):
+        if topic not in existing:
+            wanted.append(NewTopic(topic, 1, settings.replication, config=COMPACTED))
     if wanted:
         for topic, future in client.create_topics(wanted, operation_timeout=TIMEOUT).items():
             try:
@@ -132,7 +152,7 @@ def _check(client: AdminClient, settings: Settings, contexts: Iterable[Context])
                 raise Unusable(
                     f"{topic} has {count} partitions, there should be {wanted}: set WEFT_PARTITIONS={count}; `weft topics grow` is the way to have more"
                 )
-            if topic == context.commands_topic:
+            if topic in (context.commands_topic, context.own_topic):
                 essential_here = {"message.timestamp.type"}
             else:
                 essential_here = essential - {"message.timestamp.type"} if topic == context.events_topic else set()

@@ -91,7 +91,10 @@ LOG_KEEPING = (Opened, Moved)  # what a log says of itself; nobody asked for it,
 
 @dataclass(frozen=True, kw_only=True)
 class Meta:
-    """What is known of a recorded event beside its content. `at` never goes back within a partition."""
+    """What is known of a recorded event beside its content. `at` never goes back within a partition.
+
+    `way` is how its command came in: `commands`, where anybody asks, or `own`, where its context does.
+    """
 
     context: str
     type: str
@@ -103,6 +106,7 @@ class Meta:
     offset: int
     command_id: str
     command_type: str
+    way: str
     command_offset: int
     correlation_id: str
 

@@ -6,13 +6,13 @@ Each law is a function of a world; its name is the law's.
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 from infra.messages import LOG_KEEPING, RUNTIME, Due, Parked, Refused, Rejected
 from infra.model.context import Aggregate, Context
 from infra.testing.world import World
-from infra.wire.envelope import CAUSATION, CAUSE_TIME, COMMAND_OFFSET, EXPECTED_OFFSET, ID
+from infra.wire.envelope import CAUSATION, CAUSE_TIME, COMMAND_OFFSET, EXPECTED_OFFSET, ID, OWN_OFFSET, Way
 from infra.wire.record import Read, place_of
 from infra.write.reactions import commands_from
 
@@ -27,6 +27,7 @@ class Fact:
     event: Any
     id: bytes
     command_id: bytes
+    way: Way
     command_offset: int
 
     @property
@@ -46,8 +47,16 @@ def facts(world: World, context: Context, partition: int) -> list[Fact]:
         if headers.get(EXPECTED_OFFSET) == str(record.offset).encode():
             event = world.mesh.codec.decode(record.value or b"")
             identity, command = headers[ID] or b"", headers[CAUSATION] or b""
-            found.append(Fact(record, event, identity, command, int(headers[COMMAND_OFFSET] or b"")))
+            way = Way.OWN if OWN_OFFSET in headers else Way.COMMANDS
+            offset = int(headers[OWN_OFFSET if way is Way.OWN else COMMAND_OFFSET] or b"")
+            found.append(Fact(record, event, identity, command, way, offset))
     return found
+
+
+def posted(world: World, context: Context, partition: int) -> dict[Way, list[Read]]:
+    """What was posted to a partition of a context, by each way."""
+    topics = {Way.COMMANDS: context.commands_topic, Way.OWN: context.own_topic}
+    return {way: world.kafka.log(topic, partition) for way, topic in topics.items()}
 
 
 def partitions(world: World) -> Iterator[tuple[Context, int, list[Fact]]]:
@@ -82,7 +91,7 @@ def every_command_is_answered(world: World) -> Iterator[str]:
             for fact in facts(world, context, number)
         }
         for number in range(world.kafka.partitions):
-            for record in world.kafka.log(context.commands_topic, number):
+            for record in chain.from_iterable(posted(world, context, number).values()):
                 identity = dict(record.headers).get(ID) or b""
                 if (record.key, identity) not in answered:
                     yield f"{record.topic}/{number}/{record.offset}: nobody answered {identity.decode()}"
@@ -92,11 +101,11 @@ def what_was_decided_follows_from_the_log_before_it(world: World) -> Iterator[st
     """Deciding each command again, on the accepted history in front of its events, gives just these events."""
     for context, number, logged in partitions(world):
         states: dict[tuple[str, bytes], Any] = {}
-        commands = world.kafka.log(context.commands_topic, number)
+        commands = posted(world, context, number)
         for said in _by_command(logged):
             if isinstance(said[0].event, (*LOG_KEEPING, Rejected, Parked)):
                 continue
-            command = world.mesh.codec.decode(commands[said[0].command_offset].value or b"")
+            command = world.mesh.codec.decode(commands[said[0].way][said[0].command_offset].value or b"")
             aggregate = _aggregate_of(context, command)
             place = (aggregate.name, said[0].key)
             state = states.get(place, aggregate.initial)
@@ -170,7 +179,7 @@ def every_event_is_reacted_to_once(world: World) -> Iterator[str]:
             continue
         for topic in world.mesh.heard_topics(context):
             for number in range(world.kafka.partitions):
-                for record in commands_from(context, world.mesh.codec, world.kafka.log(topic, number)):
+                for record in commands_from(context, world.mesh.codec, world.kafka.log(topic, number), topic):
                     identity = dict(record.headers).get(ID) or b""
                     if answers[context.name, record.key, identity] != 1:
                         yield f"{identity.decode()} has {answers[context.name, record.key, identity]} answers"
@@ -200,12 +209,13 @@ def time_never_goes_back(world: World) -> Iterator[str]:
     """Not in a partition, and no event is recorded before what caused it."""
     recorded = {fact.id: fact.record.timestamp for _, _, logged in partitions(world) for fact in logged}
     for context, number, logged in partitions(world):
-        commands = world.kafka.log(context.commands_topic, number)
+        commands = posted(world, context, number)
         for before, after in pairwise(logged):
             if after.record.timestamp < before.record.timestamp:
                 yield f"{after.place} was recorded {before.record.timestamp - after.record.timestamp} ms before the one in front"
         for fact in logged:
-            headers = dict(commands[fact.command_offset].headers) if fact.command_offset < len(commands) else {}
+            asked = commands[fact.way]
+            headers = dict(asked[fact.command_offset].headers) if fact.command_offset < len(asked) else {}
             cause = recorded.get(headers.get(CAUSATION) or b"")
             if cause is not None and CAUSE_TIME in headers and fact.record.timestamp < cause:
                 yield f"{fact.place} was recorded {cause - fact.record.timestamp} ms before its cause"

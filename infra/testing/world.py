@@ -201,12 +201,12 @@ class World:
         context = self.mesh.context(name)
         present = [node for node in self.nodes[name] if not node.frozen]
         self.generations[name] += 1
-        topics = [context.commands_topic, *self.mesh.heard_topics(context)]
+        together = [[context.commands_topic, context.own_topic], *([t] for t in self.mesh.heard_topics(context))]
         given: dict[Node, list[tuple[str, int]]] = {node: [] for node in present}
-        for topic in topics:
+        for topics in together:
             for number in range(PARTITIONS):
                 if present:
-                    given[self.dice.choice(present)].append((topic, number))
+                    given[self.dice.choice(present)] += [(topic, number) for topic in topics]
         for node, places in given.items():
             node.assign(self.generations[name], places, lambda: self.generations[name])
 

@@ -7,9 +7,9 @@ import pytest
 
 from infra.errors import LogMoved
 from infra.mesh import Growth
-from infra.ops.growth import Fingerprints, Target, copy_of, first_record, is_copied, seal, target_of
+from infra.ops.growth import Fingerprints, Target, copy_of, first_records, is_copied, seal, target_of
 from infra.shop.mesh import CONTEXTS, mesh
-from infra.wire.envelope import meta
+from infra.wire.envelope import Way, meta
 from infra.wire.record import Outgoing, Read
 from infra.write.aggregates import Aggregates
 from infra.write.decision import CommandHandler
@@ -42,7 +42,10 @@ def grown(world: Shop, name: str) -> dict[int, list[Read]]:
     """The log of a context, copied into more partitions."""
     context = mesh.context(name)
     target = Target(context, f"{name}.events.2", MORE)
-    new = {n: [first_record(CODEC, context.events_topic, target, n, 7 * n)] for n in range(MORE)}
+    new = {
+        n: first_records(CODEC, context.events_topic, target, n, {Way.COMMANDS: 7 * n, Way.OWN: 5 * n})
+        for n in range(MORE)
+    }
     everything = [r for log in logs(world, context.events_topic) for r in log if is_copied(CODEC, r)]
     for record in sorted(everything, key=lambda r: (r.timestamp, r.partition, r.offset)):
         number = target_of(record, MORE)
@@ -76,9 +79,9 @@ def test_states_wishes_and_known_commands_are_the_same(name: str, seed: int) -> 
     wishes = [{i.place: (i.key, i.at) for p in all_ for i in p.intents.values()} for all_ in (new, owners)]
     assert wishes[0] == wishes[1]
     for p in new:
-        assert p.cursor == 7 * p.number
+        assert p.cursors == [7 * p.number, 5 * p.number]
     # and what is sent again changes nothing
-    for log in logs(world, f"{name}.commands"):
+    for log in logs(world, f"{name}.commands") + logs(world, f"{name}.own"):
         for p in new:
             mine = [r._replace(offset=10_000 + i) for i, r in enumerate(log) if target_of(r, MORE) == p.number]
             assert CommandHandler(p).decide(mine).records == []

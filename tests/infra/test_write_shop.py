@@ -9,10 +9,11 @@ import pytest
 from commands.products import AdjustStock, ListProduct
 from infra.errors import Unreadable
 from infra.shop.mesh import mesh
+from infra.wire.envelope import Way
 from infra.wire.inbox import CommandReader
 from infra.wire.record import Read
 from infra.write.aggregates import Aggregates
-from infra.write.decision import CommandHandler
+from infra.write.decision import CommandHandler, ways
 from infra.write.reactions import outgoing_command
 from tests.orders.examples import place
 
@@ -46,7 +47,7 @@ def read(body: dict[str, Any]) -> Any:
     record = Read(
         "orders.commands", 0, 0, 1000, b"order-1", json.dumps(body).encode(), [("ce_type", b"orders.PlaceOrder")]
     )
-    (posted,) = CommandReader("orders", mesh.context("orders").commands, 1, mesh.codec).read([record])
+    (posted,) = CommandReader("orders", ways(mesh.context("orders")), 1, mesh.codec).read([record], Way.COMMANDS)
     if isinstance(posted.command, Unreadable):
         raise posted.command
     return posted.command.payload
