@@ -68,10 +68,10 @@ def partitions_of(client: Consumer, topics: Sequence[str]) -> list[Place]:
     return [(topic, p) for topic in topics for p in sorted(known[topic].partitions if topic in known else [])]
 
 
-def topic_ids(servers: str, topics: list[str]) -> dict[str, str]:
+def topic_ids(servers: str, topics: Iterable[str]) -> dict[str, str]:
     """Kafka's own id of each topic: another one under the same name is another topic (KIP-516)."""
     with AdminClient({"bootstrap.servers": servers, "log_level": 0}) as admin:
-        described = admin.describe_topics(TopicCollection(topics), request_timeout=TIMEOUT)
+        described = admin.describe_topics(TopicCollection(list(dict.fromkeys(topics))), request_timeout=TIMEOUT)
         return {topic: str(asking(future.result).topic_id) for topic, future in described.items()}
 
 
