@@ -12,6 +12,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from infra.errors import Unusable
 
+DAY_MS = 86_400_000
+
 # root is a system service to platformdirs, whose state a service user (Postgres refuses to be root) can reach
 _DIRS = PlatformDirs("weft", use_site_for_root=True)
 
@@ -64,6 +66,11 @@ class Settings(BaseSettings):
         default=10.0, ge=6.0, description="seconds until a silent worker loses its partitions"
     )
     outside: Mapping[str, str] = Field(default_factory=_others, repr=False)
+
+    @property
+    def dedupe_ms(self) -> int:
+        """How long a command's id is remembered, in milliseconds."""
+        return self.dedupe_days * DAY_MS
 
     def given(self, name: str) -> Any:
         """The value of a variable, read or unread; None if it has none."""
