@@ -29,11 +29,11 @@ from infra.cli.console import (
     until_done,
     whole,
 )
-from infra.embedded.instance import Instance, prepare_home
+from infra.embedded.instance import Instance, already_runs, prepare_home
 from infra.embedded.instance import down as stop_instance
 from infra.embedded.instance import wipe as wipe_instance
 from infra.embedded.runfile import running
-from infra.errors import Unreadable, Unusable, nearest
+from infra.errors import Unreadable, nearest
 from infra.kafka import topics
 from infra.mesh import Mesh
 from infra.model.needs import kind_of
@@ -127,9 +127,7 @@ def _detach(names: Sequence[str], split: bool) -> int:
     s = settings()
     prepare_home(s.home)
     if running(s.home):
-        raise Unusable(
-            f"an instance already runs in {s.home}: see `weft status`, or choose another directory with WEFT_HOME"
-        )
+        raise already_runs(s.home)
     (s.home / "logs").mkdir(exist_ok=True)
     log = s.home / "logs" / "up.log"
     with log.open("wb") as file:

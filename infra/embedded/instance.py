@@ -73,9 +73,7 @@ class Instance:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise Unusable(
-                f"an instance already runs in {self.home}: see `weft status`, or choose another directory with WEFT_HOME"
-            ) from None
+            raise already_runs(self.home) from None
         for name in end_leftovers(self.home / "children.json"):
             self._say(f"ended {name}, left behind by an earlier run")
         self.children = Children(self.home / "children.json", self.home / "logs")
@@ -218,6 +216,13 @@ def prepare_home(home: Path) -> None:
         )
 
 
+def already_runs(home: Path) -> Unusable:
+    """What somebody is told who would start a second instance in `home`."""
+    return Unusable(
+        f"an instance already runs in {home}: see `weft status`, or choose another directory with WEFT_HOME"
+    )
+
+
 def down(home: Path, patience: float = 60) -> bool:
     """Stop the instance in `home` and what it left behind; whether there was anything to stop."""
     found = running(home)
@@ -249,7 +254,7 @@ def wipe(home: Path, outside: Outside) -> None:
 
 def environment(settings: Settings) -> dict[str, str]:
     """The settings as the variables another process of the same mesh reads: what is not given is empty."""
-    values = settings.model_dump(exclude={"outside"}) | dict(settings.outside)
+    values = settings.model_dump() | dict(settings.outside)
     return {variable(name): "" if value is None else str(value) for name, value in values.items()}
 
 
