@@ -7,7 +7,7 @@ from infra.edge import vault
 from infra.edge.identity import service as identity
 from infra.kafka import topics
 from infra.mesh import Mesh
-from infra.model.needs import needed
+from infra.model.needs import check_fit, needed
 from infra.read import analytics
 from infra.settings import Settings, address
 from infra.wire.registry import Registry
@@ -24,6 +24,12 @@ def deployed(settings: Settings, mesh: Mesh) -> Mesh:
     if settings.schema_registry is None:
         return grown
     return grown.with_ids(Registry(settings.schema_registry).locked(mesh.subjects()))
+
+
+def check_given(settings: Settings, mesh: Mesh, names: Sequence[str] = ()) -> None:
+    """Unusable says what is given to the contexts of these units and does not fit: nobody has to wait for services to hear that."""
+    for name in mesh.units(names)[0]:
+        check_fit(settings, mesh.context(name).needs)
 
 
 def check_needs(settings: Settings, mesh: Mesh, names: Sequence[str]) -> None:

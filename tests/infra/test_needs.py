@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr
 from infra.embedded.instance import Instance, environment, wipe
 from infra.embedded.runfile import resolved
 from infra.errors import Unusable
-from infra.model.needs import Address, Outside, Secret, StandIn, Variables, VaultNeeds, needed
+from infra.model.needs import Address, Outside, Secret, StandIn, Variables, VaultNeeds, check_fit, needed
 from infra.settings import Settings
 
 LISTENER = """
@@ -128,6 +128,16 @@ def test_what_nobody_gives_is_named_before_anything_starts(
     with pytest.raises(Unusable) as refused:
         needed(given(tmp_path, **(all_but_customs | known)), Needs)
     assert all(words in str(refused.value) for words in says)
+
+
+def test_what_is_missing_may_be_served_yet(tmp_path: Path) -> None:
+    check_fit(given(tmp_path), Needs)
+
+
+def test_what_is_given_and_does_not_fit_is_named_before_anything_is_served(tmp_path: Path) -> None:
+    with pytest.raises(Unusable) as refused:
+        check_fit(given(tmp_path, patience="long"), Needs)
+    assert str(refused.value).startswith("WEFT_PATIENCE: Input should be a valid number")
 
 
 def test_a_secret_that_does_not_fit_is_not_shown(tmp_path: Path) -> None:
