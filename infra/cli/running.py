@@ -166,7 +166,7 @@ def down(*, wipe: Flag = False) -> int:
     s = settings()
     stopped = stop_instance(s.home)
     if wipe:
-        wipe_instance(s.home, the_mesh(s).outside)
+        wipe_instance(s.home, lambda: the_mesh(s).outside)
     out.print(
         ("stopped" if stopped else f"nothing runs in {s.home}") + (", data removed" if wipe else ""), markup=False
     )

@@ -54,6 +54,10 @@ def started(settings: Settings, outside: Outside = OUTSIDE) -> Instance:
     return Instance(settings, outside, lambda text: None, lambda done, total: None)
 
 
+def unloadable() -> Outside:
+    raise Unusable("streams/loyalty/decider.py, line 3: invalid syntax")
+
+
 def test_an_address_that_is_missing_is_served_though_its_siblings_are_given(home: Path) -> None:
     with started(given(home, carrier="http://carrier", depot="depot:1")) as instance:
         found = instance.start_services()
@@ -108,8 +112,22 @@ def test_wipe_removes_what_was_made_for_the_contexts(home: Path) -> None:
         instance.start_services()
         assert (home / "seal.key").read_text() == "made\n"
         assert (home / "seal.key").stat().st_mode & 0o077 == 0
-    wipe(home, OUTSIDE)
+    wipe(home, unloadable)
     assert not home.exists()
+
+
+def test_what_an_instance_made_before_it_noted_that_is_wiped_by_what_contexts_need(home: Path) -> None:
+    with started(given(home)) as instance:
+        instance.start_services()
+    (home / "made.json").unlink()
+    wipe(home, lambda: OUTSIDE)
+    assert not home.exists()
+
+
+def test_an_instance_that_serves_no_context_notes_nothing_of_them(home: Path) -> None:
+    with started(given(home), NOTHING) as instance:
+        instance.start_services()
+    assert not (home / "made.json").exists()
 
 
 @pytest.mark.parametrize(
