@@ -41,9 +41,14 @@ class Vocabulary:
     upcasts: Mapping[int, Upcast] = field(default_factory=dict)
     locked: Mapping[int, Locked] | None = None  # the ids of a registry, instead of the locks'
 
+    @property
+    def ids(self) -> Mapping[int, Locked]:
+        """Every schema that was ever written, by its id."""
+        return self.schemas.locked() if self.locked is None else self.locked
+
     @cached_property
     def codec(self) -> Codec:
-        return Codec(self.types, self.schemas, self.locked, self.upcasts)
+        return Codec(self.types, self.schemas, self.ids, self.upcasts)
 
 
 @dataclass(frozen=True)

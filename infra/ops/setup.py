@@ -13,6 +13,13 @@ from infra.settings import Settings, address
 from infra.wire.registry import Registry
 
 
+def registered(settings: Settings, mesh: Mesh) -> Mesh:
+    """The mesh with the ids of the schema registry, if there is one."""
+    if settings.schema_registry is None:
+        return mesh
+    return mesh.with_ids(Registry(settings.schema_registry).locked(mesh.subjects()))
+
+
 def deployed(settings: Settings, mesh: Mesh) -> Mesh:
     """The mesh with the topics as they were grown, and the ids of the schema registry if there is one.
 
@@ -21,9 +28,7 @@ def deployed(settings: Settings, mesh: Mesh) -> Mesh:
     with topics.admin(settings) as client:
         known = client.list_topics(timeout=topics.TIMEOUT).topics
     grown = mesh.grown(topics.growth(settings) if topics.GROWN_TOPIC in known else {})
-    if settings.schema_registry is None:
-        return grown
-    return grown.with_ids(Registry(settings.schema_registry).locked(mesh.subjects()))
+    return registered(settings, grown)
 
 
 def check_given(settings: Settings, mesh: Mesh, names: Sequence[str] = ()) -> None:
