@@ -20,7 +20,7 @@ from infra.model.projection import Projection, read_projection
 from infra.wire.avro import RUNTIME_TYPES, Codec
 from infra.wire.compatibility import Upcast
 from infra.wire.content import withheld
-from infra.wire.schemas import NAMESPACE, Locked, Node, Schemas
+from infra.wire.schemas import NAMESPACE, Locked, Node, Schemas, spelled_out
 
 
 @dataclass(frozen=True)
@@ -86,11 +86,12 @@ class Mesh:
         types = {f"{c.name}.{t.__name__}": t for c in contexts.values() for t in (*c.commands, *c.events)}
         known = Schemas(folder(schemas))
         current = {name: known.current(name) for name in (*RUNTIME_TYPES, *types)}
-        by_type = {t: current[name] for name, t in (*types.items(), *RUNTIME_TYPES.items())}
+        spelled = {name: spelled_out(schema) for name, schema in current.items()}
+        by_type = {t: spelled[name] for name, t in (*types.items(), *RUNTIME_TYPES.items())}
         modules = [imported(f"{projections}.{name}") for name in _names(projections)]
         rows = [read_projection(module, by_type) for module in modules]
         rows += [read_projection(receipts, by_type)]
-        rows += [_telling(read_projection(events, by_type), current, by_type)]
+        rows += [_telling(read_projection(events, by_type), spelled, by_type)]
         spanning = folder(projections) / "analytics.sql" if projections else None
         return cls(
             source,
@@ -271,9 +272,9 @@ def _context(package: str) -> Context:
     return found
 
 
-def _telling(projection: Projection, current: Mapping[str, Node], by_type: Mapping[type, Node]) -> Projection:
+def _telling(projection: Projection, spelled: Mapping[str, Node], by_type: Mapping[type, Node]) -> Projection:
     """The history of events, telling what these schemas allow: a tag that is added makes its rows anew."""
-    kept_back = sorted(f"{name} {fields}" for name, schema in current.items() if (fields := withheld(schema)))
+    kept_back = sorted(f"{name} {fields}" for name, schema in spelled.items() if (fields := withheld(schema)))
     definition = sha256("\n".join([projection.definition, *kept_back]).encode()).hexdigest()
     return replace(projection, project=partial(events.project, schemas=by_type), definition=definition)
 

@@ -44,10 +44,11 @@ def write(file: Path, records: Iterable[Read]) -> int:
     """Write these records; returns how many there are."""
     count = 0
     with gzip.open(file, "wt") as out:
-        for count, r in enumerate(records, 1):
+        for r in records:
             headers = [(name, (value or b"").decode(errors="replace")) for name, value in r.headers]
             coded = [b64encode(part or b"").decode() for part in (r.key, r.value)]
             out.write(json.dumps([r.topic, r.partition, r.offset, r.timestamp, *coded, headers]) + "\n")
+            count += 1
     return count
 
 
