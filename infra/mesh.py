@@ -64,8 +64,8 @@ class Packages:
 class Mesh:
     """Every context and read model of one application.
 
-    `source` is where any process finds the same mesh, `module:attribute`: a mesh is pickled as that, and what is known of
-    its cluster. `spanning` is the SQL of views over views.
+    `source` is where any process finds the same mesh, `module:attribute`: a mesh is pickled as that, the contexts that are
+    `others` than its, and what is known of its cluster. `spanning` is the SQL of views over views.
     """
 
     source: str
@@ -75,6 +75,7 @@ class Mesh:
     vocabulary: Vocabulary
     spanning: str = ""
     growth: Mapping[str, Growth] = field(default_factory=dict)
+    others: Mapping[str, Context] = field(default_factory=dict)
 
     @classmethod
     def of(cls, source: str, *, streams: str, schemas: str, projections: str | None = None) -> "Mesh":
@@ -103,7 +104,7 @@ class Mesh:
         )
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _again, (self.source, dict(self.growth), self.vocabulary.locked)
+        return _again, (self.source, dict(self.others), dict(self.growth), self.vocabulary.locked)
 
     def grown(self, growth: Mapping[str, Growth]) -> "Mesh":
         """The same mesh with these contexts' topics grown."""
@@ -121,7 +122,8 @@ class Mesh:
 
     def having(self, context: Context) -> "Mesh":
         """The same mesh with another context of that name."""
-        return replace(self, contexts={**self.contexts, context.name: context})
+        one = {context.name: context}
+        return replace(self, contexts={**self.contexts, **one}, others={**self.others, **one})
 
     @cached_property
     def outside(self) -> Outside:
@@ -245,8 +247,12 @@ def _short(file: str | None) -> str:
     return os.path.relpath(file) if file and Path(file).is_relative_to(Path.cwd()) else str(file)
 
 
-def _again(source: str, growth: dict[str, Growth], locked: dict[int, Locked] | None) -> Mesh:
+def _again(
+    source: str, others: dict[str, Context], growth: dict[str, Growth], locked: dict[int, Locked] | None
+) -> Mesh:
     mesh = load(source)
+    for context in others.values():
+        mesh = mesh.having(context)
     return (mesh.with_ids(locked) if locked is not None else mesh).grown(growth)
 
 
