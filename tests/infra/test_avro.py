@@ -11,7 +11,7 @@ from infra.model.context import Aggregate
 from infra.shop.mesh import mesh
 from infra.wire import avro
 from infra.wire.avro import Codec
-from infra.wire.schemas import OWN, OWN_IDS, Locked, fingerprint, lock_in, read_lock
+from infra.wire.schemas import OWN, OWN_IDS, Locked, Schemas, fingerprint, lock_in, read_lock
 from tests.orders.examples import place, placed
 
 AVRO = {"string": str, "long": int, "boolean": bool, "double": float}
@@ -140,3 +140,18 @@ def test_a_tag_changes_nothing_that_older_code_has_to_read(tmp_path: Path) -> No
     # then it gets no other id, and is written as it was
     assert lock_in(file, {"orders.OrderPlaced": today}, 1, {}) == []
     assert mesh.codec.schema_id(type(placed)) < 96
+
+
+def test_what_is_written_under_a_tagged_schema_is_read_by_code_that_knows_no_tag(tmp_path: Path) -> None:
+    # given older code, and its successor that only added a tag, each with its own schemas and lock
+    name, today = "orders.OrderPlaced", mesh.vocabulary.current["orders.OrderPlaced"]
+    older, newer = Schemas(tmp_path / "older"), Schemas(tmp_path / "newer")
+    for schemas, schema in ((older, {**today, "doc": "Before."}), (newer, today)):
+        schemas.file(name).parent.mkdir(parents=True)
+        schemas.file(name).write_text(json.dumps(schema))
+    lock_in(older.lock_file, {name: older.current(name)}, 1, older.locked())
+    newer.lock_file.write_text(older.lock_file.read_text())
+    lock_in(newer.lock_file, {name: newer.current(name)}, 1, newer.locked())
+    # when it writes, then that is read
+    types = {name: type(placed)}
+    assert Codec(types, older).decode(Codec(types, newer).encode(placed)) == placed
