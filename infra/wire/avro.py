@@ -178,15 +178,18 @@ def _maker(t: type) -> Callable[[dict[str, Any]], Any]:
 @cache
 def _unmaker(t: type) -> Callable[[Any], Mapping[str, Any]]:
     """The mapping fastavro writes for a message of `t`."""
-    nested = [(field.name, is_dataclass(_item(hint))) for field, hint in _fields(t) if _is_nested(hint)]
+    nested = [
+        (field.name, _unmaker(_item(hint)), get_origin(hint) is tuple)
+        for field, hint in _fields(t)
+        if is_dataclass(_item(hint))
+    ]
     if not nested:
         return vars
 
     def unmake(message: Any) -> Mapping[str, Any]:
         values = dict(message.__dict__)
-        for name, items in nested:
-            if items:
-                values[name] = [v.__dict__ for v in values[name]]
+        for name, item, many in nested:
+            values[name] = [item(v) for v in values[name]] if many else item(values[name])
         return values
 
     return unmake

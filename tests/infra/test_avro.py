@@ -1,5 +1,5 @@
 import json
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -127,6 +127,42 @@ def test_the_librarys_ids_never_meet_an_applications(tmp_path: Path) -> None:
 def test_the_committed_lock_is_what_its_fingerprints_say() -> None:
     locked = mesh.vocabulary.schemas.locked()
     assert all(isinstance(e, Locked) and fingerprint(e.schema) == e.fingerprint for e in locked.values())
+
+
+@dataclass(frozen=True)
+class Point:
+    x: int
+
+
+@dataclass(frozen=True)
+class Line:
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    drawing_id: str
+    origin: Point
+    lines: tuple[Line, ...]
+
+
+def test_records_stand_in_records_and_in_lists_of_those(tmp_path: Path) -> None:
+    # given a message with a record in it, and records that have lists of it
+    point = {"type": "record", "name": "Point", "fields": [{"name": "x", "type": "long"}]}
+    points = {"name": "points", "type": {"type": "array", "items": "Point"}}
+    fields = [
+        {"name": "drawing_id", "type": "string"},
+        {"name": "origin", "type": point},
+        {"name": "lines", "type": {"type": "array", "items": {"type": "record", "name": "Line", "fields": [points]}}},
+    ]
+    schemas, name = Schemas(tmp_path), "drawings.Drawn"
+    schemas.file(name).parent.mkdir()
+    schemas.file(name).write_text(json.dumps({"type": "record", "name": "Drawn", "fields": fields}))
+    lock_in(schemas.lock_file, {name: schemas.current(name)}, 1, schemas.locked())
+    codec = Codec({name: Drawn}, schemas)
+    # then it is read as it was written
+    drawn = Drawn("1", Point(0), (Line((Point(1), Point(2))), Line(())))
+    assert codec.decode(codec.encode(drawn)) == drawn
 
 
 def test_a_tag_changes_nothing_that_older_code_has_to_read(tmp_path: Path) -> None:
