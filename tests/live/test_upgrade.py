@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from infra.embedded.instance import Instance
-from infra.errors import OfOtherCode
+from infra.errors import OfOtherCode, Unusable
 from infra.model.needs import Outside
 from infra.model.own.events import EventRow
 from infra.read import analytics, postgres, tables
@@ -66,6 +66,16 @@ def asked_for(url: str) -> list[str]:
     """The read models that are to be rebuilt, as the first set-up says."""
     old(url, "of older code")
     return asyncio.run(analytics.prepare(url, mesh))
+
+
+@pytest.mark.parametrize("ask", [lambda db: Store(db, EVENTS).load(), lambda db: tables.code(db, EVENTS)])
+def test_whoever_comes_before_the_set_up_is_told_to_run_it(
+    url: str, ask: Callable[[asyncpg.Connection], Awaitable[Any]]
+) -> None:
+    old(url, "of older code")
+    with pytest.raises(Unusable, match="weft setup"):
+        at(url, ask)
+    asyncio.run(analytics.prepare(url, mesh))
 
 
 def test_tables_of_older_code_are_to_be_rebuilt(asked_for: list[str]) -> None:
