@@ -201,9 +201,9 @@ class Mesh:
         return [n for n in self.contexts if n in chosen], [n for n in home if (home[n] or n) in chosen]
 
     def subjects(self) -> dict[str, str]:
-        """A registry's subject of every message type: `<topic>-<type>`."""
+        """A registry's subject of every message type: `<topic>-<type>`, of the first topic also where that was grown."""
         found = {name: f"{NAMESPACE}-{name}" for name in RUNTIME_TYPES}
-        for c in self.contexts.values():
+        for c in self.grown({}).contexts.values():
             for topic, types in ((c.commands_topic, c.commands), (c.events_topic, c.events)):
                 found |= {name: f"{topic}-{name}" for name in map(self.type_name, types)}
         return found

@@ -7,11 +7,15 @@ import pytest
 
 from infra.cli.console import DONE
 from infra.cli.looking import catalog, check
+from infra.mesh import Growth
 from infra.ops import recording
+from infra.ops.setup import registered
+from infra.settings import Settings
 from infra.shop.mesh import mesh
 from infra.wire.registry import Registry
 from tests.infra import registry
 from tests.infra.recorded_log import LOG
+from tests.orders.examples import placed
 
 NAME = "orders.OrderPlaced"
 SUBJECTS = mesh.subjects()
@@ -31,6 +35,12 @@ def test_the_catalogue_says_the_ids_of_the_registry(url: str, capsys: pytest.Cap
     (number,) = (n for n, entry in Registry(url).locked(SUBJECTS).items() if entry.name == NAME)
     assert catalog(NAME) == DONE
     assert f"event {NAME}  (orders, schema id {number})" in capsys.readouterr().out
+
+
+def test_a_schema_is_found_also_when_its_topic_was_grown(url: str) -> None:
+    grown = mesh.grown({"orders": Growth(2, 12)})
+    codec = registered(Settings(), grown).codec
+    assert codec.decode(codec.encode(placed)) == placed
 
 
 def test_a_log_is_checked_by_the_ids_it_was_written_with(url: str, tmp_path: Path) -> None:
