@@ -12,12 +12,12 @@ from infra.kafka import reading
 from infra.kafka.reading import Place
 from infra.mesh import Growth
 from infra.model.context import Context
-from infra.settings import Settings, address
+from infra.settings import DAY_MS, Settings, address
 
 TIMEOUT = 15.0
 GROWN_TOPIC = "weft.topics"
 CIRCUITS_TOPIC = "weft.circuits"
-WEEK_MS = 7 * 86_400_000
+WEEK_MS = 7 * DAY_MS
 
 
 @contextmanager

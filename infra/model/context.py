@@ -7,7 +7,7 @@ signature is the subscription and nothing is registered.
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from inspect import isfunction
 from types import NoneType
 from typing import Any, Protocol, TypeVar, get_args, get_type_hints
@@ -138,11 +138,15 @@ def bounded_context(
         aggregates=tuple(map(_aggregate, deciders)),
         react=policy.react if policy else None,
         connect=effects.connect if effects else None,
-        target=effects.target if effects else lambda intent: name,
+        target=effects.target if effects else partial(_itself, name),
         hear=getattr(effects, "hear", None),
         needs=needs or Variables,
         hears=parameter_types(policy.react, 0) if policy else (),
     )
+
+
+def _itself(name: str, intent: object) -> str:
+    return name
 
 
 def _only(module: object, *known: str) -> None:

@@ -8,7 +8,7 @@
 What has no default has to be given before a worker starts. An address or a secret says so; what says nothing is plain.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
 
@@ -86,13 +86,30 @@ def declared(kind: type[Variables]) -> dict[str, Address | Secret]:
 
 def needed(settings: Settings, kind: type[V]) -> V:
     """The variables as they are given; Unusable names each that is missing or does not fit."""
+    try:
+        return kind.model_validate(_values(settings, kind))
+    except ValidationError as error:
+        raise _unusable(kind, error.errors(include_input=False)) from None
+
+
+def check_fit(settings: Settings, kind: type[Variables]) -> None:
+    """Unusable names each variable that is given and does not fit; what is missing may be served yet."""
+    try:
+        kind.model_validate(_values(settings, kind))
+    except ValidationError as error:
+        if wrong := [e for e in error.errors(include_input=False) if e["type"] != "missing"]:
+            raise _unusable(kind, wrong) from None
+
+
+def _values(settings: Settings, kind: type[Variables]) -> dict[str, Any]:
     said = declared(kind)
     values = {name: _given(settings, name, said.get(name)) for name in kind.model_fields}
-    try:
-        return kind.model_validate({name: value for name, value in values.items() if value is not None})
-    except ValidationError as error:
-        wrong = dict.fromkeys(_wrong(said, e) for e in error.errors(include_input=False))
-        raise Unusable("; ".join(wrong)) from None
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _unusable(kind: type[Variables], errors: Sequence[ErrorDetails]) -> Unusable:
+    said = declared(kind)
+    return Unusable("; ".join(dict.fromkeys(_wrong(said, e) for e in errors)))
 
 
 def _given(settings: Settings, name: str, said: Address | Secret | None) -> Any:

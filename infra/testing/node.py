@@ -16,11 +16,11 @@ from infra.errors import LogDamaged, Unknown
 from infra.kafka.memory import MemoryKafka
 from infra.mesh import Mesh
 from infra.model.context import Context, Perform
+from infra.settings import DAY_MS
 from infra.wire.record import Outgoing, Read
 from infra.write.lanes import Delivery, Place
 from infra.write.owner import Owner
 
-DAY_MS = 86_400_000
 COMMIT_S = 1.0  # at most
 RUNNING: ContextVar["Node | None"] = ContextVar("RUNNING", default=None)
 

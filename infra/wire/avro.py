@@ -17,7 +17,7 @@ from fastavro.types import Schema
 from infra.errors import Unusable
 from infra.messages import LOG_KEEPING, RUNTIME, Discard
 from infra.wire.columns import FEW, columns
-from infra.wire.schemas import NAMESPACE, Locked, Schemas, first_id, untagged
+from infra.wire.schemas import NAMESPACE, Locked, Schemas, first_id, spelled_out, untagged
 
 RUNTIME_TYPES: dict[str, type] = {f"{NAMESPACE}.{t.__name__}": t for t in (*RUNTIME, *LOG_KEEPING, Discard)}
 _FRAME = struct.Struct(">bI")
@@ -42,21 +42,22 @@ class Codec:
         locked = schemas.locked() if locked is None else locked
         self.types = dict(types) | RUNTIME_TYPES
         self.names = {t: name for name, t in self.types.items()}
-        self.schemas = {name: schemas.current(name) for name in self.types}
-        plain = {name: untagged(schema) for name, schema in self.schemas.items()}
+        current = {name: schemas.current(name) for name in self.types}
+        self.schemas = {name: spelled_out(schema) for name, schema in current.items()}
+        plain = {name: untagged(schema) for name, schema in current.items()}
         self._encoders: dict[type, tuple[bytes, Schema, Callable[[Any], Mapping[str, Any]]]] = {}
         self._decoders: dict[bytes, tuple[str, Schema, Schema | None, Callable[[dict[str, Any]], Any]]] = {}
         self._current: dict[bytes, type] = {}
         readers: dict[str, Schema] = {}
         for name, t in self.types.items():
-            number = first_id(locked, name, self.schemas[name])
+            number = first_id(locked, name, current[name])
             if number is None:
                 raise Unusable(
                     f"{schemas.file(name)} is locked nowhere as it is now: run `weft schemas lock` and commit the lock, or with SCHEMA_REGISTRY_URL `weft setup`"
                 )
-            readers[name] = fastavro.parse_schema(self.schemas[name])
+            readers[name] = fastavro.parse_schema(current[name])
             self._encoders[t] = (_FRAME.pack(0, number), readers[name], _unmaker(t))
-        made = {t: columns(t, self.schemas[name]) for name, t in self.types.items()}
+        made = {t: columns(t, current[name]) for name, t in self.types.items()}
         self._columns = {t: found for t, found in made.items() if found is not None}
         for number, entry in locked.items():
             prefix = _FRAME.pack(0, number)
@@ -177,15 +178,18 @@ def _maker(t: type) -> Callable[[dict[str, Any]], Any]:
 @cache
 def _unmaker(t: type) -> Callable[[Any], Mapping[str, Any]]:
     """The mapping fastavro writes for a message of `t`."""
-    nested = [(field.name, is_dataclass(_item(hint))) for field, hint in _fields(t) if _is_nested(hint)]
+    nested = [
+        (field.name, _unmaker(_item(hint)), get_origin(hint) is tuple)
+        for field, hint in _fields(t)
+        if is_dataclass(_item(hint))
+    ]
     if not nested:
         return vars
 
     def unmake(message: Any) -> Mapping[str, Any]:
         values = dict(message.__dict__)
-        for name, items in nested:
-            if items:
-                values[name] = [v.__dict__ for v in values[name]]
+        for name, item, many in nested:
+            values[name] = [item(v) for v in values[name]] if many else item(values[name])
         return values
 
     return unmake

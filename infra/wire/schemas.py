@@ -45,6 +45,27 @@ def untagged(schema: Node) -> Node:
     return [untagged(part) for part in schema] if isinstance(schema, list) else schema
 
 
+def spelled_out(schema: Node) -> Node:
+    """The schema with every record written out wherever it is named: whoever looks for tags finds them at each place."""
+    return _spelled_out(schema, "", {})
+
+
+def _spelled_out(node: Node, namespace: str, known: dict[str, Node]) -> Node:
+    if isinstance(node, str):
+        return known.get(node) or known.get(f"{namespace}.{node}", node)
+    if isinstance(node, list):
+        return [_spelled_out(part, namespace, known) for part in node]
+    if not isinstance(node, dict):
+        return node
+    space, _, short = node.get("name", "").rpartition(".")
+    inner = space or node.get("namespace", namespace)
+    parts = {p: _spelled_out(node[p], inner, known) for p in ("type", "items", "values", "fields") if p in node}
+    whole = {**node, **parts}
+    if "fields" in node:
+        known[f"{inner}.{short}".lstrip(".")] = whole
+    return whole
+
+
 def first_id(locked: Mapping[int, Locked], name: str, schema: Node) -> int | None:
     """The oldest id under which bytes of this schema were ever written: tags change nothing that older code has to read."""
     plain = untagged(schema)

@@ -27,6 +27,11 @@ def test_nothing_is_left_out() -> None:
     assert {f"{c}_events" for c in mesh.contexts} | {"freshness", "wait_for", "customers"} <= names
 
 
+def test_what_names_a_person_is_said_also_in_a_list() -> None:
+    (channels,) = (e for e in ENTRIES if e.name == "users.ChangeContactChannels")
+    assert channels.fields["channels.address"] == ("string", "names a person: user_id")
+
+
 VIEW = re.compile(r"^CREATE OR REPLACE VIEW analytics\.(\w+) AS\n(.*?);$", re.MULTILINE | re.DOTALL)
 SQL = "\n".join([analytics.spanning(mesh), analytics.FRESHNESS, *(p.views for p in mesh.projections.values())])
 

@@ -4,13 +4,13 @@ from dataclasses import replace
 from typing import Any
 
 from infra.messages import Refused, Rejected
+from infra.settings import DAY_MS
 from infra.wire.record import MAX_BATCH_BYTES, Read, partition_of
 from infra.write.decision import Decision
 from tests.counter.commands.counter import Add
 from tests.counter.schemas.counter import Added
 from tests.infra.counter_log import (
     CONTEXT,
-    DAY,
     NOW,
     add,
     blocked,
@@ -69,9 +69,9 @@ def test_the_same_id_for_another_aggregate_is_another_command() -> None:
 def test_command_ids_are_forgotten_after_the_window_and_not_before() -> None:
     aggregates = fresh()
     decide_all(aggregates, commands((add(1), "old")))
-    decide_all(aggregates, commands((add(2), "new"), start=1, at=NOW + 30 * DAY))
+    decide_all(aggregates, commands((add(2), "new"), start=1, at=NOW + 30 * DAY_MS))
     assert decide(aggregates, commands((add(1), "old"), start=2)).records == []
-    decide_all(aggregates, commands((add(3), "newer"), start=2, at=NOW + 30 * DAY + 1))
+    decide_all(aggregates, commands((add(3), "newer"), start=2, at=NOW + 30 * DAY_MS + 1))
     assert decide(aggregates, commands((add(1), "old"), start=3)).records != []
 
 

@@ -8,6 +8,7 @@ import pytest
 from infra.errors import LogMoved
 from infra.mesh import Growth
 from infra.ops.growth import Fingerprints, Target, copy_of, first_record, is_copied, seal, target_of
+from infra.settings import DAY_MS
 from infra.shop.mesh import CONTEXTS, mesh
 from infra.wire.envelope import meta
 from infra.wire.record import Outgoing, Read
@@ -17,7 +18,6 @@ from tests.shop.story import Shop, a_shop, story
 
 CODEC = mesh.codec
 MORE = 5
-DAY_MS = 86_400_000
 
 
 @cache

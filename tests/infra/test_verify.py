@@ -9,19 +9,19 @@ from infra.messages import changed
 from infra.read.fold import one_by_one
 from infra.read.rebuild.compare import compare_rows, traced
 from infra.read.verify import Chain
+from infra.settings import DAY_MS
 from infra.shop.mesh import mesh
 from infra.wire.envelope import CAUSATION, EXPECTED_OFFSET, ID
 from infra.wire.record import Read, with_header
 from schemas.orders import OrderConfirmed
 from tests.infra.recorded_log import CODEC, LOG
 
-DAY = 86_400_000
 ORDERS = mesh.projections["orders"]
 PARTITION = [r for r in LOG if r.topic == "orders.events" and r.partition == 0]
 
 
 def wrong(records: list[Read]) -> list[str]:
-    chain = Chain(mesh.context("orders"), mesh.codec, 30 * DAY)
+    chain = Chain(mesh.context("orders"), mesh.codec, 30 * DAY_MS)
     for record in records:
         chain.add(record)
     return chain.wrong

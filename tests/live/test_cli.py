@@ -247,6 +247,13 @@ def test_an_instance_whose_port_was_taken_finds_another(home: Path) -> None:
         assert process.wait(60) == 0
 
 
+@pytest.mark.parametrize("command", ["up", "demo", "setup", "run"])
+def test_a_setting_of_a_context_that_does_not_fit_is_said_before_anything_starts(command: str, tmp_path: Path) -> None:
+    done = weft(tmp_path, command, WEFT_GATEWAY_TIMEOUT="soon")
+    assert (done.returncode, "WEFT_GATEWAY_TIMEOUT" in done.stderr) == (1, True)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_directory_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = weft(tmp_path / "file" / "home", "up")

@@ -24,8 +24,6 @@ from infra.write.host.batches import BatchConsumer, BatchTransport
 from infra.write.lanes import Delivery
 from infra.write.owner import Owner
 
-DAY_MS = 86_400_000
-
 
 class Worker:
     """The Faust application of one context in this process, and the owner it serves."""
@@ -120,7 +118,7 @@ async def run(
                 mesh,
                 context,
                 context.partition_count(settings),
-                settings.dedupe_days * DAY_MS,
+                settings.dedupe_ms,
                 KafkaEventLog(context.events_topic, producer, reader),
                 producer,
                 failed,
