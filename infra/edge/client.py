@@ -69,17 +69,17 @@ async def sealed(settings: Settings, mesh: Mesh, wishes: Sequence[Wish]) -> list
 
 async def seal_with(keys: vault.Vault, codec: Codec, wishes: Sequence[Wish]) -> list[Wish]:
     """The same with a vault that is open already."""
-    found = []
+    subjects = []
     for wish in wishes:
         spec = _personal(codec, wish)
         subject = (wish.payload.get(spec.subject) or wish.key) if spec else None
-        found.append((wish, spec, subject if isinstance(subject, str) else None))
-    known = await keys.keys(subject for _, spec, subject in found if spec and subject)
+        subjects.append((wish, spec, subject if isinstance(subject, str) else None))
+    known = await keys.keys(subject for _, spec, subject in subjects if spec and subject)
     return [
         replace(wish, payload=seal_payload(spec, subject, wish.payload, known[subject], keys.digest_secret))
         if spec and subject
         else wish
-        for wish, spec, subject in found
+        for wish, spec, subject in subjects
     ]
 
 
@@ -178,8 +178,8 @@ def post_all(settings: Settings, mesh: Mesh, asked: Iterable[Asked]) -> list[Pos
     """Post all of them; returns once they are in their topics, and Unusable names those that are not."""
     posted: list[Posted] = []
     poster = Poster(settings, mesh)
-    for one in asked:
-        poster.post(one, posted.append)
+    for command in asked:
+        poster.post(command, posted.append)
     poster.flush()
     return posted
 
@@ -220,7 +220,7 @@ async def wait_for_receipts(db: Connection, posted: list[Posted], timeout: float
     A receipt for another record of the same id says that this one was a duplicate.
     """
     waiting = {(p.topic.rpartition(".")[0], p.key, p.id): p for p in posted}
-    found: dict[str, dict[str, Any]] = {}
+    answers: dict[str, dict[str, Any]] = {}
     deadline = time.monotonic() + timeout
     pause = 0.01
     while waiting:
@@ -230,12 +230,12 @@ async def wait_for_receipts(db: Connection, posted: list[Posted], timeout: float
                 continue  # the answer to an earlier, mended record
             del waiting[row["context"], row["subject"], row["command_id"]]
             row["duplicate"] = (row["command_partition"], row["command_offset"]) != (p.partition, p.offset)
-            found[p.id] = row
+            answers[p.id] = row
         if not waiting or time.monotonic() > deadline:
             break
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, 0.25)
-    return found
+    return answers
 
 
 async def wait_for_projections(db: Connection, tokens: Iterable[str], timeout: float) -> list[str]:

@@ -121,7 +121,7 @@ class Producer:
         by_partition: dict[int, list[Outgoing]] = {}
         for partition, record in records:
             by_partition.setdefault(partition, []).append(record)
-        await asyncio.gather(*(self._append_in_order(topic, p, found) for p, found in by_partition.items()))
+        await asyncio.gather(*(self._append_in_order(topic, p, part) for p, part in by_partition.items()))
 
     async def _append_in_order(self, topic: str, partition: int, records: list[Outgoing]) -> None:
         """Never the later before the earlier: what is asked of one aggregate stays in order also when a part fails."""

@@ -124,15 +124,15 @@ def poll(client: Consumer, most: int, timeout: float, wanted: Wanted = None) -> 
 
 def recorded(client: Consumer, positions: Mapping[Place, int]) -> dict[Place, datetime]:
     """When the record at each of these positions was recorded; of those whose record comes in time."""
-    found: dict[Place, datetime] = {}
-    while left := {place: offset for place, offset in positions.items() if place not in found}:
+    times: dict[Place, datetime] = {}
+    while left := {place: offset for place, offset in positions.items() if place not in times}:
         assign(client, left)
         records, _ = poll(client, 1000, TIMEOUT)
         for record in records:
-            found.setdefault((record.topic, record.partition), when(record.timestamp))
+            times.setdefault((record.topic, record.partition), when(record.timestamp))
         if not records:
             break
-    return found
+    return times
 
 
 def read_to(

@@ -77,10 +77,10 @@ class IdentityNeeds(VaultNeeds):
 def declared(kind: type[Variables]) -> dict[str, Address | Secret]:
     """The addresses and the secrets among the variables, by name."""
     return {
-        name: said
-        for name, found in kind.model_fields.items()
-        for said in found.metadata
-        if isinstance(said, Address | Secret)
+        name: declaration
+        for name, info in kind.model_fields.items()
+        for declaration in info.metadata
+        if isinstance(declaration, Address | Secret)
     }
 
 
@@ -133,14 +133,14 @@ class Outside:
     @classmethod
     def of(cls, *kinds: type[Variables]) -> "Outside":
         """All that these declare; Unusable if two of them say different things of one variable."""
-        found: dict[str, Address | Secret] = {}
+        declarations: dict[str, Address | Secret] = {}
         for kind in kinds:
-            for name, said in declared(kind).items():
-                if found.setdefault(name, said) != said:
+            for name, declaration in declared(kind).items():
+                if declarations.setdefault(name, declaration) != declaration:
                     raise Unusable(f"{kind.__module__} declares {variable(name)} otherwise than another context does")
         return cls(
-            {name: said for name, said in found.items() if isinstance(said, Address)},
-            {name: said for name, said in found.items() if isinstance(said, Secret)},
+            {name: declaration for name, declaration in declarations.items() if isinstance(declaration, Address)},
+            {name: declaration for name, declaration in declarations.items() if isinstance(declaration, Secret)},
         )
 
     @property
@@ -165,11 +165,11 @@ class Outside:
 
     def wanted(self, settings: Settings) -> dict[StandIn, list[str]]:
         """The stand-ins to start, each with the addresses it has to serve since nobody gave them."""
-        found: dict[StandIn, list[str]] = {}
+        names: dict[StandIn, list[str]] = {}
         for name in self.missing(settings):
             if name in self.stand_ins:
-                found.setdefault(self.stand_ins[name], []).append(name)
-        return found
+                names.setdefault(self.stand_ins[name], []).append(name)
+        return names
 
     def nothing_given(self, settings: Settings) -> Settings:
         """The settings of an instance that serves and makes everything itself: no address and no secret is given."""

@@ -31,8 +31,8 @@ class Passwords:
     async def matches(self, kept: str | None, password: str) -> bool:
         """Whether it is the password; it takes as long to say no for a user who is not there (`kept` is None)."""
         async with self._slots:
-            found = await asyncio.to_thread(self._verify, kept or self._nobody, password[: LONGEST + 1])
-        return found and kept is not None
+            is_right = await asyncio.to_thread(self._verify, kept or self._nobody, password[: LONGEST + 1])
+        return is_right and kept is not None
 
     def outdated(self, kept: str) -> bool:
         """Whether it was made with weaker parameters than today's."""
