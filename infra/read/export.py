@@ -66,14 +66,14 @@ def export(
 
 def covered(directory: Path, topic_id: str) -> dict[int, int]:
     """The next offset to export of each partition."""
-    found: dict[int, int] = {}
+    ends: dict[int, int] = {}
     for file in directory.glob("*.parquet"):
         if match := NAME.fullmatch(file.name):
             partition, _, last = map(int, match.groups())
             if (pq.read_schema(file).metadata or {}).get(TOPIC_ID) != topic_id.encode():
                 raise Unusable(f"{file} is of another log: export to another directory, or remove that one")
-            found[partition] = max(found.get(partition, 0), last + 1)
-    return found
+            ends[partition] = max(ends.get(partition, 0), last + 1)
+    return ends
 
 
 def _chunks(client: Consumer, place: Place, start: int, end: int) -> Iterator[list[Read]]:

@@ -76,9 +76,9 @@ def _event(mesh: Mesh, name: str) -> type:
 
 def _filled(kind: str, where: Mapping[str, Place], words: Mapping[str, str]) -> dict[Path, str]:
     """The files of one kind of template; a folder of it is a facet, CONTEXT and AGGREGATE stand for the names."""
-    found = {}
+    files = {}
     for template in sorted((TEMPLATES / kind).rglob(f"*{SUFFIX}")):
         facet, _, path = template.relative_to(TEMPLATES / kind).as_posix().removesuffix(SUFFIX).partition("/")
         named = path.replace("CONTEXT", words["context"]).replace("AGGREGATE", words["aggregate"])
-        found[where[facet].folder / named] = Template(template.read_text()).substitute(words)
-    return found
+        files[where[facet].folder / named] = Template(template.read_text()).substitute(words)
+    return files

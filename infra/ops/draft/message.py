@@ -39,11 +39,11 @@ def message(mesh: Mesh, kind: Kind, name: str, described: Sequence[str], of: str
 
 def _aggregate(context: Context, name: str | None) -> Aggregate:
     """The aggregate of that name; none has to be named if there is only one."""
-    found = [a for a in context.aggregates if name in (None, a.name)]
-    if len(found) != 1:
+    candidates = [a for a in context.aggregates if name in (None, a.name)]
+    if len(candidates) != 1:
         names = ", ".join(a.name for a in context.aggregates)
         raise Unusable(f"{context.name} has several aggregates: say with --aggregate which of {names}")
-    return found[0]
+    return candidates[0]
 
 
 def _module(mesh: Mesh, kind: Kind, context: str) -> Path:

@@ -121,7 +121,7 @@ async def _load(
         if not await shadow.is_stripped(db, projection, rows):
             await shadow.strip(db, projection, rows)
     parts = bulk.parts(projection, rows, ends, {}, until_ms=int(at.timestamp() * 1000))
-    found = await asyncio.to_thread(
+    count = await asyncio.to_thread(
         bulk.load_all,
         settings,
         mesh,
@@ -132,7 +132,7 @@ async def _load(
     )
     await shadow.furnish(db, projection, rows)
     await db.execute(f"INSERT INTO {rows}.made VALUES ($1, $2, $3)", name, projection.definition, at)
-    return found
+    return count
 
 
 async def drop(db: asyncpg.Connection, into: str) -> None:
@@ -162,9 +162,9 @@ async def _made(db: asyncpg.Connection) -> list[str]:
 async def drop_unused(settings: Settings) -> None:
     """Of the schemas that `weft sql` made, keep the ones that were used last."""
     async with postgres.connection(address(settings, "postgres")) as db:
-        kept = [name for name in await _made(db) if SQLS.fullmatch(name)]
-        used = [(await db.fetchval(f"SELECT max(used_at) FROM {tables_of(name)}.made"), name) for name in kept]
-        for _, name in sorted(used, key=lambda one: (one[0] is not None, one[0]), reverse=True)[KEPT:]:
+        names = [name for name in await _made(db) if SQLS.fullmatch(name)]
+        used = [(await db.fetchval(f"SELECT max(used_at) FROM {tables_of(name)}.made"), name) for name in names]
+        for _, name in sorted(used, key=lambda use: (use[0] is not None, use[0]), reverse=True)[KEPT:]:
             await drop(db, name)
 
 
