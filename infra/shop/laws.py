@@ -65,14 +65,14 @@ class Evidence:
 
 def evidence(codec: Codec, records: Iterable[Read]) -> Evidence:
     """Fold the rule over records of events topics."""
-    found = Evidence([])
+    e = Evidence([])
     for record in records:
         headers = dict(record.headers)
         if accepted(headers, record.offset):
-            found.facts.append((codec.decode(record.value or b""), meta(record, headers)))
+            e.facts.append((codec.decode(record.value or b""), meta(record, headers)))
         else:
-            found.voids += 1
-    return found
+            e.voids += 1
+    return e
 
 
 def broken(e: Evidence) -> list[str]:
@@ -98,10 +98,10 @@ def _each_command_once(e: Evidence) -> Iterable[str]:
     for event, m in e.facts:
         if not isinstance(event, Rejected | Parked):
             answers.setdefault((m.context, m.subject, m.command_id), []).append((event, m))
-    for command, found in answers.items():
-        metas = [m for _, m in found]
+    for command, facts in answers.items():
+        metas = [m for _, m in facts]
         together = all(b.offset - a.offset == 1 for a, b in pairwise(metas)) and len({m.partition for m in metas}) == 1
-        if len({event for event, _ in found}) < len(found) or not together:
+        if len({event for event, _ in facts}) < len(facts) or not together:
             yield f"command {command} was applied more than once: {[m.id for m in metas]}"
         if len(metas) > 1 and any(m.type == "weft.Refused" for m in metas):
             yield f"command {command} was both accepted and refused"
@@ -192,10 +192,10 @@ def _money_agrees(e: Evidence) -> Iterable[str]:
 
 
 def _sums(events: Iterable[Any]) -> Counter[str]:
-    found: Counter[str] = Counter()
+    sums: Counter[str] = Counter()
     for event in events:
-        found[event.order_id] += event.amount_minor
-    return found
+        sums[event.order_id] += event.amount_minor
+    return sums
 
 
 def _ledger_agrees(e: Evidence) -> Iterable[str]:

@@ -63,8 +63,8 @@ async def tell(s: Settings, mesh: Mesh, orders: int, seed: int, stage: Stage) ->
             return 1
         say(f"all {orders} orders done in {time.monotonic() - begun:.1f} s")
         await _show(db)
-    found, wrong = await audit.audit(s, mesh)
-    wrong = [*wrong, *_counted(found, orders)]
+    evidence, wrong = await audit.audit(s, mesh)
+    wrong = [*wrong, *_counted(evidence, orders)]
     for line in wrong[:20]:
         say(f"WRONG  {line}")
     say(
@@ -141,8 +141,8 @@ async def _outage(s: Settings, say: Callable[[str], None]) -> None:
         answer.raise_for_status()
 
 
-def _counted(found: Evidence, orders: int) -> list[str]:
-    placed, cancelled, delivered = (len(found.of(kind)) for kind in (OrderPlaced, OrderCancelled, OrderDelivered))
+def _counted(evidence: Evidence, orders: int) -> list[str]:
+    placed, cancelled, delivered = (len(evidence.of(kind)) for kind in (OrderPlaced, OrderCancelled, OrderDelivered))
     wrong = []
     if placed != orders:
         wrong.append(f"{orders} orders were posted, {placed} placed")
