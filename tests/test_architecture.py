@@ -116,10 +116,8 @@ def test_who_opens_an_admin_client_closes_it() -> None:
     for file in Path("infra").rglob("*.py"):
         nodes = list(ast.walk(ast.parse(file.read_text())))
         closed = {id(item.context_expr) for n in nodes if isinstance(n, ast.With) for item in n.items}
-        opened = [
-            n for n in nodes if isinstance(n, ast.Call) and ast.unparse(n.func) in ("AdminClient", "topics.admin")
-        ]
-        left += [f"{file}:{n.lineno}" for n in opened if id(n) not in closed]
+        calls = [n for n in nodes if isinstance(n, ast.Call) and ast.unparse(n.func) in ("AdminClient", "topics.admin")]
+        left += [f"{file}:{n.lineno}" for n in calls if id(n) not in closed]
     assert left == []
 
 

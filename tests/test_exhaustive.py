@@ -39,11 +39,11 @@ class Copy:
 
 def folds() -> dict[str, Callable[..., Any]]:
     """What folds events of several types, by its module."""
-    found: list[Callable[..., Any]] = [
+    functions: list[Callable[..., Any]] = [
         a.evolve for c in mesh.contexts.values() for a in c.aggregates if len(a.events) > 1
     ]
-    found += [p.project for p in mesh.projections.values() if len(p.events) > 1]
-    return {fold.__module__: fold for fold in found}
+    functions += [p.project for p in mesh.projections.values() if len(p.events) > 1]
+    return {fold.__module__: fold for fold in functions}
 
 
 def whole(module: str) -> Copy:
@@ -86,10 +86,10 @@ def complaints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]
         text=True,
     )
     assert not said.stderr
-    found = defaultdict(list)
+    by_file = defaultdict(list)
     for file, complaint in re.findall(r"^(.+?):\d+: error: (.+)$", said.stdout, re.MULTILINE):
-        found[Path(file).name].append(complaint)
-    return found
+        by_file[Path(file).name].append(complaint)
+    return by_file
 
 
 @pytest.mark.parametrize("module", FOLDS)

@@ -87,9 +87,9 @@ def test_a_record_of_an_older_schema_is_read_with_todays_defaults() -> None:
     _, writer, _, make = Codec({}, mesh.vocabulary.schemas, locked)._decoders[old.id.to_bytes(5)]
     import fastavro
 
-    found = avro._read(old_value, 5, writer, fastavro.parse_schema(newer))
-    assert found == {"code": "no", "reason": "because", "hint": "none"}
-    assert make(dict(found)).code == "no"
+    record = avro._read(old_value, 5, writer, fastavro.parse_schema(newer))
+    assert record == {"code": "no", "reason": "because", "hint": "none"}
+    assert make(dict(record)).code == "no"
 
 
 def test_a_schema_that_is_not_locked_is_refused_with_the_cure() -> None:

@@ -111,7 +111,7 @@ def test_a_message_that_cannot_be_is_refused(name: str, described: list[str], of
 
 
 @pytest.mark.parametrize(
-    ("many", "one"),
+    ("many", "single"),
     [
         ("orders", "order"),
         ("deliveries", "delivery"),
@@ -123,8 +123,8 @@ def test_a_message_that_cannot_be_is_refused(name: str, described: list[str], of
         ("status", "status"),
     ],
 )
-def test_one_of_them(many: str, one: str) -> None:
-    assert singular(many) == one
+def test_one_of_them(many: str, single: str) -> None:
+    assert singular(many) == single
 
 
 @pytest.fixture

@@ -175,8 +175,8 @@ def live_mesh(mesh: Mesh, backend: str, **known: Any) -> Iterator[LiveMesh]:
         known = {"home": home, "session_timeout": 6.0, **known}
         settings = mesh.outside.nothing_given(Settings()).having(**known)
         instance = stack.enter_context(Instance(settings, mesh.outside, lambda text: None, lambda done, total: None))
-        found = instance.start_services()
-        live = LiveMesh(instance, found, prepare(found, mesh))
+        settings = instance.start_services()
+        live = LiveMesh(instance, settings, prepare(settings, mesh))
         try:
             yield live
         finally:

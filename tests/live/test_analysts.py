@@ -46,11 +46,11 @@ def test_views_join_across_contexts(shop: LiveMesh) -> None:
 def test_the_whole_history_of_a_context_is_in_sql_and_names_nobody(shop: LiveMesh) -> None:
     place(shop, "past-1")
     saga(shop, "past-1")
-    found = shop.query(
+    events = shop.query(
         "SELECT type, content FROM orders_events WHERE subject = 'past-1' AND type LIKE 'orders.%' ORDER BY at, event_id"
     )
-    assert [row["type"] for row in found][:1] == ["orders.OrderPlaced"]
-    placed = json.loads(found[0]["content"])
+    assert [row["type"] for row in events][:1] == ["orders.OrderPlaced"]
+    placed = json.loads(events[0]["content"])
     assert placed["total_minor"] == 1380 and "card" not in placed
     (registered,) = shop.query(
         "SELECT content FROM users_events WHERE subject = 'ada' AND type = 'users.UserRegistered'"

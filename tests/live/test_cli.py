@@ -160,9 +160,9 @@ def test_watch_shows_an_order_from_its_beginning(shop: LiveMesh) -> None:
 
 
 def test_status_speaks_to_machines(shop: LiveMesh) -> None:
-    found = json.loads(weft(shop, "status", "--json").stdout)
-    assert found["contexts"]["orders"]["state"] == "stable"
-    assert set(found["projections"]) >= {"orders", "receipts", "sagas"}
+    status = json.loads(weft(shop, "status", "--json").stdout)
+    assert status["contexts"]["orders"]["state"] == "stable"
+    assert set(status["projections"]) >= {"orders", "receipts", "sagas"}
 
 
 # -- one's own instance: up, kill, down
@@ -170,9 +170,9 @@ def test_status_speaks_to_machines(shop: LiveMesh) -> None:
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    with directory() as found:
-        yield found
-        weft(found, "down")
+    with directory() as path:
+        yield path
+        weft(path, "down")
 
 
 def up(home: Path) -> subprocess.Popen[str]:
@@ -181,10 +181,10 @@ def up(home: Path) -> subprocess.Popen[str]:
 
 def run_file(home: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads((home / "run.json").read_text())
+        content: dict[str, Any] = json.loads((home / "run.json").read_text())
     except (FileNotFoundError, ValueError):
         return {}
-    return found
+    return content
 
 
 def children(home: Path) -> list[int]:

@@ -14,7 +14,7 @@ def dead(live: LiveMesh, *arguments: str) -> tuple[int, str]:
 
 def status(live: LiveMesh, key: str) -> list[tuple[str, str]]:
     lines = weft(live, "dead", "list", "orders", "--all", "--json").stdout.splitlines()
-    return [(found["id"], found["status"]) for found in map(json.loads, lines) if found["key"] == key]
+    return [(letter["id"], letter["status"]) for letter in map(json.loads, lines) if letter["key"] == key]
 
 
 def parked(live: LiveMesh, order: str) -> None:

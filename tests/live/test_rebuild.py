@@ -233,8 +233,8 @@ def test_a_wrong_projection_is_shown_by_the_comparison_and_by_verify(
     assert any("total_minor" in line and "orders.OrderConfirmed)" in line for line in told), told
     # and when somebody swaps all the same, the right code sees it in the live rows
     assert asyncio.run(rebuild(shop.settings, mistaken, wrong, stage(may_swap=True))).swapped
-    found = verify.projection(shop.settings, shop.mesh, "orders")
-    assert any("total_minor is 0, the log says" in line and "orders.OrderPlaced)" in line for line in found.wrong)
+    verdict = verify.projection(shop.settings, shop.mesh, "orders")
+    assert any("total_minor is 0, the log says" in line and "orders.OrderPlaced)" in line for line in verdict.wrong)
     # until it is rebuilt with that
     assert asyncio.run(rebuild(shop.settings, shop.mesh, right, stage(may_swap=True))).swapped
     assert verify.projection(shop.settings, shop.mesh, "orders").wrong == []
@@ -294,8 +294,8 @@ def test_a_column_is_added_without_stopping_anything(shop: LiveMesh, tmp_path: P
 
 
 def _status(live: LiveMesh, code: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(printed(live, "status", "--json", cwd=code))["projections"]["orders"]
-    return found
+    row: dict[str, Any] = json.loads(printed(live, "status", "--json", cwd=code))["projections"]["orders"]
+    return row
 
 
 ANSWER = """SELECT json_build_object(

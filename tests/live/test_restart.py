@@ -64,5 +64,5 @@ def test_a_deadline_outlives_the_worker_that_set_it(own_mesh: LiveMesh) -> None:
     time.sleep(4)
     # when a worker starts, it fires at once
     live.ready(live.worker())
-    found = saga(live, "patient-1", "done")
-    assert (found["outcome"], found["code"]) == ("cancelled", "expired")
+    end = saga(live, "patient-1", "done")
+    assert (end["outcome"], end["code"]) == ("cancelled", "expired")

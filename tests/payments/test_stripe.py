@@ -167,10 +167,10 @@ def heard(body: bytes) -> tuple[str, RecordGatewayOutcome] | None:
     ],
 )
 def test_a_webhook_is_the_outcome_of_a_step_under_stripes_event_id(kind: str, step: str, ok: bool) -> None:
-    found = heard(event(kind))
-    assert found is not None
-    identity, said = found
-    assert (identity, said.order_id, said.step, said.ok, said.authorisation) == (
+    message = heard(event(kind))
+    assert message is not None
+    identity, outcome = message
+    assert (identity, outcome.order_id, outcome.step, outcome.ok, outcome.authorisation) == (
         "stripe/evt_1",
         ORDER,
         step,
@@ -181,9 +181,9 @@ def test_a_webhook_is_the_outcome_of_a_step_under_stripes_event_id(kind: str, st
 
 def test_a_webhook_of_a_refund_says_which() -> None:
     about = {"id": "re_1", "object": "refund", "payment_intent": "pi_1", "status": "succeeded"}
-    found = heard(event("refund.updated", **about, metadata={"order_id": ORDER, "refund_id": "r1"}))
-    assert found is not None
-    assert (found[1].step, found[1].refund_id, found[1].authorisation) == ("refund", "r1", "pi_1")
+    message = heard(event("refund.updated", **about, metadata={"order_id": ORDER, "refund_id": "r1"}))
+    assert message is not None
+    assert (message[1].step, message[1].refund_id, message[1].authorisation) == ("refund", "r1", "pi_1")
 
 
 @pytest.mark.parametrize("body", [event("customer.created"), event("payment_intent.succeeded", metadata={})])
