@@ -129,31 +129,31 @@ class Poster:
             }
         )
 
-    def post(self, asked: Asked, then: Callable[[Posted], None] = lambda posted: None) -> None:
+    def post(self, command: Asked, then: Callable[[Posted], None] = lambda posted: None) -> None:
         """Hand a command to the producer; `then` is called once it is in its topic."""
 
         def delivered(error: KafkaError | None, message: Message) -> None:
             if error is not None:
-                self._failed.append(f"{asked.id}: {error.str()}")
+                self._failed.append(f"{command.id}: {error.str()}")
             else:
-                then(Posted(asked.id, asked.topic, asked.key, message.partition() or 0, message.offset() or 0))
+                then(Posted(command.id, command.topic, command.key, message.partition() or 0, message.offset() or 0))
 
-        key = asked.key.encode()
+        key = command.key.encode()
         while True:
             try:
                 self._producer.produce(
-                    asked.topic,
-                    asked.value,
+                    command.topic,
+                    command.value,
                     key,
-                    partition_of(key, self._partitions[asked.topic]),
-                    headers=list(asked.headers),
+                    partition_of(key, self._partitions[command.topic]),
+                    headers=list(command.headers),
                     on_delivery=delivered,
                 )
                 break
             except BufferError:
                 self._producer.poll(0.1)
             except KafkaException as error:
-                raise Unusable(f"cannot post to {asked.topic}: {error.args[0].str()}") from error
+                raise Unusable(f"cannot post to {command.topic}: {error.args[0].str()}") from error
         self._producer.poll(0)
 
     def flush(self) -> None:
@@ -174,11 +174,11 @@ def asked(mesh: Mesh, wish: Wish) -> Asked:
         raise Unreadable(error.code, wish.where + error.reason) from error
 
 
-def post_all(settings: Settings, mesh: Mesh, asked: Iterable[Asked]) -> list[Posted]:
+def post_all(settings: Settings, mesh: Mesh, commands: Iterable[Asked]) -> list[Posted]:
     """Post all of them; returns once they are in their topics, and Unusable names those that are not."""
     posted: list[Posted] = []
     poster = Poster(settings, mesh)
-    for command in asked:
+    for command in commands:
         poster.post(command, posted.append)
     poster.flush()
     return posted

@@ -75,10 +75,10 @@ class KafkaEventLog:
             while position < end:
                 with _unknown_if_unreachable(f"{self._topic}/{partition} at {position}"):
                     async with asyncio.timeout(READ_TIMEOUT):
-                        found = await self._reader.getmany(tp, timeout_ms=1000)
+                        batches = await self._reader.getmany(tp, timeout_ms=1000)
                 for _ in range(TURNS):  # the next fetch is sent, and the broker at work, while these are folded
                     await asyncio.sleep(0)
-                for records in found.values():
+                for records in batches.values():
                     position = records[-1].offset + 1
                     yield records
 

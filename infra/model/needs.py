@@ -86,32 +86,36 @@ def declared(kind: type[Variables]) -> dict[str, Address | Secret]:
 
 def needed(settings: Settings, kind: type[V]) -> V:
     """The variables as they are given; Unusable names each that is missing or does not fit."""
-    said = declared(kind)
-    values = {name: _given(settings, name, said.get(name)) for name in kind.model_fields}
+    declarations = declared(kind)
+    values = {name: _given(settings, name, declarations.get(name)) for name in kind.model_fields}
     try:
         return kind.model_validate({name: value for name, value in values.items() if value is not None})
     except ValidationError as error:
-        wrong = dict.fromkeys(_wrong(said, e) for e in error.errors(include_input=False))
+        wrong = dict.fromkeys(_wrong(declarations, e) for e in error.errors(include_input=False))
         raise Unusable("; ".join(wrong)) from None
 
 
-def _given(settings: Settings, name: str, said: Address | Secret | None) -> Any:
-    instead = said.instead if isinstance(said, Address) else None
+def _given(settings: Settings, name: str, declaration: Address | Secret | None) -> Any:
+    instead = declaration.instead if isinstance(declaration, Address) else None
     return settings.given(name) or (settings.given(instead) if instead else None)
 
 
-def _wrong(said: Mapping[str, Address | Secret], error: ErrorDetails) -> str:
+def _wrong(declarations: Mapping[str, Address | Secret], error: ErrorDetails) -> str:
     name = ".".join(map(str, error["loc"]))
-    return _how_to_give(name, said.get(name)) if error["type"] == "missing" else f"{variable(name)}: {error['msg']}"
+    return (
+        _how_to_give(name, declarations.get(name))
+        if error["type"] == "missing"
+        else f"{variable(name)}: {error['msg']}"
+    )
 
 
-def _how_to_give(name: str, said: Address | Secret | None) -> str:
+def _how_to_give(name: str, declaration: Address | Secret | None) -> str:
     up = "start the mesh with `weft up`, or "
-    match said:
+    match declaration:
         case Address(instead=str() as other):
             return f"no address for {other}: {up}set {variable(other)}"
         case Address():
-            return f"no address for {name}: {up if said.stand_in else ''}set {variable(name)}"
+            return f"no address for {name}: {up if declaration.stand_in else ''}set {variable(name)}"
         case Secret(make) if make:
             return f"no {kind_of(name)} key: {up}set {variable(name)} (`weft key {kind_of(name)}` makes one)"
         case _:
@@ -151,16 +155,20 @@ class Outside:
     @property
     def makers(self) -> dict[str, Callable[[], str]]:
         """What makes the secrets that an instance can make for itself."""
-        return {name: said.make for name, said in self.secrets.items() if said.make}
+        return {name: secret.make for name, secret in self.secrets.items() if secret.make}
 
     @property
     def stand_ins(self) -> dict[str, StandIn]:
         """Who can serve an address, by its name."""
-        return {name: said.stand_in for name, said in self.addresses.items() if said.stand_in}
+        return {name: declaration.stand_in for name, declaration in self.addresses.items() if declaration.stand_in}
 
     def missing(self, settings: Settings) -> list[str]:
         """The variables that nobody gave, but for addresses that another variable makes needless."""
-        needless = {name for name, said in self.addresses.items() if said.unless and settings.given(said.unless)}
+        needless = {
+            name
+            for name, declaration in self.addresses.items()
+            if declaration.unless and settings.given(declaration.unless)
+        }
         return [name for name in (*self.named, *self.secrets) if not settings.given(name) and name not in needless]
 
     def wanted(self, settings: Settings) -> dict[StandIn, list[str]]:

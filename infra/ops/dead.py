@@ -67,8 +67,8 @@ class Queues:
                 continue
             event = self.codec.decode(record.value or b"")
             place = place_of(record)
-            said = " ".join(str(value) for value in vars(event).values()) if headers.get(TYPE) in kinds else ""
-            line = f"{when(record.timestamp):%Y-%m-%d %H:%M:%S}  {place}  {type(event).__name__}  {said}".rstrip()
+            content = " ".join(str(value) for value in vars(event).values()) if headers.get(TYPE) in kinds else ""
+            line = f"{when(record.timestamp):%Y-%m-%d %H:%M:%S}  {place}  {type(event).__name__}  {content}".rstrip()
             self.history.setdefault((key, command), []).append(line)
             if key:
                 self.waiting[key] = queue_after(self.waiting.get(key, ()), event, command)
@@ -136,10 +136,10 @@ class Office:
     def discard(self, letter: Letter, reason: str, patience: float) -> str:
         """Never process this one; what became of it."""
         headers = command_headers(DISCARD.decode(), letter.id)
-        asked = Asked(
+        command = Asked(
             self.context.commands_topic, letter.key, json.dumps({"reason": reason}).encode(), headers, letter.id
         )
-        return self._outcomes(post_all(self._settings, self._mesh, [asked]), {letter.id}, patience)[letter.id]
+        return self._outcomes(post_all(self._settings, self._mesh, [command]), {letter.id}, patience)[letter.id]
 
     def _in_order(self, letters: Sequence[Letter]) -> list[Letter]:
         by_id = {(letter.key.encode(), letter.id.encode()): letter for letter in letters}

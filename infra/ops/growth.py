@@ -291,8 +291,8 @@ async def _copy(
         while target.topic in admin.list_topics(timeout=TIMEOUT).topics:
             await asyncio.sleep(0.1)
     config = topics.configs(target.context, settings)[source]
-    made = NewTopic(target.topic, target.partitions, settings.replication, config=config)
-    admin.create_topics([made], operation_timeout=TIMEOUT)[target.topic].result(TIMEOUT)
+    new_topic = NewTopic(target.topic, target.partitions, settings.replication, config=config)
+    admin.create_topics([new_topic], operation_timeout=TIMEOUT)[target.topic].result(TIMEOUT)
     before = Fingerprints(codec)
     appender = Appender(address(settings, "kafka"), "weft-grow")
     writing = {n: [first_record(codec, source, target, n, cursors.get(n, 0))] for n in range(target.partitions)}
@@ -379,8 +379,8 @@ async def _move_cursors(
 def _write_down(settings: Settings, admin: AdminClient, context: Context, growth: Growth) -> None:
     """From now on whoever starts finds the grown topic."""
     if GROWN_TOPIC not in admin.list_topics(timeout=TIMEOUT).topics:
-        made = NewTopic(GROWN_TOPIC, 1, settings.replication, config={"cleanup.policy": "compact"})
-        admin.create_topics([made], operation_timeout=TIMEOUT)[GROWN_TOPIC].result(TIMEOUT)
+        new_topic = NewTopic(GROWN_TOPIC, 1, settings.replication, config={"cleanup.policy": "compact"})
+        admin.create_topics([new_topic], operation_timeout=TIMEOUT)[GROWN_TOPIC].result(TIMEOUT)
     producer = Producer({"bootstrap.servers": address(settings, "kafka"), "enable.idempotence": True, "log_level": 0})
     producer.produce(GROWN_TOPIC, json.dumps(vars(growth)).encode(), context.name.encode(), 0)
     if producer.flush(TIMEOUT):

@@ -109,12 +109,12 @@ def _write(codec: Codec, directory: Path, topic_id: str, records: list[Read]) ->
 def _row(codec: Codec, record: Read, headers: dict[str, bytes | None]) -> dict[str, object]:
     m = meta(record, headers)
     event = codec.decode(record.value or b"")
-    told = {
+    columns = {
         name: getattr(m, name)
         for name in ("offset", "type", "subject", "at", "command_id", "command_type", "correlation_id")
     }
     return {
-        **told,
+        **columns,
         "event_id": m.id,
         "content": json.dumps(content(event, codec.schemas[codec.names[type(event)]]), ensure_ascii=False),
     }

@@ -185,9 +185,9 @@ def _money_agrees(e: Evidence) -> Iterable[str]:
             yield f"order {order}: {total} due, {captured[order]} captured in the log"
         if refunded[order] > captured[order]:
             yield f"order {order}: {captured[order]} captured, {refunded[order]} refunded in the log"
-    held = {event.order_id for event in e.of(PaymentAuthorised)}
+    holds = {event.order_id for event in e.of(PaymentAuthorised)}
     let_go = {event.order_id for event in e.of(PaymentVoided, PaymentCaptured, CaptureFailed)}
-    for order in held - let_go:
+    for order in holds - let_go:
         yield f"order {order}: money is still held in the log"
 
 
@@ -244,14 +244,14 @@ def _customers_told_once(e: Evidence) -> Iterable[str]:
             (NotificationSent, NotificationFailed),
         )
     )
-    for told in due.keys() | chosen.keys() | skipped.keys() | asked.keys() | answered.keys():
-        wanted = 1 if due.get(told) in met else 0
-        if (chosen[told] + skipped[told], asked[told], answered[told]) != (
-            wanted or skipped[told],
-            chosen[told],
-            chosen[told],
+    for notification in due.keys() | chosen.keys() | skipped.keys() | asked.keys() | answered.keys():
+        wanted = 1 if due.get(notification) in met else 0
+        if (chosen[notification] + skipped[notification], asked[notification], answered[notification]) != (
+            wanted or skipped[notification],
+            chosen[notification],
+            chosen[notification],
         ):
-            yield f"message {told}: {chosen[told]} chosen, {skipped[told]} skipped, {asked[told]} asked, {answered[told]} answered"
+            yield f"message {notification}: {chosen[notification]} chosen, {skipped[notification]} skipped, {asked[notification]} asked, {answered[notification]} answered"
     sent = {event.message_id for event in e.of(NotificationSent)}
     arrived = set(e.message_ids)
     for message in sent - arrived:
@@ -282,12 +282,12 @@ def _every_registration_ends(e: Evidence) -> Iterable[str]:
 
 def _contacts_follow_the_users(e: Evidence) -> Iterable[str]:
     """Customers are told the way they said last."""
-    said = {event.user_id: _ways(event) for event in e.of(UserRegistered, ContactChannelsChanged)}
-    known = {event.customer_id: _ways(event) for event in e.of(ContactRecorded)}
+    users = {event.user_id: _ways(event) for event in e.of(UserRegistered, ContactChannelsChanged)}
+    contacts = {event.customer_id: _ways(event) for event in e.of(ContactRecorded)}
     forgotten = {event.customer_id for event in e.of(ContactForgotten)}
-    for user, ways in said.items():
-        if user not in forgotten and known.get(user) != ways:
-            yield f"user {user} is to be told by {ways}, and known by {known.get(user)}"
+    for user, ways in users.items():
+        if user not in forgotten and contacts.get(user) != ways:
+            yield f"user {user} is to be told by {ways}, and known by {contacts.get(user)}"
 
 
 def _ways(event: UserRegistered | ContactChannelsChanged | ContactRecorded) -> list[tuple[str, str, bool]]:

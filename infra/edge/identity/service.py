@@ -80,21 +80,21 @@ class Identity:
         lost answer does no harm.
         """
         user_id, email = registration.key or str(uuid4()), str(registration.payload["email"])
-        email_key, kept = digest(self._keys.digest_secret, email), await self._passwords.hashed(password)
+        email_key, stored_hash = digest(self._keys.digest_secret, email), await self._passwords.hashed(password)
         with postgres.unknown_if_away(WHAT):
             added = await self._pool.execute(
                 f"INSERT INTO {SCHEMA}.credentials (user_id, email_key, hash) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
                 user_id,
                 email_key,
-                kept,
+                stored_hash,
             )
-            known = await self._pool.fetchrow(
+            credentials = await self._pool.fetchrow(
                 f"SELECT email_key, hash FROM {SCHEMA}.credentials WHERE user_id = $1", user_id
             )
-        if known is None:
+        if credentials is None:
             raise Refusal("email_taken", "this e-mail address is registered")
         if added == "INSERT 0 0" and (
-            known["email_key"] != email_key or not await self._passwords.matches(known["hash"], password)
+            credentials["email_key"] != email_key or not await self._passwords.matches(credentials["hash"], password)
         ):
             raise Refusal("already_registered", "this user is registered")
         wish = replace(registration, key=user_id, id=f"register-{user_id}")

@@ -33,9 +33,9 @@ def context(settings: Settings, mesh: Mesh, name: str, aggregate: str, heard: st
 
 
 def _is_free(name: str, settings: Settings, mesh: Mesh) -> None:
-    taken = {entry.name for entry in catalogue.entries(settings, mesh)} | mesh.contexts.keys()
+    names = {entry.name for entry in catalogue.entries(settings, mesh)} | mesh.contexts.keys()
     for wanted in (name, f"{name}_events"):  # the view of its history
-        if wanted in taken:
+        if wanted in names:
             raise Unusable(f"there is {wanted!r} already: choose another name")
 
 

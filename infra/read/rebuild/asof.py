@@ -66,8 +66,8 @@ async def build(settings: Settings, mesh: Mesh, names: Iterable[str], at: dateti
     async with postgres.connection(address(settings, "postgres")) as db:
         if not await db.fetchval("SELECT pg_try_advisory_lock(hashtext($1))", f"weft as of {into}"):
             raise Unusable(f"{into} is being made by somebody else; wait for that")
-        made = await _begin(db, mesh, at, into)
-        wanted = [p for name, p in mesh.projections.items() if name in set(names) - made]
+        present = await _begin(db, mesh, at, into)
+        wanted = [p for name, p in mesh.projections.items() if name in set(names) - present]
         heard = sorted({topic for p in wanted for topic in mesh.topics_of(p)})
         with reading.opened(settings) as client:
             ends = reading.ends(client, reading.partitions_of(client, heard) if heard else [])
@@ -178,8 +178,8 @@ def still_open(settings: Settings, contexts: Iterable[Context], at: datetime) ->
 def _is_open(settings: Settings, client: Consumer, c: Context, after_ms: int) -> bool:
     places = reading.partitions_of(client, [c.commands_topic])
     decided = topics.committed(settings, c, places)
-    asked = [TopicPartition(topic, p, after_ms) for topic, p in places]
-    for tp in reading.asking(lambda: client.offsets_for_times(asked, timeout=reading.TIMEOUT)):
+    moments = [TopicPartition(topic, p, after_ms) for topic, p in places]
+    for tp in reading.asking(lambda: client.offsets_for_times(moments, timeout=reading.TIMEOUT)):
         place = (tp.topic, tp.partition)
         low, high = reading.bounds(client, place)
         if (high if tp.offset < 0 else tp.offset) > max(low, decided[place]):

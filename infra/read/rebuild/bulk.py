@@ -150,12 +150,12 @@ async def _copy(settings: Settings, mesh: Mesh, part: Part, note: Note) -> int:
     for batch in _batches(settings, fold, part, note):
         fold.apply(rows, batch.facts)
         recorded |= batch.recorded
-    kept = [row for row in rows.values() if row is not None]
+    final_rows = [row for row in rows.values() if row is not None]
     async with postgres.connection(address(settings, "postgres")) as db, db.transaction():
-        await tables.copy(db, projection, part.schema, kept)
+        await tables.copy(db, projection, part.schema, final_rows)
         if part.until_ms is None:
             await tables.move(db, part.schema, dict(part.ends), dict(part.topic_ids), dict(part.ends), recorded)
-    return len(kept)
+    return len(final_rows)
 
 
 def _batches(settings: Settings, fold: Fold, part: Part, note: Note) -> Iterator[Batch]:

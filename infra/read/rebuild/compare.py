@@ -29,9 +29,12 @@ class Change:
     events: dict[str, str] = field(default_factory=dict)  # column or "row": event id and type
 
     def lines(self) -> Iterator[str]:
-        said = {"missing": "is in the log and not in the live rows", "extra": "is in the live rows and not in the log"}
+        sentences = {
+            "missing": "is in the log and not in the live rows",
+            "extra": "is in the live rows and not in the log",
+        }
         if self.kind != "changed":
-            yield f"{self.row} {said[self.kind]}{self._because('row')}"
+            yield f"{self.row} {sentences[self.kind]}{self._because('row')}"
         for column, (live, rebuilt) in self.columns.items():
             yield f"{self.row}.{column} is {live!r}, the log says {rebuilt!r}{self._because(column)}"
 

@@ -107,7 +107,7 @@ def _commands(number: int, partitions: int, orders: int) -> Iterator[Read]:
     begun = int(time.time() * 1000) - BEGUN_MS
     mine = (i for i in itertools.count() if partition_of(work.order_id(i).encode(), partitions) == number)
     offset = 0
-    for made, i in enumerate(itertools.islice(mine, orders)):
+    for turn, i in enumerate(itertools.islice(mine, orders)):
         place = work.order(i)
         order_id = place.order_id
         steps = [
@@ -120,7 +120,7 @@ def _commands(number: int, partitions: int, orders: int) -> Iterator[Read]:
         ]
         for step in steps:
             record = outgoing_command(codec, step, f"c/{number}/{offset}", Cause(f"r/{i}"))
-            at = begun + made * STEP_MS
+            at = begun + turn * STEP_MS
             yield Read("", number, offset, at, record.key, record.value, record.headers)
             offset += 1
 

@@ -43,12 +43,12 @@ class Ledger:
         self.refunded: dict[str, int] = {}
         file.parent.mkdir(parents=True, exist_ok=True)
         whole = file.read_bytes() if file.exists() else b""
-        kept = whole[: whole.rfind(b"\n") + 1]
-        for line in kept.splitlines():
+        content = whole[: whole.rfind(b"\n") + 1]
+        for line in content.splitlines():
             self._fold(json.loads(line))
         self._file = file.open("r+b" if file.exists() else "w+b")
-        self._file.truncate(len(kept))  # a line torn by a crash was never answered
-        self._file.seek(len(kept))
+        self._file.truncate(len(content))  # a line torn by a crash was never answered
+        self._file.seek(len(content))
 
     def append(self, entry: dict[str, Any]) -> dict[str, Any]:
         self._file.write(json.dumps(entry, separators=(",", ":")).encode() + b"\n")
