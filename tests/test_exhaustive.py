@@ -78,16 +78,16 @@ def complaints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]
     for copy in (*WHOLE, *MUTANTS):
         (folder / copy.file).write_text(copy.source)
     options = ["--config-file", "pyproject.toml", "--cache-dir", str(folder / "cache"), "--no-color-output"]
-    said = subprocess.run(
+    run = subprocess.run(
         [sys.executable, "-m", "mypy", *options, *map(str, folder.glob("*.py"))],
         cwd=ROOT,
         env=os.environ | {"MYPYPATH": str(ROOT)},
         capture_output=True,
         text=True,
     )
-    assert not said.stderr
+    assert not run.stderr
     by_file = defaultdict(list)
-    for file, complaint in re.findall(r"^(.+?):\d+: error: (.+)$", said.stdout, re.MULTILINE):
+    for file, complaint in re.findall(r"^(.+?):\d+: error: (.+)$", run.stdout, re.MULTILINE):
         by_file[Path(file).name].append(complaint)
     return by_file
 

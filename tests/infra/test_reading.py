@@ -78,8 +78,8 @@ class Log:
         self._waiting = [Message(first.partition, n) for n in range(max(first.offset, 0), end)]
 
     def consume(self, most: int, timeout: float) -> list[Message]:
-        taken, self._waiting = self._waiting[:most], self._waiting[most:]
-        return taken
+        records, self._waiting = self._waiting[:most], self._waiting[most:]
+        return records
 
 
 def test_the_age_of_what_waits_is_that_of_the_first_unread_record_of_each_partition() -> None:

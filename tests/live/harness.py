@@ -109,8 +109,8 @@ class LiveMesh:
 
     # -- commands and rows
 
-    def post(self, asked: Sequence[Asked]) -> list[Posted]:
-        return client.post_all(self.settings, self.mesh, asked)
+    def post(self, commands: Sequence[Asked]) -> list[Posted]:
+        return client.post_all(self.settings, self.mesh, commands)
 
     def send(self, *wishes: Wish) -> list[Posted]:
         """Seal and post."""
@@ -140,8 +140,8 @@ class LiveMesh:
 
     def last_words(self) -> str:
         """What the processes said last: all that is left of a mesh whose test failed."""
-        said = {log.name: log.read_text(errors="replace").splitlines()[-15:] for log in self._logs.glob("*.log")}
-        return "\n".join(f"{name}: {line[:400]}" for name, lines in said.items() for line in lines)
+        tails = {log.name: log.read_text(errors="replace").splitlines()[-15:] for log in self._logs.glob("*.log")}
+        return "\n".join(f"{name}: {line[:400]}" for name, lines in tails.items() for line in lines)
 
     # -- faults
 

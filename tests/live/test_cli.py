@@ -235,10 +235,10 @@ def test_an_instance_in_the_background_says_how_it_is_stopped_and_that_it_runs(h
 
 @pytest.mark.timeout(120)
 def test_an_instance_whose_port_was_taken_finds_another(home: Path) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
         (home / "ports.json").write_text(json.dumps({"kafka": port}))
         process = up(home)
         until(lambda: run_file(home).get("ready"), 60, "weft up is ready")

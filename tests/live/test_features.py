@@ -42,8 +42,8 @@ def messages(live: LiveMesh) -> list[dict[str, Any]]:
     """What arrived by SMS and push."""
 
     async def ask() -> Any:
-        async with aiohttp.ClientSession() as http, http.get(f"{live.settings.given('sms')}/v1/messages") as said:
-            return await said.json()
+        async with aiohttp.ClientSession() as http, http.get(f"{live.settings.given('sms')}/v1/messages") as response:
+            return await response.json()
 
     inbox: list[dict[str, Any]] = asyncio.run(ask())
     return inbox
@@ -278,9 +278,9 @@ def test_payments_webhooks_come_late_twice_and_out_of_order(shop: LiveMesh) -> N
         async with (
             webhooks.serving(settings, shop.mesh, "127.0.0.1", 0) as served,
             aiohttp.ClientSession() as http,
-            http.post(f"{served}/webhooks/payments", data=body, headers=headers or signed(body)) as said,
+            http.post(f"{served}/webhooks/payments", data=body, headers=headers or signed(body)) as response,
         ):
-            return said.status
+            return response.status
 
     captured, authorised = "payment_intent.succeeded", "payment_intent.amount_capturable_updated"
     assert [asyncio.run(post(kind)) for kind in (captured, captured, authorised)] == [200, 200, 200]
@@ -378,9 +378,9 @@ def test_a_context_goes_on_deciding_while_its_gateway_is_away_and_drains_when_it
     async def outage() -> None:
         async with (
             aiohttp.ClientSession() as http,
-            http.post(f"{live.settings.given('gateway')}/v1/outage", json={"seconds": 5}) as said,
+            http.post(f"{live.settings.given('gateway')}/v1/outage", json={"seconds": 5}) as response,
         ):
-            said.raise_for_status()
+            response.raise_for_status()
 
     asyncio.run(outage())
     for number in range(20):

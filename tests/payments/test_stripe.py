@@ -42,9 +42,9 @@ def mock() -> Iterator[str]:
 @pytest.mark.parametrize("intent", [authorise, capture, void, refund])
 async def test_every_request_is_one_that_stripe_understands(mock: str, intent: Any) -> None:
     async with connect(needs(mock)) as perform:
-        said = await perform(intent, "payments.events/0/1")
-    assert (said.order_id, said.step) == (ORDER, type(intent).__name__.lower())
-    assert not said.reason.startswith("refused")
+        record = await perform(intent, "payments.events/0/1")
+    assert (record.order_id, record.step) == (ORDER, type(intent).__name__.lower())
+    assert not record.reason.startswith("refused")
 
 
 # -- against answers we choose
@@ -54,10 +54,10 @@ Answers = list[tuple[int, dict[str, Any]]]
 
 
 @asynccontextmanager
-async def answering(answers: Answers, asked: list[web.Request] | None = None) -> AsyncIterator[str]:
+async def answering(answers: Answers, requests: list[web.Request] | None = None) -> AsyncIterator[str]:
     async def answer(request: web.Request) -> web.Response:
-        if asked is not None:
-            asked.append(request)
+        if requests is not None:
+            requests.append(request)
         status, body = answers.pop(0)
         return web.json_response(body, status=status)
 
@@ -113,8 +113,8 @@ UNEXPECTED = error(400, "invalid_request_error", code="payment_intent_unexpected
 async def test_what_stripe_answers_is_taken_for_what_it_means(
     intent: Any, answers: Answers, ok: bool, reason: str
 ) -> None:
-    said = await outcome(intent, *answers)
-    assert (said.ok, said.reason) == (ok, reason)
+    record = await outcome(intent, *answers)
+    assert (record.ok, record.reason) == (ok, reason)
 
 
 @pytest.mark.parametrize(
@@ -140,14 +140,14 @@ async def test_nobody_there_is_unknown() -> None:
 
 
 async def test_asking_again_carries_the_same_idempotency_key() -> None:
-    asked: list[web.Request] = []
+    requests: list[web.Request] = []
     async with (
-        answering([payment("requires_capture")] * 2, asked) as address,
+        answering([payment("requires_capture")] * 2, requests) as address,
         connect(needs(address)) as perform,
     ):
         for _ in range(2):
             await perform(authorise, "payments.events/0/1")
-    assert [request.headers["Idempotency-Key"] for request in asked] == ["payments.events/0/1"] * 2
+    assert [request.headers["Idempotency-Key"] for request in requests] == ["payments.events/0/1"] * 2
 
 
 # -- webhooks
