@@ -74,9 +74,9 @@ async def seal_with(keys: vault.Vault, codec: Codec, wishes: Sequence[Wish]) -> 
         spec = _personal(codec, wish)
         subject = (wish.payload.get(spec.subject) or wish.key) if spec else None
         subjects.append((wish, spec, subject if isinstance(subject, str) else None))
-    known = await keys.keys(subject for _, spec, subject in subjects if spec and subject)
+    by_subject = await keys.keys(subject for _, spec, subject in subjects if spec and subject)
     return [
-        replace(wish, payload=seal_payload(spec, subject, wish.payload, known[subject], keys.digest_secret))
+        replace(wish, payload=seal_payload(spec, subject, wish.payload, by_subject[subject], keys.digest_secret))
         if spec and subject
         else wish
         for wish, spec, subject in subjects
@@ -90,10 +90,10 @@ def _personal(codec: Codec, wish: Wish) -> Personal | None:
 
 def ask(mesh: Mesh, type_name: str, key: str | None, payload: str, command_id: str | None = None) -> Asked:
     """A command from JSON; Unreadable says what is wrong with it, before anything is sent."""
-    known = {mesh.type_name(t): t for c in mesh.contexts.values() for t in c.commands}
-    if type_name not in known:
-        raise Unreadable("unknown_type", f"there is no command {type_name!r}; {nearest(type_name, known)}")
-    kind = known[type_name]
+    kinds = {mesh.type_name(t): t for c in mesh.contexts.values() for t in c.commands}
+    if type_name not in kinds:
+        raise Unreadable("unknown_type", f"there is no command {type_name!r}; {nearest(type_name, kinds)}")
+    kind = kinds[type_name]
     message = payload_from_json(kind, payload.encode(), key)
     subject: str = getattr(message, fields(kind)[0].name)
     if key is not None and subject != key:

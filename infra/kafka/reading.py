@@ -158,9 +158,11 @@ def read_all(client: Consumer, start: Mapping[Place, int], end: Mapping[Place, i
 
 def read_whole(client: Consumer, topics: Sequence[str]) -> Iterator[list[Read]]:
     """What there is of topics that may have lost their beginning, as commands and dead letters may."""
-    known = {place: bounds(client, place) for place in partitions_of(client, topics)}
+    offsets = {place: bounds(client, place) for place in partitions_of(client, topics)}
     yield from read_all(
-        client, {place: low for place, (low, _) in known.items()}, {place: high for place, (_, high) in known.items()}
+        client,
+        {place: low for place, (low, _) in offsets.items()},
+        {place: high for place, (_, high) in offsets.items()},
     )
 
 

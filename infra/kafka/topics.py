@@ -137,9 +137,9 @@ def _check(client: AdminClient, settings: Settings, contexts: Iterable[Context])
             else:
                 essential_here = essential - {"message.timestamp.type"} if topic == context.events_topic else set()
             resource = ConfigResource(ResourceType.TOPIC, topic)
-            actual = client.describe_configs([resource])[resource].result(TIMEOUT)
+            actual_config = client.describe_configs([resource])[resource].result(TIMEOUT)
             for name in essential_here & config.keys():
-                if actual[name].value != config[name]:
+                if actual_config[name].value != config[name]:
                     raise Unusable(
-                        f"{topic} has {name}={actual[name].value}, it has to be {config[name]}; mend it with kafka-configs"
+                        f"{topic} has {name}={actual_config[name].value}, it has to be {config[name]}; mend it with kafka-configs"
                     )

@@ -19,8 +19,8 @@ def deployed(settings: Settings, mesh: Mesh) -> Mesh:
     Unusable if Kafka does not answer.
     """
     with topics.admin(settings) as client:
-        known = client.list_topics(timeout=topics.TIMEOUT).topics
-    grown = mesh.grown(topics.growth(settings) if topics.GROWN_TOPIC in known else {})
+        metadata = client.list_topics(timeout=topics.TIMEOUT).topics
+    grown = mesh.grown(topics.growth(settings) if topics.GROWN_TOPIC in metadata else {})
     if settings.schema_registry is None:
         return grown
     return grown.with_ids(Registry(settings.schema_registry).locked(mesh.subjects()))

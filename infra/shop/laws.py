@@ -264,9 +264,9 @@ def _an_address_has_one_owner(e: Evidence) -> Iterable[str]:
     """At every prefix of the log an e-mail address is reserved for at most one user."""
     owner: dict[str, str] = {}
     for event in e.of(EmailReserved, EmailConfirmed, EmailReleased):
-        known = owner.get(event.email_key)
-        if known is not None and known != event.user_id:
-            yield f"the address {event.email_key} of {known} was given to {event.user_id}"
+        holder = owner.get(event.email_key)
+        if holder is not None and holder != event.user_id:
+            yield f"the address {event.email_key} of {holder} was given to {event.user_id}"
         if isinstance(event, EmailReleased):
             owner.pop(event.email_key, None)
         else:

@@ -126,14 +126,14 @@ class Identity:
 
     async def refresh(self, refresh_token: str) -> Session:
         """A new pair for a refresh token that was not used; BadToken otherwise, and a reused one ends its session."""
-        known, fresh = fingerprint(refresh_token), new_refresh_token()
+        token_print, fresh = fingerprint(refresh_token), new_refresh_token()
         with postgres.unknown_if_away(WHAT):
             async with self._pool.acquire() as db, db.transaction():
                 row = await db.fetchrow(
                     f"UPDATE {SCHEMA}.refresh_tokens t SET used_at = now() FROM {SCHEMA}.sessions s "
                     "WHERE t.fingerprint = $1 AND t.used_at IS NULL AND s.session = t.session AND s.ended_at IS NULL AND s.expires_at > now() "
                     "RETURNING s.session, s.user_id",
-                    known,
+                    token_print,
                 )
                 if row is not None:
                     await _keep(db, fresh, row["session"])
@@ -141,7 +141,7 @@ class Identity:
                     reused = await db.fetchval(
                         f"UPDATE {SCHEMA}.sessions s SET ended_at = now() FROM {SCHEMA}.refresh_tokens t "
                         "WHERE t.fingerprint = $1 AND t.used_at IS NOT NULL AND s.session = t.session AND s.ended_at IS NULL RETURNING s.session",
-                        known,
+                        token_print,
                     )
         if row is None:
             if reused:

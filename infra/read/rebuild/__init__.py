@@ -176,7 +176,7 @@ class _Rebuild:
     async def swap(self) -> None:
         """Put the shadow where the live tables are; waits for readers that hold a view, without making others wait long."""
         for attempt in range(SWAP_ATTEMPTS):
-            known = dict(self.positions), self._store.version
+            before = dict(self.positions), self._store.version
             try:
                 async with self._db.transaction():
                     await self._db.execute(f"SET LOCAL lock_timeout = '{shadow.LOCK_WAIT}'")
@@ -185,7 +185,7 @@ class _Rebuild:
                     await shadow.swap(self._db, self._mesh, self._projection, version + 1)
                 return
             except asyncpg.LockNotAvailableError:
-                self.positions, self._store.version = known
+                self.positions, self._store.version = before
                 self._stage.say(f"{self._projection.name}: somebody reads it in a long query; trying again")
                 await asyncio.sleep(0.2 * (attempt + 1))
                 self._stop_if_asked()
@@ -222,8 +222,8 @@ class _Rebuild:
         return bool(await tables.position(self._db, live)) and await self._is_of_this_log(live)
 
     async def _is_of_this_log(self, schema: str) -> bool:
-        known = await tables.position(self._db, schema)
-        return all(self._topic_ids.get(topic) == topic_id for (topic, _), (topic_id, _) in known.items())
+        positions = await tables.position(self._db, schema)
+        return all(self._topic_ids.get(topic) == topic_id for (topic, _), (topic_id, _) in positions.items())
 
     def _stop_if_asked(self) -> None:
         if self._stage.stopping():

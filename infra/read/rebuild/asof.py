@@ -66,8 +66,8 @@ async def build(settings: Settings, mesh: Mesh, names: Iterable[str], at: dateti
     async with postgres.connection(address(settings, "postgres")) as db:
         if not await db.fetchval("SELECT pg_try_advisory_lock(hashtext($1))", f"weft as of {into}"):
             raise Unusable(f"{into} is being made by somebody else; wait for that")
-        present = await _begin(db, mesh, at, into)
-        wanted = [p for name, p in mesh.projections.items() if name in set(names) - present]
+        present_names = await _begin(db, mesh, at, into)
+        wanted = [p for name, p in mesh.projections.items() if name in set(names) - present_names]
         heard = sorted({topic for p in wanted for topic in mesh.topics_of(p)})
         with reading.opened(settings) as client:
             ends = reading.ends(client, reading.partitions_of(client, heard) if heard else [])
@@ -86,10 +86,10 @@ async def _begin(db: asyncpg.Connection, mesh: Mesh, at: datetime, into: str) ->
     if await db.fetchval("SELECT to_regnamespace($1)", into) is not None:
         if not await db.fetchval("SELECT to_regclass($1)", f"{rows}.made"):
             raise Unusable(f"there is a schema {into} that no rebuild made: choose another name")
-        known = {r["projection"]: r for r in await db.fetch(f"SELECT * FROM {rows}.made")}
+        by_projection = {r["projection"]: r for r in await db.fetch(f"SELECT * FROM {rows}.made")}
         definitions = {name: p.definition for name, p in mesh.projections.items()}
-        if all(r["at"] == at and r["definition"] == definitions.get(n) for n, r in known.items()):
-            return set(known)
+        if all(r["at"] == at and r["definition"] == definitions.get(n) for n, r in by_projection.items()):
+            return set(by_projection)
         await drop(db, into)
     async with db.transaction():
         await db.execute(f"CREATE SCHEMA {rows}")
@@ -144,10 +144,10 @@ async def drop(db: asyncpg.Connection, into: str) -> None:
 async def drop_made(settings: Settings, into: str) -> None:
     """Drop a schema that `build` made; Unusable names those there are."""
     async with postgres.connection(address(settings, "postgres")) as db:
-        known = await _made(db)
-        if into not in known:
+        names = await _made(db)
+        if into not in names:
             raise Unusable(
-                f"{into!r} is no schema of a moment, as --into makes one; there are: {', '.join(known) or 'none'}"
+                f"{into!r} is no schema of a moment, as --into makes one; there are: {', '.join(names) or 'none'}"
             )
         await drop(db, into)
 

@@ -179,8 +179,8 @@ async def _one_by_one(client: Any, db: Any, projection: Projection, records: int
         for record in reading.poll(client, 500, 5.0)[0]:
             for row_id, event, m in fold.facts([record]):
                 async with db.transaction():
-                    known = await select.fetchrow(row_id)
-                    row = projection.project(projection.row(**dict(known)) if known else None, event, m)
+                    stored_row = await select.fetchrow(row_id)
+                    row = projection.project(projection.row(**dict(stored_row)) if stored_row else None, event, m)
                     await upsert.fetch(*row.__dict__.values())
                     await moved.fetch(record.topic, record.partition, record.offset + 1)
             done += 1

@@ -115,8 +115,8 @@ async def recover(settings: Settings, directory: Path) -> dict[str, float]:
         await writer.settle()
         settled = time.perf_counter() - begun
     await save(aggregates, snapshot)
-    known = len(aggregates.states.keys() | aggregates.cold.keys())
-    return {"events": aggregates.next_offset, "aggregates": known, "ready_s": ready, "settled_s": settled}
+    aggregate_count = len(aggregates.states.keys() | aggregates.cold.keys())
+    return {"events": aggregates.next_offset, "aggregates": aggregate_count, "ready_s": ready, "settled_s": settled}
 
 
 if __name__ == "__main__":

@@ -166,15 +166,15 @@ class Gateway:
         return hold
 
     def _answer(self, key: str, body: dict[str, Any], card: str, entry: dict[str, Any]) -> web.Response:
-        known = self._ledger.by_key.get(key)
-        if known is None:
+        first_entry = self._ledger.by_key.get(key)
+        if first_entry is None:
             numbered = {"authorisation": f"auth_{len(self._ledger.entries) + 1}"} | entry
-            known = self._ledger.append({"key": key, **numbered, "body": body})
+            first_entry = self._ledger.append({"key": key, **numbered, "body": body})
             if card == "card_flaky":
                 raise web.HTTPInternalServerError(text="the reply was lost")
-        elif known["body"] != body or known["step"] != entry["step"]:
+        elif first_entry["body"] != body or first_entry["step"] != entry["step"]:
             raise web.HTTPUnprocessableEntity(text=f"key {key} was used for another request")
-        return web.json_response({k: known[k] for k in ("authorisation", "outcome", "reason")}, status=201)
+        return web.json_response({k: first_entry[k] for k in ("authorisation", "outcome", "reason")}, status=201)
 
 
 def _declined(card: str, amount_minor: int) -> str:
