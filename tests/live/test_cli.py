@@ -39,8 +39,8 @@ def test_the_same_id_again_is_told_to_be_a_duplicate(shop: LiveMesh) -> None:
 @pytest.mark.parametrize("database", ["", "postgresql://nobody@127.0.0.1:1/nothing"])
 def test_who_cannot_wait_for_a_receipt_posts_nothing(database: str, shop: LiveMesh, tmp_path: Path) -> None:
     before = shop.length("users.commands")
-    known = {"WEFT_KAFKA": str(shop.settings.kafka), "WEFT_POSTGRES": database}
-    done = weft(tmp_path, "send", "users.ActivateUser", "cli-5", '{"email_key": "k"}', "--wait", **known)
+    variables = {"WEFT_KAFKA": str(shop.settings.kafka), "WEFT_POSTGRES": database}
+    done = weft(tmp_path, "send", "users.ActivateUser", "cli-5", '{"email_key": "k"}', "--wait", **variables)
     assert (done.returncode, "ostgres" in done.stderr, "Traceback" in done.stderr) == (1, True, False)
     assert shop.length("users.commands") == before
 
