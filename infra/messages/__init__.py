@@ -114,6 +114,6 @@ def changed(row: R, **columns: Any) -> R:
     """The row with other values in these columns. As dataclasses.replace, which asks every field of every row what it is, in a seventh of the time."""
     if not columns.keys() <= row.__dict__.keys():
         raise TypeError(f"{type(row).__name__} has no {', '.join(columns.keys() - row.__dict__.keys())}")
-    made = object.__new__(type(row))
-    object.__setattr__(made, "__dict__", row.__dict__ | columns)
-    return made
+    copy = object.__new__(type(row))
+    object.__setattr__(copy, "__dict__", row.__dict__ | columns)
+    return copy

@@ -149,7 +149,7 @@ def _itself(name: str, intent: object) -> str:
     return name
 
 
-def _only(module: object, *known: str) -> None:
+def _only(module: object, *functions: str) -> None:
     """What is optional is found by its name, so a public function of another name is a misspelt one, or a helper's."""
     name = getattr(module, "__name__", "")
     public = (
@@ -157,9 +157,9 @@ def _only(module: object, *known: str) -> None:
         if module
         else set()
     )
-    for function in sorted(public - {*known}):
+    for function in sorted(public - {*functions}):
         raise Unusable(
-            f"{name} has a function {function}(), which nobody calls: it has {', '.join(known)}, and helpers begin with _"
+            f"{name} has a function {function}(), which nobody calls: it has {', '.join(functions)}, and helpers begin with _"
         )
 
 

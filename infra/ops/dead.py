@@ -67,8 +67,8 @@ class Queues:
                 continue
             event = self.codec.decode(record.value or b"")
             place = place_of(record)
-            said = " ".join(str(value) for value in vars(event).values()) if headers.get(TYPE) in kinds else ""
-            line = f"{when(record.timestamp):%Y-%m-%d %H:%M:%S}  {place}  {type(event).__name__}  {said}".rstrip()
+            content = " ".join(str(value) for value in vars(event).values()) if headers.get(TYPE) in kinds else ""
+            line = f"{when(record.timestamp):%Y-%m-%d %H:%M:%S}  {place}  {type(event).__name__}  {content}".rstrip()
             self.history.setdefault((key, command), []).append(line)
             if key:
                 self.waiting[key] = queue_after(self.waiting.get(key, ()), event, command)
@@ -95,7 +95,7 @@ class Office:
     def letters(self) -> list[Letter]:
         """All of them, oldest first, each once; the events topic is read to tell where they stand."""
         with reading.opened(self._settings) as client:
-            found = [r for batch in reading.read_whole(client, [self.context.dead_topic]) for r in batch]
+            records = [r for batch in reading.read_whole(client, [self.context.dead_topic]) for r in batch]
             places = reading.partitions_of(client, [self.context.events_topic])
             if not places:
                 raise Unusable(
@@ -105,7 +105,7 @@ class Office:
             for batch in reading.read_all(client, {}, self._ends):
                 for _ in self.queues.fold(batch):
                     pass
-        unique = {(r.key or b"", _id(r)): r for r in reversed(found)}
+        unique = {(r.key or b"", _id(r)): r for r in reversed(records)}
         return [self._letter(r) for r in sorted(unique.values(), key=lambda r: r.timestamp)]
 
     def _letter(self, record: Read) -> Letter:
@@ -129,25 +129,25 @@ class Office:
 
     def redrive(self, letters: Sequence[Letter], patience: float) -> dict[str, str]:
         """Send these again, in the order of their keys' queues; what became of each by id, `waiting` if that takes too long."""
-        asked = [_again(self.context, letter) for letter in self._in_order(letters)]
-        posted = post_all(self._settings, self._mesh, asked)
-        return self._outcomes(posted, {one.id for one in asked}, patience)
+        commands = [_again(self.context, letter) for letter in self._in_order(letters)]
+        posted = post_all(self._settings, self._mesh, commands)
+        return self._outcomes(posted, {command.id for command in commands}, patience)
 
     def discard(self, letter: Letter, reason: str, patience: float) -> str:
         """Never process this one; what became of it."""
         headers = command_headers(DISCARD.decode(), letter.id)
-        asked = Asked(
+        command = Asked(
             self.context.commands_topic, letter.key, json.dumps({"reason": reason}).encode(), headers, letter.id
         )
-        return self._outcomes(post_all(self._settings, self._mesh, [asked]), {letter.id}, patience)[letter.id]
+        return self._outcomes(post_all(self._settings, self._mesh, [command]), {letter.id}, patience)[letter.id]
 
     def _in_order(self, letters: Sequence[Letter]) -> list[Letter]:
         by_id = {(letter.key.encode(), letter.id.encode()): letter for letter in letters}
-        return [by_id[key, one] for key, queue in self.queues.waiting.items() for one in queue if (key, one) in by_id]
+        return [by_id[key, id_] for key, queue in self.queues.waiting.items() for id_ in queue if (key, id_) in by_id]
 
     def _outcomes(self, posted: Sequence[Posted], ids: set[str], patience: float) -> dict[str, str]:
         """Follow the events until every id has an answer, or its key's head was rejected again."""
-        found: dict[str, str] = dict.fromkeys(ids, "waiting")
+        outcomes: dict[str, str] = dict.fromkeys(ids, "waiting")
         keys = {p.key.encode() for p in posted}
         open_ = {p.key.encode(): {q.id for q in posted if q.key == p.key} for p in posted}
         deadline = time.monotonic() + patience
@@ -156,17 +156,17 @@ class Office:
             while open_ and time.monotonic() < deadline:
                 for key, command, event in self.queues.fold(reading.poll(client, 1000, 0.2)[0]):
                     identity = command.decode(errors="replace")
-                    if key not in keys or identity not in found:
+                    if key not in keys or identity not in outcomes:
                         continue
                     if isinstance(event, Rejected):
-                        found[identity] = f"rejected again: {event.code}: {event.reason}"
+                        outcomes[identity] = f"rejected again: {event.code}: {event.reason}"
                         open_.pop(key, None)
                     else:
-                        found[identity] = "discarded" if isinstance(event, Discarded) else "processed"
+                        outcomes[identity] = "discarded" if isinstance(event, Discarded) else "processed"
                         open_.get(key, set()).discard(identity)
                         if not open_.get(key, True):
                             open_.pop(key)
-        return found
+        return outcomes
 
 
 def _again(context: Context, letter: Letter) -> Asked:

@@ -75,12 +75,12 @@ def check(mesh: Mesh, file: Path) -> list[Folded]:
     folded = []
     for context in mesh.contexts.values():
         mine = [r for r in records if context_of(r) == context.name]
-        made = 0
+        count = 0
         for number, log in groupby(mine, lambda r: r.partition):
             aggregates = Aggregates(context, codec, number, 1, FOR_EVER_MS)
             aggregates.fold(log)
-            made += len(aggregates.states)
-        folded.append(Folded(context.name, len(mine), made, "aggregates"))
+            count += len(aggregates.states)
+        folded.append(Folded(context.name, len(mine), count, "aggregates"))
     for projection in mesh.projections.values():
         heard = {c.name for c in mesh.speakers(projection)}
         fold = Fold(projection, codec)

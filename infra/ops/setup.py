@@ -26,8 +26,8 @@ def deployed(settings: Settings, mesh: Mesh) -> Mesh:
     Unusable if Kafka does not answer.
     """
     with topics.admin(settings) as client:
-        known = client.list_topics(timeout=topics.TIMEOUT).topics
-    grown = mesh.grown(topics.growth(settings) if topics.GROWN_TOPIC in known else {})
+        metadata = client.list_topics(timeout=topics.TIMEOUT).topics
+    grown = mesh.grown(topics.growth(settings) if topics.GROWN_TOPIC in metadata else {})
     return registered(settings, grown)
 
 

@@ -41,10 +41,10 @@ def mail(recipient: str | None = None, /, *, json_: Json = False) -> int:
     recipient
         Only what was sent to this address.
     """
-    kept = post.kept_in(settings().home)
-    if not kept.exists():
+    maildir = post.kept_in(settings().home)
+    if not maildir.exists():
         raise Unusable("the mail server is not ours: `weft mail` shows what the one of `weft up` keeps")
-    for message in post.messages(kept):
+    for message in post.messages(maildir):
         if recipient in (None, message["to"]):
             text = message["text"].strip()
             out.print(

@@ -57,8 +57,8 @@ class Codec:
                 )
             readers[name] = fastavro.parse_schema(current[name])
             self._encoders[t] = (_FRAME.pack(0, number), readers[name], _unmaker(t))
-        made = {t: columns(t, current[name]) for name, t in self.types.items()}
-        self._columns = {t: found for t, found in made.items() if found is not None}
+        coders = {t: columns(t, current[name]) for name, t in self.types.items()}
+        self._columns = {t: coder for t, coder in coders.items() if coder is not None}
         for number, entry in locked.items():
             prefix = _FRAME.pack(0, number)
             if upcasts and number in upcasts:
@@ -94,7 +94,7 @@ class Codec:
 
     def encode_many(self, messages: Sequence[Any]) -> list[bytes]:
         """The same bytes as `encode` for each; those of one type are coded together."""
-        found: list[bytes] = [b""] * len(messages)
+        values: list[bytes] = [b""] * len(messages)
         for t, places in _groups(map(type, messages)).items():
             prefix = self._encoders[t][0]
             many = (
@@ -103,33 +103,33 @@ class Codec:
                 else None
             )
             for n, i in enumerate(places):
-                found[i] = prefix + many[n] if many else self.encode(messages[i])
-        return found
+                values[i] = prefix + many[n] if many else self.encode(messages[i])
+        return values
 
     def decode_many(self, values: Sequence[bytes | None]) -> list[Any | None]:
         """The message in each framed value of a current schema; None where `decode` has to be asked, and may raise."""
-        found: list[Any | None] = [None] * len(values)
+        messages: list[Any | None] = [None] * len(values)
         for prefix, places in _groups(value[:5] if value else b"" for value in values).items():
             t = self._current.get(prefix)
             if t in self._columns and len(places) >= FEW:
                 many = self._columns[t].decode([(values[i] or b"")[5:] for i in places])
                 for n, i in enumerate(places if many else ()):
-                    found[i] = many[n] if many else None
-        return found
+                    messages[i] = many[n] if many else None
+        return messages
 
     def name_of(self, value: bytes) -> str | None:
         """The type a framed value says it is; None if the id is unknown."""
-        found = self._decoders.get(value[:5])
-        return found[0] if found else None
+        decoder = self._decoders.get(value[:5])
+        return decoder[0] if decoder else None
 
     def decode(self, value: bytes) -> Any:
         """The message in a framed value; ValueError if it is not exactly one message of a locked schema."""
-        found = self._decoders.get(value[:5])
-        if found is None:
+        decoder = self._decoders.get(value[:5])
+        if decoder is None:
             raise ValueError(
                 f"it does not begin with 00 and the 4-byte id of a locked schema but with {value[:5].hex()}"
             )
-        _, writer, reader, make = found
+        _, writer, reader, make = decoder
         return make(_read(value, _FRAME.size, writer, reader))
 
     def decode_plain(self, name: str, value: bytes) -> Any:
@@ -142,20 +142,20 @@ def _read(value: bytes, start: int, writer: Schema, reader: Schema | None) -> di
     stream = io.BytesIO(value)
     stream.seek(start)
     try:
-        found = fastavro.schemaless_reader(stream, writer, reader)
+        record = fastavro.schemaless_reader(stream, writer, reader)
     except Exception as error:  # fastavro raises whatever the bytes lead it to
         raise ValueError(f"not the Avro its schema says: {error or type(error).__name__}") from error
     if stream.tell() != len(value):
         raise ValueError(f"{len(value) - stream.tell()} bytes are left over after the record")
-    return found  # type: ignore[return-value]
+    return record  # type: ignore[return-value]
 
 
 def _groups(keys: Iterable[_K]) -> dict[_K, list[int]]:
     """The positions of equal keys."""
-    found: dict[_K, list[int]] = {}
+    positions: dict[_K, list[int]] = {}
     for i, key in enumerate(keys):
-        found.setdefault(key, []).append(i)
-    return found
+        positions.setdefault(key, []).append(i)
+    return positions
 
 
 @cache
@@ -209,18 +209,18 @@ def _is_nested(hint: Any) -> bool:
 
 
 def _nested(t: type) -> list[tuple[str, Callable[[Any], Any], bool]]:
-    found: list[tuple[str, Callable[[Any], Any], bool]] = []
+    nested: list[tuple[str, Callable[[Any], Any], bool]] = []
     for field, hint in _fields(t):
         if _is_nested(hint):
             item = _item(hint)
-            found.append(
+            nested.append(
                 (
                     field.name,
                     _maker(item) if isinstance(item, type) and is_dataclass(item) else _same,
                     get_origin(hint) is tuple,
                 )
             )
-    return found
+    return nested
 
 
 def _same(value: Any) -> Any:

@@ -90,8 +90,8 @@ class EventEnvelope:
 
 def copied_headers(headers: Headers, offset: int) -> Headers:
     """Of an accepted event as it stands at `offset` of a log it is copied into: its id says where it was first."""
-    known = dict(headers)
-    original = [] if ORIGINAL in known else [(ORIGINAL, known[COMMAND_OFFSET])]
+    by_name = dict(headers)
+    original = [] if ORIGINAL in by_name else [(ORIGINAL, by_name[COMMAND_OFFSET])]
     changed = {COMMAND_OFFSET: b"%d" % NO_OFFSET, EXPECTED_OFFSET: b"%d" % offset}
     moved = [(name, changed.get(name, value)) for name, value in headers]
     return [*moved[:-OWN], *original, *moved[-OWN:]]

@@ -119,23 +119,23 @@ def read_lock(file: Path) -> dict[int, Locked]:
     return {int(i): Locked(int(i), e["name"], e["fingerprint"], e["schema"]) for i, e in entries.items()}
 
 
-def lock_in(file: Path, current: Mapping[str, Node], first: int, taken: Mapping[int, Locked]) -> list[str]:
+def lock_in(file: Path, current: Mapping[str, Node], first: int, others: Mapping[int, Locked]) -> list[str]:
     """Lock these schemas in one file, under ids from `first` on that nobody has; returns the names that are new."""
-    known = read_lock(file)
-    locked = with_ids(known, current, first, taken)
-    if len(locked) > len(known):
+    lock = read_lock(file)
+    locked = with_ids(lock, current, first, others)
+    if len(locked) > len(lock):
         file.write_text(lock_text(locked))
-    return [entry.name for number, entry in locked.items() if number not in known]
+    return [entry.name for number, entry in locked.items() if number not in lock]
 
 
 def with_ids(
-    known: Mapping[int, Locked], current: Mapping[str, Node], first: int, taken: Mapping[int, Locked]
+    lock: Mapping[int, Locked], current: Mapping[str, Node], first: int, others: Mapping[int, Locked]
 ) -> dict[int, Locked]:
     """What a lock knows, and these schemas under ids from `first` on that nobody has."""
-    locked = dict(known)
+    locked = dict(lock)
     for name, schema in current.items():
         if first_id(locked, name, schema) is None:
-            number = max([first - 1, *(i for i in (*locked, *taken) if (i >= OWN_IDS) == (first >= OWN_IDS))]) + 1
+            number = max([first - 1, *(i for i in (*locked, *others) if (i >= OWN_IDS) == (first >= OWN_IDS))]) + 1
             locked[number] = Locked(number, name, fingerprint(schema), schema)
     return locked
 

@@ -87,9 +87,9 @@ def test_a_record_of_an_older_schema_is_read_with_todays_defaults() -> None:
     _, writer, _, make = Codec({}, mesh.vocabulary.schemas, locked)._decoders[old.id.to_bytes(5)]
     import fastavro
 
-    found = avro._read(old_value, 5, writer, fastavro.parse_schema(newer))
-    assert found == {"code": "no", "reason": "because", "hint": "none"}
-    assert make(dict(found)).code == "no"
+    record = avro._read(old_value, 5, writer, fastavro.parse_schema(newer))
+    assert record == {"code": "no", "reason": "because", "hint": "none"}
+    assert make(dict(record)).code == "no"
 
 
 def test_a_schema_that_is_not_locked_is_refused_with_the_cure() -> None:
@@ -112,16 +112,16 @@ def test_locking_gives_new_ids_and_keeps_old_ones(tmp_path: Path) -> None:
 
 
 def test_the_librarys_ids_never_meet_an_applications(tmp_path: Path) -> None:
-    taken = mesh.vocabulary.schemas.locked()
+    others = mesh.vocabulary.schemas.locked()
     lock_in(
         tmp_path / "own.json",
         {"weft.Refused": {**mesh.vocabulary.current["weft.Refused"], "doc": "newer"}},
         OWN_IDS,
-        taken,
+        others,
     )
-    lock_in(tmp_path / "lock.json", {"orders.OrderPlaced": mesh.vocabulary.current["orders.OrderPlaced"]}, 1, taken)
+    lock_in(tmp_path / "lock.json", {"orders.OrderPlaced": mesh.vocabulary.current["orders.OrderPlaced"]}, 1, others)
     assert [*read_lock(tmp_path / "own.json")] == [OWN_IDS]
-    assert [*read_lock(tmp_path / "lock.json")] == [max(taken) + 1]
+    assert [*read_lock(tmp_path / "lock.json")] == [max(others) + 1]
 
 
 def test_the_committed_lock_is_what_its_fingerprints_say() -> None:

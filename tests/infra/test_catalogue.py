@@ -55,8 +55,8 @@ def test_the_names_of_columns_are_read_from_a_query() -> None:
 
 @pytest.mark.parametrize(("view", "select"), VIEW.findall(SQL), ids=lambda text: text.split()[0])
 def test_every_column_of_a_view_has_a_comment(view: str, select: str) -> None:
-    said = {name for kind, name, _ in COMMENT.findall(SQL) if kind == "COLUMN"}
-    assert [name for name in columns(select) if f"{view}.{name}" not in said] == []
+    comments = {name for kind, name, _ in COMMENT.findall(SQL) if kind == "COLUMN"}
+    assert [name for name in columns(select) if f"{view}.{name}" not in comments] == []
 
 
 def test_every_view_is_looked_at() -> None:

@@ -60,9 +60,9 @@ def unloadable() -> Outside:
 
 def test_an_address_that_is_missing_is_served_though_its_siblings_are_given(home: Path) -> None:
     with started(given(home, carrier="http://carrier", depot="depot:1")) as instance:
-        found = instance.start_services()
-    assert (found.given("carrier"), found.given("depot")) == ("http://carrier", "depot:1")
-    assert found.given("scale").startswith("127.0.0.1:")
+        settings = instance.start_services()
+    assert (settings.given("carrier"), settings.given("depot")) == ("http://carrier", "depot:1")
+    assert settings.given("scale").startswith("127.0.0.1:")
 
 
 def test_an_instance_gives_its_workers_all_that_is_declared(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,16 +78,16 @@ def test_an_instance_gives_its_workers_all_that_is_declared(home: Path, monkeypa
 
 def test_what_another_variable_makes_needless_is_not_served(home: Path) -> None:
     with started(given(home, depot_key="live")) as instance:
-        found = instance.start_services()
-        assert found.given("depot") is None
+        settings = instance.start_services()
+        assert settings.given("depot") is None
         assert resolved(given(home, depot_key="live"), OUTSIDE).given("depot") is None
 
 
 def test_commands_know_what_the_running_instance_serves_where_nothing_is_given(home: Path) -> None:
     with started(given(home)) as instance:
-        found = instance.start_services()
+        settings = instance.start_services()
         mine = resolved(given(home, scale="mine:1"), OUTSIDE)
-    assert (mine.given("scale"), mine.given("carrier")) == ("mine:1", found.given("carrier"))
+    assert (mine.given("scale"), mine.given("carrier")) == ("mine:1", settings.given("carrier"))
     assert mine.given("seal_key") == "made"
 
 

@@ -25,12 +25,12 @@ def message(mesh: Mesh, kind: Kind, name: str, described: Sequence[str], of: str
     place, _, short = name.partition(".")
     context = mesh.context(place)
     aggregate = _aggregate(context, of)
-    known = aggregate.commands if kind == "command" else aggregate.events
-    content = [(fields(known[0])[0].name, "str"), *map(_field, described)]
+    types = aggregate.commands if kind == "command" else aggregate.events
+    content = [(fields(types[0])[0].name, "str"), *map(_field, described)]
     if len(dict(content)) < len(content):
         raise Unusable(f"a field of {name} is there twice; {content[0][0]}, the aggregate's id, is there anyway")
     file = _module(mesh, kind, context.name)
-    source = _with(file.read_text(), {t.__name__ for t in known}, message_name(short), _dataclass(short, content))
+    source = _with(file.read_text(), {t.__name__ for t in types}, message_name(short), _dataclass(short, content))
     new = {mesh.vocabulary.schemas.file(name): _schema(context.name, short, content)}
     return Draft(
         new, {file: source} | locked(mesh, new) | (told(mesh, place, short) if kind == "event" else {})
@@ -39,11 +39,11 @@ def message(mesh: Mesh, kind: Kind, name: str, described: Sequence[str], of: str
 
 def _aggregate(context: Context, name: str | None) -> Aggregate:
     """The aggregate of that name; none has to be named if there is only one."""
-    found = [a for a in context.aggregates if name in (None, a.name)]
-    if len(found) != 1:
+    candidates = [a for a in context.aggregates if name in (None, a.name)]
+    if len(candidates) != 1:
         names = ", ".join(a.name for a in context.aggregates)
         raise Unusable(f"{context.name} has several aggregates: say with --aggregate which of {names}")
-    return found[0]
+    return candidates[0]
 
 
 def _module(mesh: Mesh, kind: Kind, context: str) -> Path:
@@ -71,16 +71,16 @@ def _schema(namespace: str, name: str, content: Sequence[tuple[str, str]]) -> st
     return json.dumps({"type": "record", "namespace": namespace, "name": name, "fields": described}, indent=2) + "\n"
 
 
-def _with(source: str, known: set[str], name: str, definition: str) -> str:
+def _with(source: str, names: set[str], name: str, definition: str) -> str:
     """The source with one definition more, in front of the unions, and its name in the union of those that are known."""
     parsed = ast.parse(source)
     if name in {node.name for node in ast.walk(parsed) if isinstance(node, ast.ClassDef | ast.alias)}:
         raise Unusable(f"there is {name!r} already: choose another name")
     unions = {frozenset(_members(a.value)): a for a in parsed.body if isinstance(a, ast.Assign)}
-    union = unions.get(frozenset(known))
+    union = unions.get(frozenset(names))
     if union is None:
-        raise Unusable(f"{name} has no place: there is no union of {', '.join(sorted(known))} to add it to")
-    first = min(a.lineno for members, a in unions.items() if known & members or len(members) > 1)
+        raise Unusable(f"{name} has no place: there is no union of {', '.join(sorted(names))} to add it to")
+    first = min(a.lineno for members, a in unions.items() if names & members or len(members) > 1)
     lines = source.splitlines()
     lines[union.lineno - 1 : union.end_lineno] = [f"{ast.unparse(union)} | {name}"]
     return "\n".join([*lines[: first - 1], definition, "", "", *lines[first - 1 :], ""])
