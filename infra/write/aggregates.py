@@ -17,7 +17,7 @@ from infra.wire.avro import Codec
 from infra.wire.envelope import EventRecord, event_record, is_accepted
 from infra.wire.record import Record, unreadable
 from infra.write.intents import DUE, PENDING, Intent, Want, wants_of
-from infra.write.parking import Queue, queue_after
+from infra.write.parking import Queue, blocking_key, queue_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +200,8 @@ class Aggregates:
         if not isinstance(event, RUNTIME):
             raise TypeError(f"{type(event).__name__} is no event of {self.context.name}")
         if isinstance(event, Rejected | Parked):
-            self._requeue(record.key, queue_after(self.queues.get(record.key, ()), event, record.command_id))
+            if blocking_key(record.key) is not None:
+                self._requeue(record.key, queue_after(self.queues.get(record.key, ()), event, record.command_id))
         else:
             self._remember(record, event)
 

@@ -14,7 +14,7 @@ from infra.wire.envelope import ID, TYPE, CommandPart, EventEnvelope
 from infra.wire.record import MAX_BATCH_BYTES, Header, HeaderMap, Outgoing, Record, partition_of, with_header
 from infra.wire.sealing import personal
 from infra.write.aggregates import Aggregates, Changes, Kind
-from infra.write.inbox import Command, CommandReader, command_id, json_field
+from infra.write.inbox import Command, CommandReader, asked_at, command_id, json_field
 from infra.write.intents import Intent
 from infra.write.parking import DISCARD, MAX_KEY, Queue, behind, blocking_key, dead_letter, failed, queue_after
 
@@ -127,10 +127,10 @@ class CommandHandler:
             queue = self._queue(key, decision)
             if (queue or headers.get(TYPE) == DISCARD) and self._waits(record, headers, key, queue, decision):
                 return
+            if self._is_decided(key, command_id(record, headers), decision):
+                return
         try:
-            command = self._read(record, headers, message)
-            if not self._is_decided(command.key, command.id, decision):
-                self._apply(command, decision)
+            self._apply(self._read(record, headers, message), decision)
         except Unreadable as error:
             self._answer(record, headers, _rejected(error), error, decision)
 
@@ -205,7 +205,7 @@ class CommandHandler:
         """Answer a command that is not processed; `why` it is kept, unless it was kept before."""
         identity, type_ = command_id(record, headers), (headers.get(TYPE) or b"?")[:MAX_TYPE]
         key = record.key if record.key and len(record.key) <= MAX_KEY else None
-        decision.timestamp = max(record.timestamp, decision.timestamp)
+        decision.timestamp = max(_asked_at(record, headers), decision.timestamp)
         shared = self._envelope.command_part(key or b"", identity, identity, record.offset, type_)
         self._record(key, event, shared, decision.timestamp, decision)
         decision.cursor = record.offset + 1
@@ -237,6 +237,14 @@ def _steps(kind: Kind, command: Command, state: Any) -> tuple[list[tuple[Any, Se
     except Exception as error:
         raise failed(error) from error
     return steps, state
+
+
+def _asked_at(record: Record, headers: HeaderMap) -> int:
+    """As of a command that can be read; its cause's time may be why this one cannot."""
+    try:
+        return asked_at(record, headers)
+    except Unreadable:
+        return record.timestamp
 
 
 def _rejected(why: Unreadable) -> Rejected:

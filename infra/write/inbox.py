@@ -75,9 +75,7 @@ class CommandReader:
         if kind.personal is not None:
             _check_sealed(kind.personal, message)
         identity = given or command_id(record, headers)
-        at = record.timestamp
-        if cause := headers.get(CAUSE_TIME):
-            at = _not_before(cause, at)
+        at = asked_at(record, headers)
         correlation, trace = headers.get(CORRELATION) or identity, headers.get(TRACE)
         if len(correlation) > MAX_ID or (trace and len(trace) > MAX_ID):
             raise Unreadable("bad_header", f"{CORRELATION} and {TRACE} have at most {MAX_ID} bytes")
@@ -161,10 +159,11 @@ def _check_sealed(spec: Personal, message: Any) -> None:
         )
 
 
-def _not_before(cause: bytes, at: int) -> int:
+def asked_at(record: Record, headers: HeaderMap) -> int:
     """A command's time, which is not before its cause's as far as that can be believed."""
+    at, cause = record.timestamp, headers.get(CAUSE_TIME)
     try:
-        return max(at, min(int(cause), at + MAX_CLOCK_SKEW_MS))
+        return max(at, min(int(cause), at + MAX_CLOCK_SKEW_MS)) if cause else at
     except ValueError:
         raise Unreadable("bad_header", f"{CAUSE_TIME} has to be a number of milliseconds") from None
 
