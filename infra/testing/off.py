@@ -5,21 +5,23 @@ A rule whose absence nobody notices is not proved. The rules are those of DESIGN
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count, takewhile
 from typing import Any
 
 from infra.errors import Unknown
+from infra.kafka.log import until_known
 from infra.messages import Due
 from infra.model.context import Perform
 from infra.testing.node import Node, Port
-from infra.wire.envelope import CAUSE_TIME, EXPECTED_OFFSET, ID
-from infra.wire.record import Outgoing, Read, with_header
+from infra.wire.envelope import CAUSE_TIME, EXPECTED_OFFSET, ID, TYPE
+from infra.wire.record import HeaderMap, Outgoing, Read, Record, with_header
 from infra.write.aggregates import Aggregates
 from infra.write.decision import CommandHandler, Decision
 from infra.write.intents import Intent
 from infra.write.lanes import Delivery, Lanes, Place
 from infra.write.owner import Owner
+from infra.write.parking import DISCARD, Queue
 from infra.write.writer import Writer
 
 
@@ -182,24 +184,93 @@ class Hasty(Node):
         return Delivery(records, lambda: self.generation == generation, lambda: None)
 
 
-class LeakyLanes(Lanes):
-    """Batches are dropped, and later ones handled all the same."""
-
-    async def close(self) -> None:
-        await super().close()
-        self.open()
-
-
-class LeakyOwner(Owner):
-    lanes_kind = LeakyLanes
-
-
 class Leaky(Node):
-    owner = LeakyOwner
+    """What was fetched before the group was shuffled is handled behind the barrier."""
 
     def delivery(self, place: Place, records: list[Read], generation: int, done: Callable[[], None]) -> Delivery:
-        position = records[-1].offset + 1
-        return Delivery(records, lambda: True, lambda: self._acknowledge(place, position, self.generation))
+        return Delivery(records, lambda: True, done)
+
+
+class HeedlessLanes(Lanes):
+    """Who is in the middle of a batch goes on, whatever becomes of the partition."""
+
+    async def close(self) -> None:
+        self._open = False
+        self._lanes.clear()
+
+
+class HeedlessOwner(Owner):
+    lanes_kind = HeedlessLanes
+
+
+class Heedless(Node):
+    owner = HeedlessOwner
+
+
+class BlindOwner(Owner):
+    """What others append is seen when there is something to write."""
+
+    async def _tail(self) -> None:
+        """Never."""
+
+
+class Blind(Node):
+    owner = BlindOwner
+
+
+class SluggishWriter(Writer):
+    """What was taken in is folded when it is needed, and not before."""
+
+    async def settle(self) -> None:
+        """Never."""
+
+
+class SluggishOwner(Owner):
+    writer_kind = SluggishWriter
+
+
+class Sluggish(Node):
+    owner = SluggishOwner
+
+
+class UntidyWriter(Writer):
+    """What cannot be processed is kept after its answer is in the log."""
+
+    async def _commit(self, decision: Decision) -> bool:
+        if not await super()._commit(replace(decision, dead=[])):
+            return False
+        letters = replace(decision, forwards=[])
+        await until_known(lambda: self._send_aside(letters))
+        return True
+
+
+class UntidyOwner(Owner):
+    writer_kind = UntidyWriter
+
+
+class Untidy(Node):
+    owner = UntidyOwner
+
+
+class PushingHandler(CommandHandler):
+    """Nobody waits."""
+
+    def _waits(self, record: Record, headers: HeaderMap, key: bytes, queue: Queue, decision: Decision) -> bool:
+        return headers.get(TYPE) == DISCARD and super()._waits(record, headers, key, queue, decision)
+
+
+class PushingWriter(Writer):
+    def __init__(self, aggregates: Aggregates, *ports: Any) -> None:
+        super().__init__(aggregates, *ports)
+        self._commands = PushingHandler(aggregates)
+
+
+class PushingOwner(Owner):
+    writer_kind = PushingWriter
+
+
+class Pushing(Node):
+    owner = PushingOwner
 
 
 class HastyWriter(Writer):
@@ -302,4 +373,13 @@ RULES = {
     "careless": Rule("the outside is asked with one key", Careless, "a_bell_is_rung_once_a_filling"),
     "hasty": Rule("a policy's position is written after its acknowledgements", Hasty, "every_event_is_reacted_to_once"),
     "leaky": Rule("nothing is handled after a batch that was dropped", Leaky, "every_event_is_reacted_to_once"),
+    "heedless": Rule(
+        "who loses a partition is in the middle of nothing",
+        Heedless,
+        "what_was_decided_follows_from_the_log_before_it",
+    ),
+    "blind": Rule("an idle owner sees what others append", Blind, "an_owner_knows_the_end_of_its_log"),
+    "sluggish": Rule("what was taken in is folded by itself", Sluggish, "nothing_that_was_wanted_is_left_open"),
+    "untidy": Rule("what cannot be processed is kept before it is answered", Untidy, "what_waits_is_kept"),
+    "pushing": Rule("a command waits behind one that could not be processed", Pushing, "nothing_overtakes_what_waits"),
 }

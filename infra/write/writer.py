@@ -8,6 +8,7 @@ import asyncio
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from random import random
 from typing import Any
 
@@ -23,8 +24,16 @@ from infra.write.intents import Intent
 
 _log = structlog.get_logger()
 
-FAR = 50_000  # offsets to the end of the log; from there on aggregates are folded when they are needed
-SETTLED_AT_ONCE = 300  # aggregates, some milliseconds
+
+@dataclass(frozen=True)
+class Bounds:
+    """`far`: offsets to the end of the log; from there on aggregates are folded when they are needed.
+
+    `settled_at_once`: aggregates, some milliseconds.
+    """
+
+    far: int = 50_000
+    settled_at_once: int = 300
 
 
 @contextmanager
@@ -41,7 +50,12 @@ class Writer:
     """Applies commands to one partition, strictly in order; `on_intents` hears of those that were opened."""
 
     def __init__(
-        self, aggregates: Aggregates, log: EventLog, sink: CommandSink, on_intents: Callable[[Sequence[Intent]], None]
+        self,
+        aggregates: Aggregates,
+        log: EventLog,
+        sink: CommandSink,
+        on_intents: Callable[[Sequence[Intent]], None],
+        bounds: Bounds = Bounds(),
     ) -> None:
         self.aggregates = aggregates
         self.conflicts = 0
@@ -49,6 +63,7 @@ class Writer:
         self._log = log
         self._sink = sink
         self._on_intents = on_intents
+        self._bounds = bounds
         self._turn = asyncio.Lock()
 
     async def handle(self, records: Sequence[Record]) -> None:
@@ -91,7 +106,7 @@ class Writer:
     async def settle(self) -> None:
         """Fold what was only taken in, a little at a time, while commands are decided."""
         while self.aggregates.unread:
-            self.aggregates.settle(SETTLED_AT_ONCE)
+            self.aggregates.settle(self._bounds.settled_at_once)
             self._on_intents(self.aggregates.new_intents())
             await asyncio.sleep(0)
 
@@ -117,7 +132,7 @@ class Writer:
         aggregates, number = self.aggregates, self.aggregates.number
         start, end = aggregates.next_offset, (await self._log.ends([number]))[number]
         check_end(aggregates.context.events_topic, number, end, start)
-        if end - start <= FAR:
+        if end - start <= self._bounds.far:
             async for records in self._log.read(number, start, end):
                 aggregates.fold(records)
         else:
