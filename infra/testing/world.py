@@ -408,12 +408,14 @@ def _faults(dice: random.Random, gentle: bool) -> Faults:
 
 
 def _bounds(dice: random.Random, gentle: bool) -> tuple[Bounds, int]:
-    """From which length on a log is only taken in, and a batch is coded by the column: production's, or almost none."""
+    """From which length on a log is only taken in, and a batch is coded by the column: production's, or almost none.
+
+    Folding takes no time here, so what is settled while others work is given some.
+    """
     if gentle:
         return Bounds(), FEW
-    return dice.choice((Bounds(), Bounds(far=4, settled_at_once=1), Bounds(far=12, settled_at_once=3))), dice.choice(
-        (FEW, FEW, 3)
-    )
+    small = (Bounds(far=4, settled_at_once=1, pause_s=0.1), Bounds(far=12, settled_at_once=3, pause_s=0.2))
+    return dice.choice((Bounds(), *small)), dice.choice((FEW, FEW, 3))
 
 
 def _identity(letter: Read) -> bytes:
