@@ -91,14 +91,53 @@ class Hopeful(Node):
 class ForgetfulOwner(Owner):
     """Whoever recovers does not know which commands were decided."""
 
+    forgets = "decided"
+
     async def assigned(self, numbers: Collection[int]) -> None:
         await super().assigned(numbers)
         for writer in self.writers.values():
-            writer.aggregates.decided.clear()
+            getattr(writer.aggregates, self.forgets).clear()
+
+
+class ObliviousOwner(ForgetfulOwner):
+    """Nor what is open."""
+
+    forgets = "intents"
+
+
+class LenientOwner(ForgetfulOwner):
+    """Nor what waits."""
+
+    forgets = "queues"
 
 
 class Forgetful(Node):
     owner = ForgetfulOwner
+
+
+class Oblivious(Node):
+    owner = ObliviousOwner
+
+
+class Lenient(Node):
+    owner = LenientOwner
+
+
+class HoardingWriter(Writer):
+    """What was wanted once is wanted for ever."""
+
+    async def handle(self, records: Sequence[Any]) -> None:
+        intents = dict(self.aggregates.intents)
+        await super().handle(records)
+        self.aggregates.intents = intents | self.aggregates.intents
+
+
+class HoardingOwner(Owner):
+    writer_kind = HoardingWriter
+
+
+class Hoarding(Node):
+    owner = HoardingOwner
 
 
 class Trusting(Node):
@@ -192,7 +231,12 @@ class Leaky(Node):
 
 
 class HeedlessLanes(Lanes):
-    """Who is in the middle of a batch goes on, whatever becomes of the partition."""
+    """Who is in the middle of a batch goes on, whatever becomes of the partition.
+
+    No rule: no law needs lanes to be closed, it spares everybody work that is void. What is acknowledged was handled, and so
+    was all in front of it in its lane; what waits in the lane is of an older generation, and dropped; and a writer that goes
+    on with a partition it lost is a zombie like any other. That older generations are dropped is the rule: "leaky".
+    """
 
     async def close(self) -> None:
         self._open = False
@@ -365,6 +409,9 @@ RULES = {
     ),
     "hopeful": Rule("the acknowledgement decides", Hopeful, "every_command_is_answered"),
     "forgetful": Rule("commands are remembered", Forgetful, "a_command_is_decided_once"),
+    "oblivious": Rule("what is open comes from the log", Oblivious, "the_intents_are_the_fold_of_the_log"),
+    "hoarding": Rule("what is done is open no more", Hoarding, "the_intents_are_the_fold_of_the_log"),
+    "lenient": Rule("what waits comes from the log", Lenient, "nothing_overtakes_what_waits"),
     "trusting": Rule("cursors come from the log", Trusting, "every_command_is_answered"),
     "early": Rule("time never goes back", Early, "time_never_goes_back"),
     "impatient": Rule("a deadline is never early", Impatient, "a_counter_is_not_emptied_too_early"),
@@ -373,11 +420,6 @@ RULES = {
     "careless": Rule("the outside is asked with one key", Careless, "a_bell_is_rung_once_a_filling"),
     "hasty": Rule("a policy's position is written after its acknowledgements", Hasty, "every_event_is_reacted_to_once"),
     "leaky": Rule("nothing is handled after a batch that was dropped", Leaky, "every_event_is_reacted_to_once"),
-    "heedless": Rule(
-        "who loses a partition is in the middle of nothing",
-        Heedless,
-        "what_was_decided_follows_from_the_log_before_it",
-    ),
     "blind": Rule("an idle owner sees what others append", Blind, "an_owner_knows_the_end_of_its_log"),
     "sluggish": Rule("what was taken in is folded by itself", Sluggish, "nothing_that_was_wanted_is_left_open"),
     "untidy": Rule("what cannot be processed is kept before it is answered", Untidy, "what_waits_is_kept"),

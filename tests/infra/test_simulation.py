@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from infra.testing.off import RULES
+from infra.testing.off import RULES, Heedless
 from tests.counter.story import simulation
 
 SEEDS = 300
@@ -23,6 +23,10 @@ def test_the_laws_hold_whatever_fails(chunk: int) -> None:
 def test_a_rule_that_is_switched_off_is_missed(name: str) -> None:
     rule = RULES[name]
     assert any(rule.breaks in simulation.play(seed, rule.without)[1] for seed in range(2000)), rule.says
+
+
+def test_who_goes_on_with_a_batch_of_a_partition_it_lost_is_a_zombie_like_any_other() -> None:
+    assert all(simulation.play(seed, Heedless)[1] == {} for seed in range(100))
 
 
 def test_a_seed_plays_the_same_again_in_any_process() -> None:
