@@ -133,8 +133,18 @@ def _is_text(key: bytes) -> bool:
 
 def identity_of(record: Read) -> bytes:
     """What a record in a topic of commands is known by: the id it was given, or its own place."""
+    return _given(record) or place_of(record).encode()
+
+
+def kept_as(letter: Read) -> bytes:
+    """What a dead letter is known by: the same, and its place is where it was first."""
+    headers = dict(letter.headers)
+    return _given(letter) or b"/".join(headers[f"dlq-original-{n}"] or b"" for n in ("topic", "partition", "offset"))
+
+
+def _given(record: Read) -> bytes:
     given = dict(record.headers).get(ID) or b""
-    return given if 0 < len(given) <= MAX_ID else place_of(record).encode()
+    return given if len(given) <= MAX_ID else b""
 
 
 def partitions_of(mesh: Mesh, kafka: MemoryKafka) -> list[Partition]:

@@ -151,8 +151,13 @@ def what_waits_is_kept(world: World) -> Iterator[str]:
     for partition in world.partitions():
         kept = world.letters(partition)
         for fact in partition.facts:
-            if fact.is_waiting and fact.command_id not in kept:
+            if not fact.is_waiting:
+                continue
+            letter = kept.get(fact.command_id)
+            if letter is None:
                 yield f"{fact.place}: nobody kept {fact.command_id.decode()}"
+            elif letter.value != partition.command_of(fact).value and "dlq-withheld" not in dict(letter.headers):
+                yield f"{fact.place}: {fact.command_id.decode()} was kept otherwise than it came"
 
 
 def nothing_is_left_waiting(world: World) -> Iterator[str]:

@@ -252,7 +252,11 @@ class Heedless(Node):
 
 
 class BlindOwner(Owner):
-    """What others append is seen when there is something to write."""
+    """What others append is seen when there is something to write.
+
+    A zombie's events do not need more: whatever it decided its owner is asked too, and meets them at its own append. What
+    nobody asked for does, such as the seal of a log that grows.
+    """
 
     async def _tail(self) -> None:
         """Never."""

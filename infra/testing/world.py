@@ -12,7 +12,6 @@ is folded from offset 0; the loss of records, topics that grow, a policy that ra
 """
 
 import asyncio
-import json
 import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,16 +24,15 @@ import structlog
 from infra.kafka.log import addressed
 from infra.kafka.memory import MemoryKafka
 from infra.mesh import Mesh
-from infra.messages import MAX_ID, Due
+from infra.messages import Due
 from infra.model.context import Aggregate, Context, Perform
-from infra.testing.facts import Partition, partitions_of
+from infra.testing import clerk
+from infra.testing.facts import Partition, kept_as, partitions_of
 from infra.testing.loop import VirtualLoop, run
 from infra.testing.node import RUNNING, Faults, Node
 from infra.testing.strangers import noise
 from infra.wire.columns import FEW
-from infra.wire.envelope import ID, command_headers
-from infra.wire.record import Outgoing, Read, with_header
-from infra.write.parking import DISCARD
+from infra.wire.record import Outgoing, Read
 from infra.write.reactions import outgoing_command
 from infra.write.writer import Bounds
 
@@ -67,7 +65,7 @@ class World:
         )
         self.faults = _faults(self.dice, self.gentle)
         self.bounds, few = _bounds(self.dice, self.gentle)
-        self._run = self._fallible(self.mesh.coded_by(self.mesh.codec.by_column_from(few)))
+        self._as_run = self._fallible(self.mesh.coded_by(self.mesh.codec.by_column_from(few)))
         self.nodes: dict[str, list[Node]] = {name: [] for name in self.mesh.contexts}
         self.generations: dict[str, int] = dict.fromkeys(self.mesh.contexts, 0)
         self.failures: list[tuple[str, BaseException]] = []
@@ -76,7 +74,7 @@ class World:
         self.resting = False
         self._made = 0
         self._noises = 0
-        self._read: tuple[int, list[Partition]] = (-1, [])
+        self._said: tuple[int, list[Partition]] = (-1, [])
         self._kills: list[tuple[int, Node]] = []
 
     def _fallible(self, mesh: Mesh) -> Mesh:
@@ -165,17 +163,17 @@ class World:
 
     def partitions(self) -> list[Partition]:
         """What all logs say, by themselves."""
-        if self._read[0] != self.kafka.appends:
-            self._read = (self.kafka.appends, partitions_of(self.mesh, self.kafka))
-        return self._read[1]
+        if self._said[0] != self.kafka.appends:
+            self._said = (self.kafka.appends, partitions_of(self.mesh, self.kafka))
+        return self._said[1]
 
     # -- who runs
 
     def _begin(self, name: str) -> Node:
         self._made += 1
-        context = self._run.context(name)
+        context = self._as_run.context(name)
         made = self.node(
-            self._run,
+            self._as_run,
             context,
             f"{name}-{self._made}",
             self.kafka,
@@ -259,28 +257,17 @@ class World:
     def letters(self, partition: Partition) -> dict[bytes, Read]:
         """What a partition keeps of what it could not process, by the id of the command."""
         letters = reversed(self.kafka.log(partition.context.dead_topic, partition.number))
-        return {_identity(letter): letter for letter in letters}
+        return {kept_as(letter): letter for letter in letters}
 
     def sort_out(self) -> bool:
-        """What somebody does about all that waits: what is no command is discarded, the rest sent again; whether there is any."""
-        waiting = [(p, key, queue) for p in self.partitions() for key, queue in p.fold.queues.items()]
-        for partition, key, queue in waiting:
-            letters = self.letters(partition)
-            for identity, why in list(queue.items())[: self.dice.choice((1, 100))]:
-                self._sort_out(partition, key, letters.get(identity), identity, why)
+        """Somebody looks after all that waits; whether there is any."""
+        waiting = [partition for partition in self.partitions() if partition.fold.queues]
+        for partition in waiting:
+            for said, record in clerk.answers(partition, self.letters(partition), self.dice):
+                self.say(said)
+                ((right, _),) = addressed([record], PARTITIONS)
+                self.kafka.append(partition.context.commands_topic, right, [record])
         return bool(waiting)
-
-    def _sort_out(self, partition: Partition, key: bytes, letter: Read | None, identity: bytes, why: str) -> None:
-        if letter and (why in ("failed", "behind") or self.dice.random() < 0.2):
-            again = [(name, value) for name, value in letter.headers if not name.startswith("dlq-")]
-            record = Outgoing(key, letter.value, with_header(again, ID, identity))
-            self.say(f"sent again: {identity.decode()}, {why}")
-        else:
-            reason = json.dumps({"reason": why}).encode()
-            record = Outgoing(key, reason, command_headers(DISCARD.decode(), identity.decode()))
-            self.say(f"to be discarded: {identity.decode()}, {why}")
-        ((where, _),) = addressed([record], PARTITIONS)
-        self.kafka.append(partition.context.commands_topic, where, [record])
 
     async def leap(self, seconds: float) -> None:
         """So much time goes by at once, as if everybody had slept: whatever was due is due now."""
@@ -416,15 +403,6 @@ def _bounds(dice: random.Random, gentle: bool) -> tuple[Bounds, int]:
         return Bounds(), FEW
     small = (Bounds(far=4, settled_at_once=1, pause_s=0.1), Bounds(far=12, settled_at_once=3, pause_s=0.2))
     return dice.choice((Bounds(), *small)), dice.choice((FEW, FEW, 3))
-
-
-def _identity(letter: Read) -> bytes:
-    """The id by which a letter's command is known: its own, or its first place."""
-    headers = dict(letter.headers)
-    given = headers.get(ID) or b""
-    if 0 < len(given) <= MAX_ID:
-        return given
-    return b"/".join(headers[f"dlq-original-{part}"] or b"" for part in ("topic", "partition", "offset"))
 
 
 def _owned(loop: Any, work: Any, **known: Any) -> asyncio.Task[Any]:
