@@ -284,12 +284,21 @@ class Sluggish(Node):
 class UntidyWriter(Writer):
     """What cannot be processed is kept after its answer is in the log."""
 
+    late = "dead"
+
     async def _commit(self, decision: Decision) -> bool:
-        if not await super()._commit(replace(decision, dead=[])):
+        nothing: dict[str, Any] = {"dead": [], "forwards": []}
+        if not await super()._commit(replace(decision, **{self.late: nothing[self.late]})):
             return False
-        letters = replace(decision, forwards=[])
-        await until_known(lambda: self._send_aside(letters))
+        aside = replace(decision, **nothing | {self.late: getattr(decision, self.late)})
+        await until_known(lambda: self._send_aside(aside))
         return True
+
+
+class MislayingWriter(UntidyWriter):
+    """What belongs to another partition is sent there after the cursor has passed it."""
+
+    late = "forwards"
 
 
 class UntidyOwner(Owner):
@@ -298,6 +307,14 @@ class UntidyOwner(Owner):
 
 class Untidy(Node):
     owner = UntidyOwner
+
+
+class MislayingOwner(Owner):
+    writer_kind = MislayingWriter
+
+
+class Mislaying(Node):
+    owner = MislayingOwner
 
 
 class PushingHandler(CommandHandler):
@@ -427,5 +444,8 @@ RULES = {
     "blind": Rule("an idle owner sees what others append", Blind, "an_owner_knows_the_end_of_its_log"),
     "sluggish": Rule("what was taken in is folded by itself", Sluggish, "nothing_that_was_wanted_is_left_open"),
     "untidy": Rule("what cannot be processed is kept before it is answered", Untidy, "what_waits_is_kept"),
+    "mislaying": Rule(
+        "what belongs elsewhere is there before the cursor passes it", Mislaying, "every_command_is_answered"
+    ),
     "pushing": Rule("a command waits behind one that could not be processed", Pushing, "nothing_overtakes_what_waits"),
 }

@@ -2,11 +2,15 @@
 
 import subprocess
 import sys
+from random import Random
 
 import pytest
 
 from infra.testing.off import RULES, Heedless
+from infra.testing.strangers import noise
+from infra.wire.record import Read
 from tests.counter.story import simulation
+from tests.infra.counter_log import NOW, add, commands, decide, empty, fresh, said
 
 SEEDS = 300
 CHUNKS = 6
@@ -23,6 +27,14 @@ def test_the_laws_hold_whatever_fails(chunk: int) -> None:
 def test_a_rule_that_is_switched_off_is_missed(name: str) -> None:
     rule = RULES[name]
     assert any(rule.breaks in simulation.play(seed, rule.without)[1] for seed in range(2000)), rule.says
+
+
+def test_noise_is_no_command_whatever_it_is_made_of() -> None:
+    asked = commands((add(1), "a"), (empty(2), "b"))
+    for seed in range(300):
+        record = noise(asked, "noise", Random(seed))
+        posted = Read("counter.commands", 0, 0, NOW, record.key, record.value, record.headers)
+        assert [name for name, _ in said(decide(fresh(), [posted]))] == ["Rejected"]
 
 
 def test_who_goes_on_with_a_batch_of_a_partition_it_lost_is_a_zombie_like_any_other() -> None:
