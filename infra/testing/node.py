@@ -143,7 +143,7 @@ class Node:
         self.skew_s = 0.0
         self.offered = -1  # the generation of the group that it was last told of, and
         self.generation = -1  # the one it works in
-        self.tasks: set[asyncio.Task[Any]] = set()
+        self.tasks: dict[asyncio.Task[Any], None] = {}  # in their order, which a set would not keep
         self._told = failed
         self._assignments: asyncio.Queue[tuple[int, list[Place]]] = asyncio.Queue()
         self._fetching: list[asyncio.Task[None]] = []
@@ -182,7 +182,7 @@ class Node:
 
     def kill(self) -> None:
         self.alive = False
-        for task in self.tasks:
+        for task in list(self.tasks):
             task.cancel()
 
     async def attempt(self, perform: Perform[Any, Any], intent: Any, key: str) -> Any:

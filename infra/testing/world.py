@@ -409,8 +409,8 @@ def _owned(loop: Any, work: Any, **known: Any) -> asyncio.Task[Any]:
     """Every task belongs to the process that made it, and dies with it."""
     task: asyncio.Task[Any] = asyncio.Task(work, loop=loop, **known)
     if node := RUNNING.get():
-        node.tasks.add(task)
-        task.add_done_callback(node.tasks.discard)
+        node.tasks[task] = None
+        task.add_done_callback(node.tasks.pop)
         if not node.alive:
             task.cancel()
     return task
