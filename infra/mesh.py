@@ -40,6 +40,7 @@ class Vocabulary:
     current: Mapping[str, Node]
     upcasts: Mapping[int, Upcast] = field(default_factory=dict)
     locked: Mapping[int, Locked] | None = None  # the ids of a registry, instead of the locks'
+    coder: Codec | None = None  # instead of one that is made
 
     @property
     def ids(self) -> Mapping[int, Locked]:
@@ -48,7 +49,7 @@ class Vocabulary:
 
     @cached_property
     def codec(self) -> Codec:
-        return Codec(self.types, self.schemas, self.ids, self.upcasts)
+        return self.coder or Codec(self.types, self.schemas, self.ids, self.upcasts)
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,10 @@ class Mesh:
     def with_ids(self, locked: Mapping[int, Locked] | None) -> "Mesh":
         """The same mesh with the schema ids of a registry."""
         return replace(self, vocabulary=replace(self.vocabulary, locked=locked))
+
+    def coded_by(self, codec: Codec) -> "Mesh":
+        """The same mesh with another codec of the same messages."""
+        return replace(self, vocabulary=replace(self.vocabulary, coder=codec))
 
     def having(self, context: Context) -> "Mesh":
         """The same mesh with another context of that name."""

@@ -97,7 +97,7 @@ def is_copied(codec: Codec, record: Read) -> bool:
 
 
 class Fingerprints:
-    """Of each key's events, in order: their ids, contents and times."""
+    """Of each key's events, in order: their ids, contents and times; those without a key stay in their partition's order."""
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
@@ -108,7 +108,7 @@ class Fingerprints:
         if is_copied(self._codec, record):
             self.events += 1
             identity = dict(record.headers).get(ID) or b""
-            events = self._hashes.setdefault(record.key or b"", sha256())
+            events = self._hashes.setdefault(record.key or b"no key, %d" % record.partition, sha256())
             events.update(b"%b\0%d\0%b\0" % (identity, record.timestamp, record.value or b""))
 
     def differ(self, other: "Fingerprints") -> list[bytes]:

@@ -20,6 +20,7 @@ from infra.settings import DAY_MS
 from infra.wire.record import Outgoing, Read
 from infra.write.lanes import Delivery, Place
 from infra.write.owner import Owner
+from infra.write.writer import Bounds
 
 COMMIT_S = 1.0  # at most
 RUNNING: ContextVar["Node | None"] = ContextVar("RUNNING", default=None)
@@ -36,6 +37,7 @@ class Faults:
     unreadable: float = 0.0  # the log cannot be reached
     before: float = 0.0  # the outside fails before it does anything
     after: float = 0.0  # it does it, and its answer is lost
+    failing: float = 0.0  # a decider raises instead of saying its next event
     slow_s: float = 0.02  # what anything takes at most
 
     def over(self) -> None:
@@ -129,6 +131,7 @@ class Node:
         dice: Random,
         perform: Perform[Any, Any] | None,
         failed: Callable[["Node", BaseException], None],
+        bounds: Bounds,
     ) -> None:
         self.context = context
         self.name = name
@@ -138,16 +141,18 @@ class Node:
         self.alive = True
         self.frozen = False
         self.skew_s = 0.0
-        self.generation = -1
-        self.tasks: set[asyncio.Task[Any]] = set()
+        self.offered = -1  # the generation of the group that it was last told of, and
+        self.generation = -1  # the one it works in
+        self.tasks: dict[asyncio.Task[Any], None] = {}  # in their order, which a set would not keep
         self._told = failed
         self._assignments: asyncio.Queue[tuple[int, list[Place]]] = asyncio.Queue()
         self._fetching: list[asyncio.Task[None]] = []
+        self._assigned: set[Place] = set()
         self._acknowledged: dict[Place, int] = {}
         self._group_generation: Callable[[], int] = lambda: -1
         self.way = self.port(self, context.events_topic)
         self.own = self.owner(
-            mesh, context, kafka.partitions, 30 * DAY_MS, self.way, self.way, self.fail, now=self.clock
+            mesh, context, kafka.partitions, 30 * DAY_MS, self.way, self.way, self.fail, now=self.clock, bounds=bounds
         )
         if perform:
             self.own.perform_with(partial(self.attempt, perform))
@@ -177,7 +182,7 @@ class Node:
 
     def kill(self) -> None:
         self.alive = False
-        for task in self.tasks:
+        for task in list(self.tasks):
             task.cancel()
 
     async def attempt(self, perform: Perform[Any, Any], intent: Any, key: str) -> Any:
@@ -195,15 +200,18 @@ class Node:
     def assign(self, generation: int, places: list[Place], current: Callable[[], int]) -> None:
         """The group was shuffled; the process learns of it when it gets to it."""
         self._group_generation = current
+        self.offered = generation
         self._assignments.put_nowait((generation, places))
 
     async def _join(self) -> None:
         while True:
             generation, places = await self._assignments.get()
             await self.way.passes()
+            self._acknowledged.clear()
             await self.own.revoked()
             self.generation = generation  # who fetched before it delivers once more, too late
             await self.own.assigned([number for topic, number in places if topic == self.context.commands_topic])
+            self._assigned = set(places)
             self._acknowledged.clear()
             self._fetching += [
                 asyncio.create_task(self._work(partial(self._fetch, place, self.position(place)))) for place in places
@@ -221,7 +229,7 @@ class Node:
             records = self.fetched(place, position)
             if records:
                 position = records[-1].offset + 1
-                done = partial(self._acknowledge, place, position, generation)
+                done = partial(self._acknowledge, place, position)
                 await self.own.lanes.put(place, self.delivery(place, records, generation, done))
 
     def delivery(self, place: Place, records: list[Read], generation: int, done: Callable[[], None]) -> Delivery:
@@ -230,14 +238,18 @@ class Node:
     def fetched(self, place: Place, position: int) -> list[Read]:
         return self.kafka.log(*place)[position : position + self.dice.randint(1, 8)]
 
-    def _acknowledge(self, place: Place, position: int, generation: int) -> None:
-        if not self._acknowledged:
-            asyncio.get_running_loop().call_later(self.dice.random() * COMMIT_S, self._commit, generation)
-        self._acknowledged[place] = position
+    # As Faust 0.15.3 (transport/consumer.py: ack, _commit_offsets): an acknowledgement knows no generation, it counts for
+    # the one that commits next, unless partitions were revoked or positions set (BatchConsumer.perform_seek) in between.
+    # The broker refuses a commit of another generation than its own, and Faust one of a partition it does not have. A
+    # batch that was never acknowledged keeps Faust from committing the next ones only sometimes; here it never does.
 
-    def _commit(self, generation: int) -> None:
-        """What was acknowledged, if the group still knows this process."""
+    def _acknowledge(self, place: Place, position: int) -> None:
+        if not self._acknowledged:
+            asyncio.get_running_loop().call_later(self.dice.random() * COMMIT_S, self._commit)
+        self._acknowledged[place] = max(position, self._acknowledged.get(place, 0))
+
+    def _commit(self) -> None:
         positions, self._acknowledged = self._acknowledged, {}
-        if self.alive and not self.frozen and generation == self.generation == self._group_generation():
-            for place, position in positions.items():
-                self.kafka.committed[(self.context.group, *place)] = position
+        if self.alive and not self.frozen and self.generation == self._group_generation():
+            for place in positions.keys() & self._assigned:
+                self.kafka.committed[(self.context.group, *place)] = positions[place]

@@ -7,6 +7,7 @@ keeps its fields in `__dict__`, which is the very mapping fastavro reads and mak
 import io
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -39,6 +40,7 @@ class Codec:
         locked: Mapping[int, Locked] | None = None,
         upcasts: Mapping[int, Callable[[dict[str, Any]], Any]] | None = None,
     ) -> None:
+        self.few = FEW
         locked = schemas.locked() if locked is None else locked
         self.types = dict(types) | RUNTIME_TYPES
         self.names = {t: name for name, t in self.types.items()}
@@ -71,6 +73,12 @@ class Codec:
                 if is_current:
                     self._current[prefix] = t
 
+    def by_column_from(self, few: int) -> "Codec":
+        """The same, that codes batches of so many by the column."""
+        made = copy(self)
+        made.few = few
+        return made
+
     def prefix_of(self, t: type) -> bytes:
         """The five bytes that every value of this type begins with, as its schema is now."""
         return self._encoders[t][0]
@@ -99,7 +107,7 @@ class Codec:
             prefix = self._encoders[t][0]
             many = (
                 self._columns[t].encode([messages[i] for i in places])
-                if len(places) >= FEW and t in self._columns
+                if len(places) >= self.few and t in self._columns
                 else None
             )
             for n, i in enumerate(places):
@@ -111,7 +119,7 @@ class Codec:
         messages: list[Any | None] = [None] * len(values)
         for prefix, places in _groups(value[:5] if value else b"" for value in values).items():
             t = self._current.get(prefix)
-            if t in self._columns and len(places) >= FEW:
+            if t in self._columns and len(places) >= self.few:
                 many = self._columns[t].decode([(values[i] or b"")[5:] for i in places])
                 for n, i in enumerate(places if many else ()):
                     messages[i] = many[n] if many else None

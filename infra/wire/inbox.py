@@ -21,11 +21,10 @@ MAX_CLOCK_SKEW_MS = 60_000
 
 @dataclass(slots=True)
 class Command:
-    """A command with what is known of it beside its payload. `at` is in milliseconds."""
+    """A command with what is known of it beside its payload."""
 
     type: bytes
     payload: Any
-    at: int
     correlation: bytes
     trace: bytes | None
 
@@ -35,10 +34,11 @@ class Posted:
     """A record of a commands topic: the command in it, or why it cannot be read, and what is known of it in either case.
 
     `id` is the producer's, or the record's place if it gave none that can be used. `key` is None if no aggregate can have
-    it; `partition` is where its commands belong. `type` is what the header says.
+    it; `partition` is where its commands belong. `type` is what the header says, `at` is in milliseconds.
     """
 
     record: Record
+    at: int
     id: bytes
     type: bytes | None
     key: bytes | None
@@ -74,26 +74,21 @@ class CommandReader:
 
     def _posted(self, record: Record, message: Any) -> Posted:
         headers = dict(record.headers)
-        key, identity = record.key or b"", headers.get(ID)
+        key, identity, at = aggregate_key(record.key), headers.get(ID), record.timestamp
         if not identity or len(identity) > MAX_ID:
             identity = place_of(record).encode()
-        try:
-            subject = key.decode()
-        except UnicodeDecodeError:
-            subject = ""
         command: Command | Unreadable
         try:
-            command = self._command(record, headers, identity, subject, message)
+            at = _asked_at(record, headers)
+            command = self._command(record, headers, identity, key, message)
         except Unreadable as error:
             command = error
-        if not is_id(subject):
-            return Posted(record, identity, headers.get(TYPE), None, record.partition, command)
-        return Posted(record, identity, headers.get(TYPE), key, partition_of(key, self._partitions), command)
+        partition = record.partition if key is None else partition_of(key, self._partitions)
+        return Posted(record, at, identity, headers.get(TYPE), key, partition, command)
 
-    def _command(self, record: Record, headers: HeaderMap, identity: bytes, subject: str, message: Any) -> Command:
+    def _command(self, record: Record, headers: HeaderMap, identity: bytes, key: bytes | None, message: Any) -> Command:
         """The command in a record, unless it is Unreadable; `message` if its value was decoded with others, else None."""
-        value = record.value or b""
-        _check(record, headers, subject)
+        value, subject = record.value or b"", _checked(record, headers, key)
         kind = self._kinds.get(type(message))
         if kind is None or headers.get(TYPE, kind.name) != kind.name:
             kind, message = self._decoded(value, text(headers.get(TYPE)), subject)
@@ -101,13 +96,10 @@ class CommandReader:
             raise _mismatch(kind, message, subject)
         if kind.personal is not None:
             _check_sealed(kind.personal, message)
-        at = record.timestamp
-        if cause := headers.get(CAUSE_TIME):
-            at = _not_before(cause, at)
         correlation, trace = headers.get(CORRELATION) or identity, headers.get(TRACE)
         if len(correlation) > MAX_ID or (trace and len(trace) > MAX_ID):
             raise Unreadable("bad_header", f"{CORRELATION} and {TRACE} have at most {MAX_ID} bytes")
-        return Command(kind.name, message, at, correlation, trace)
+        return Command(kind.name, message, correlation, trace)
 
     def _decoded(self, value: bytes, named: str | None, subject: str) -> tuple[CommandType, Any]:
         """The message in a value of any encoding; `named` is what its header says it is."""
@@ -154,18 +146,27 @@ def _kind(t: type, codec: Codec) -> CommandType:
     return CommandType(t, name.encode(), fields(t)[0].name, personal(codec.schemas[name]))
 
 
-def _check(record: Record, headers: HeaderMap, subject: str) -> None:
-    """Unreadable if no command has such a key, value or id, whatever it says."""
+def aggregate_key(key: bytes | None) -> bytes | None:
+    """The key, if it can be an aggregate's id, whose commands have an order to be kept."""
+    try:
+        return key if key and is_id(key.decode()) else None
+    except UnicodeDecodeError:
+        return None
+
+
+def _checked(record: Record, headers: HeaderMap, key: bytes | None) -> str:
+    """The aggregate that is asked; Unreadable if no command has such a key, value or id, whatever it says."""
     if not record.value:
         raise Unreadable("empty", "the record has no value; post a command as JSON or Avro")
     if len(record.value) > MAX_COMMAND_BYTES:
         raise Unreadable("too_large", f"the value has {len(record.value)} bytes, the limit is {MAX_COMMAND_BYTES}")
     if not record.key:
         raise Unreadable("no_key", "the record has no key; the key is the id of the aggregate that is asked")
-    if not is_id(subject):
+    if key is None:
         raise Unreadable("bad_key", f"the key has to be UTF-8 text of at most {MAX_ID} characters without NUL")
     if len(headers.get(ID) or b"") > MAX_ID:
         raise Unreadable("bad_id", f"a command id ({ID}) has at most {MAX_ID} bytes")
+    return key.decode()
 
 
 def _mismatch(kind: CommandType, message: Any, subject: str) -> Unreadable:
@@ -182,10 +183,11 @@ def _check_sealed(spec: Personal, message: Any) -> None:
         )
 
 
-def _not_before(cause: bytes, at: int) -> int:
+def _asked_at(record: Record, headers: HeaderMap) -> int:
     """A command's time, which is not before its cause's as far as that can be believed."""
+    at, cause = record.timestamp, headers.get(CAUSE_TIME)
     try:
-        return max(at, min(int(cause), at + MAX_CLOCK_SKEW_MS))
+        return max(at, min(int(cause), at + MAX_CLOCK_SKEW_MS)) if cause else at
     except ValueError:
         raise Unreadable("bad_header", f"{CAUSE_TIME} has to be a number of milliseconds") from None
 

@@ -15,6 +15,7 @@ from infra.messages import LOG_KEEPING, RUNTIME, Discarded, Moved, Opened, Parke
 from infra.model.context import Aggregate, Context
 from infra.wire.avro import Codec
 from infra.wire.envelope import EventRecord, event_record, is_accepted
+from infra.wire.inbox import aggregate_key
 from infra.wire.record import Record, unreadable
 from infra.write.intents import DUE, PENDING, Intent, Want, wants_of
 from infra.write.parking import Queue, queue_after
@@ -203,7 +204,8 @@ class Aggregates:
         if not isinstance(event, RUNTIME):
             raise TypeError(f"{type(event).__name__} is no event of {self.context.name}")
         if isinstance(event, Rejected | Parked):
-            self._requeue(record.key, queue_after(self.queues.get(record.key, ()), event, record.command_id))
+            if aggregate_key(record.key) is not None:
+                self._requeue(record.key, queue_after(self.queues.get(record.key, ()), event, record.command_id))
         else:
             self._remember(record, event)
 

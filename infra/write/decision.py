@@ -128,16 +128,20 @@ class CommandHandler:
         if posted.type == DISCARD and key is not None:
             if posted.id in queue:
                 reason = json_field(posted.record.value or b"", "reason")
-                decision.decided[key, posted.id] = max(posted.record.timestamp, decision.timestamp)
+                decision.decided[key, posted.id] = max(posted.at, decision.timestamp)
                 self._answer(posted, Discarded(reason=reason[:MAX_REASON]), None, decision)
-        elif queue and queue[0] != posted.id:
+        elif self._waits(posted, queue):
             if posted.id not in queue and not is_decided:
                 waiting = Parked(behind=queue[0].decode(errors="replace"))
                 self._answer(posted, waiting, behind(queue[0]), decision)
-        elif isinstance(posted.command, Unreadable):
+        elif not is_decided and isinstance(posted.command, Unreadable):
             self._answer(posted, _rejected(posted.command), posted.command, decision)
-        elif key is not None and not is_decided:
+        elif key is not None and not is_decided and isinstance(posted.command, Command):
             self._apply(key, posted, posted.command, decision)
+
+    def _waits(self, posted: Posted, queue: Queue) -> bool:
+        """Whether it is not the turn of this one among those of its key."""
+        return bool(queue) and queue[0] != posted.id
 
     # -- what was decided before, here or in the log
 
@@ -153,7 +157,7 @@ class CommandHandler:
 
     def _apply(self, key: bytes, posted: Posted, command: Command, decision: Decision) -> None:
         """Add the events of a command, the state they lead to, and what that wants; or that its decider failed."""
-        kind, at = self._kinds[type(command.payload)], max(command.at, decision.timestamp)
+        kind, at = self._kinds[type(command.payload)], max(posted.at, decision.timestamp)
         slot = kind.prefix + key
         before = decision.states[slot] if slot in decision.states else self._aggregates.states.get(slot, kind.initial)
         try:
@@ -200,7 +204,7 @@ class CommandHandler:
             decision.dead.append(dead_letter(record, self._without_names(record, why)))
         if key is not None:
             decision.queues[key] = queue_after(queue, event, posted.id)
-        decision.timestamp, decision.cursor = max(record.timestamp, decision.timestamp), record.offset + 1
+        decision.timestamp, decision.cursor = max(posted.at, decision.timestamp), record.offset + 1
         short = record.key if record.key and len(record.key) <= MAX_KEY else None
         type_ = (posted.type or b"?")[:MAX_TYPE]
         shared = self._envelope.command_part(short or b"", posted.id, posted.id, record.offset, type_)

@@ -198,6 +198,21 @@ def test_a_discarded_command_lets_the_next_one_pass_and_is_never_processed() -> 
     assert said(decision) == [("Discarded", "bad"), ("Emptied", "c")]
 
 
+def test_what_waits_is_not_recorded_before_its_cause() -> None:
+    (bad,), behind = [junk(b"c1", b"bad", 3)], emptying("c", 4)
+    late = [("weft-cause-time", b"%d" % (NOW + 200))]
+    decision = decide(fresh(), [r._replace(headers=[*r.headers, *late]) for r in (bad, behind)])
+    assert said(decision) == [("Rejected", "bad"), ("Parked", "c")]
+    assert [record.timestamp for record in decision.records] == [NOW + 200, NOW + 200]
+
+
+def test_what_was_discarded_and_comes_again_blocks_nobody_anew() -> None:
+    aggregates = blocked()
+    decide_all(aggregates, [discard(b"bad", 3), discard(b"c", 4)])
+    decision = decide(aggregates, [junk(b"c1", b"bad", 5)])
+    assert (decision.records, decision.dead) == ([], [])
+
+
 def test_one_that_waits_behind_may_be_discarded_too() -> None:
     aggregates = blocked()
     decide_all(aggregates, [discard(b"c", 3)])
