@@ -20,7 +20,7 @@ from infra.model.projection import Projection, read_projection
 from infra.wire.avro import RUNTIME_TYPES, Codec
 from infra.wire.compatibility import Upcast
 from infra.wire.content import withheld
-from infra.wire.schemas import NAMESPACE, Locked, Node, Schemas
+from infra.wire.schemas import NAMESPACE, Locked, Node, Schemas, spelled_out
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,16 @@ class Vocabulary:
     current: Mapping[str, Node]
     upcasts: Mapping[int, Upcast] = field(default_factory=dict)
     locked: Mapping[int, Locked] | None = None  # the ids of a registry, instead of the locks'
+    coder: Codec | None = None  # instead of one that is made
+
+    @property
+    def ids(self) -> Mapping[int, Locked]:
+        """Every schema that was ever written, by its id."""
+        return self.schemas.locked() if self.locked is None else self.locked
 
     @cached_property
     def codec(self) -> Codec:
-        return Codec(self.types, self.schemas, self.locked, self.upcasts)
+        return self.coder or Codec(self.types, self.schemas, self.ids, self.upcasts)
 
 
 @dataclass(frozen=True)
@@ -59,8 +65,8 @@ class Packages:
 class Mesh:
     """Every context and read model of one application.
 
-    `source` is where any process finds the same mesh, `module:attribute`: a mesh is pickled as that, and what is known of
-    its cluster. `spanning` is the SQL of views over views.
+    `source` is where any process finds the same mesh, `module:attribute`: a mesh is pickled as that, the contexts that are
+    `others` than its, and what is known of its cluster. `spanning` is the SQL of views over views.
     """
 
     source: str
@@ -70,6 +76,7 @@ class Mesh:
     vocabulary: Vocabulary
     spanning: str = ""
     growth: Mapping[str, Growth] = field(default_factory=dict)
+    others: Mapping[str, Context] = field(default_factory=dict)
 
     @classmethod
     def of(cls, source: str, *, streams: str, schemas: str, projections: str | None = None) -> "Mesh":
@@ -81,11 +88,12 @@ class Mesh:
         types = {f"{c.name}.{t.__name__}": t for c in contexts.values() for t in (*c.commands, *c.events)}
         known = Schemas(folder(schemas))
         current = {name: known.current(name) for name in (*RUNTIME_TYPES, *types)}
-        by_type = {t: current[name] for name, t in (*types.items(), *RUNTIME_TYPES.items())}
+        spelled = {name: spelled_out(schema) for name, schema in current.items()}
+        by_type = {t: spelled[name] for name, t in (*types.items(), *RUNTIME_TYPES.items())}
         modules = [imported(f"{projections}.{name}") for name in _names(projections)]
         rows = [read_projection(module, by_type) for module in modules]
         rows += [read_projection(receipts, by_type)]
-        rows += [_telling(read_projection(events, by_type), current, by_type)]
+        rows += [_telling(read_projection(events, by_type), spelled, by_type)]
         spanning = folder(projections) / "analytics.sql" if projections else None
         return cls(
             source,
@@ -97,7 +105,7 @@ class Mesh:
         )
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _again, (self.source, dict(self.growth), self.vocabulary.locked)
+        return _again, (self.source, dict(self.others), dict(self.growth), self.vocabulary.locked)
 
     def grown(self, growth: Mapping[str, Growth]) -> "Mesh":
         """The same mesh with these contexts' topics grown."""
@@ -113,9 +121,14 @@ class Mesh:
         """The same mesh with the schema ids of a registry."""
         return replace(self, vocabulary=replace(self.vocabulary, locked=locked))
 
+    def coded_by(self, codec: Codec) -> "Mesh":
+        """The same mesh with another codec of the same messages."""
+        return replace(self, vocabulary=replace(self.vocabulary, coder=codec))
+
     def having(self, context: Context) -> "Mesh":
         """The same mesh with another context of that name."""
-        return replace(self, contexts={**self.contexts, context.name: context})
+        one = {context.name: context}
+        return replace(self, contexts={**self.contexts, **one}, others={**self.others, **one})
 
     @cached_property
     def outside(self) -> Outside:
@@ -193,9 +206,9 @@ class Mesh:
         return [n for n in self.contexts if n in chosen], [n for n in home if (home[n] or n) in chosen]
 
     def subjects(self) -> dict[str, str]:
-        """A registry's subject of every message type: `<topic>-<type>`."""
+        """A registry's subject of every message type: `<topic>-<type>`, of the first topic also where that was grown."""
         found = {name: f"{NAMESPACE}-{name}" for name in RUNTIME_TYPES}
-        for c in self.contexts.values():
+        for c in self.grown({}).contexts.values():
             own = [t for t in c.own if t not in c.asked]
             for topic, types in ((c.commands_topic, c.asked), (c.own_topic, own), (c.events_topic, c.events)):
                 found |= {name: f"{topic}-{name}" for name in map(self.type_name, types)}
@@ -240,8 +253,12 @@ def _short(file: str | None) -> str:
     return os.path.relpath(file) if file and Path(file).is_relative_to(Path.cwd()) else str(file)
 
 
-def _again(source: str, growth: dict[str, Growth], locked: dict[int, Locked] | None) -> Mesh:
+def _again(
+    source: str, others: dict[str, Context], growth: dict[str, Growth], locked: dict[int, Locked] | None
+) -> Mesh:
     mesh = load(source)
+    for context in others.values():
+        mesh = mesh.having(context)
     return (mesh.with_ids(locked) if locked is not None else mesh).grown(growth)
 
 
@@ -267,9 +284,9 @@ def _context(package: str) -> Context:
     return found
 
 
-def _telling(projection: Projection, current: Mapping[str, Node], by_type: Mapping[type, Node]) -> Projection:
+def _telling(projection: Projection, spelled: Mapping[str, Node], by_type: Mapping[type, Node]) -> Projection:
     """The history of events, telling what these schemas allow: a tag that is added makes its rows anew."""
-    kept_back = sorted(f"{name} {fields}" for name, schema in current.items() if (fields := withheld(schema)))
+    kept_back = sorted(f"{name} {fields}" for name, schema in spelled.items() if (fields := withheld(schema)))
     definition = sha256("\n".join([projection.definition, *kept_back]).encode()).hexdigest()
     return replace(projection, project=partial(events.project, schemas=by_type), definition=definition)
 

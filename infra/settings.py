@@ -7,10 +7,12 @@ from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from platformdirs import PlatformDirs
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, PrivateAttr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from infra.errors import Unusable
+
+DAY_MS = 86_400_000
 
 # root is a system service to platformdirs, whose state a service user (Postgres refuses to be root) can reach
 _DIRS = PlatformDirs("weft", use_site_for_root=True)
@@ -63,12 +65,16 @@ class Settings(BaseSettings):
     session_timeout: float = Field(
         default=10.0, ge=6.0, description="seconds until a silent worker loses its partitions"
     )
-    outside: Mapping[str, str] = Field(default_factory=_others, repr=False)
+    _outside: Mapping[str, str] = PrivateAttr(default_factory=_others)
+
+    @property
+    def outside(self) -> Mapping[str, str]:
+        return self._outside
 
     @property
     def dedupe_ms(self) -> int:
-        """How long a stranger's command is remembered by its id."""
-        return self.dedupe_days * 86_400_000
+        """How long a command's id is remembered, in milliseconds."""
+        return self.dedupe_days * DAY_MS
 
     def given(self, name: str) -> Any:
         """The value of a variable, read or unread; None if it has none."""
@@ -78,7 +84,9 @@ class Settings(BaseSettings):
         """The same with these variables given."""
         own = {name: value for name, value in values.items() if name in Settings.model_fields}
         others = {name: value for name, value in values.items() if name not in own}
-        return self.model_copy(update={**own, "outside": {**self.outside, **others}})
+        changed = self.model_copy(update=own)
+        changed._outside = {**self.outside, **others}
+        return changed
 
 
 def address(settings: Settings, service: str) -> str:

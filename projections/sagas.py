@@ -142,5 +142,5 @@ def project(row: Saga | None, event: Heard, meta: Meta) -> Saga:
             return changed(saga, told=saga.told + 1, told_at=_latest(saga.told_at, meta.at))
 
 
-def _latest(known: datetime | None, at: datetime) -> datetime:
-    return max(known or at, at)
+def _latest(latest: datetime | None, at: datetime) -> datetime:
+    return max(latest or at, at)

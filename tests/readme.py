@@ -13,9 +13,9 @@ CODE = re.findall(r"<!-- code (\S+) -->\n```python\n(.*?)\n```", README, re.DOTA
 
 def block(name: str) -> str:
     """The fenced block behind `<!-- name -->`."""
-    found = re.search(rf"<!-- {name} -->\n```\w*\n(.*?)\n```", README + MAP, re.DOTALL)
-    assert found, name
-    return found[1]
+    match = re.search(rf"<!-- {name} -->\n```\w*\n(.*?)\n```", README + MAP, re.DOTALL)
+    assert match, name
+    return match[1]
 
 
 def of_the_shop(text: str) -> str:

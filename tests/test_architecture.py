@@ -49,8 +49,8 @@ def test_the_runtime_names_no_context_either(file: Path) -> None:
     tree = ast.parse(file.read_text())
     spoken = {id(node.body[0].value) for node in _documented(tree)}  # examples in docstrings
     names = re.compile(rf"\b({'|'.join(CONTEXTS)})\b")  # one that joins may be called by a word that is said here
-    said = [n for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
-    assert [n.value for n in said if id(n) not in spoken and names.search(n.value)] == []
+    strings = [n for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+    assert [n.value for n in strings if id(n) not in spoken and names.search(n.value)] == []
 
 
 @pytest.mark.parametrize("file", RUNTIME, ids=str)
@@ -59,8 +59,8 @@ def test_the_runtime_names_nothing_that_a_context_needs_outside(file: Path) -> N
     theirs = re.compile(rf"(?i)\b(weft_)?({'|'.join(needs - set(IdentityNeeds.model_fields))})\b")
     tree = ast.parse(file.read_text())
     spoken = {id(node.body[0].value) for node in _documented(tree)}
-    said = [n for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
-    assert [n.value for n in said if id(n) not in spoken and theirs.search(n.value)] == []
+    strings = [n for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+    assert [n.value for n in strings if id(n) not in spoken and theirs.search(n.value)] == []
 
 
 def _documented(tree: ast.AST) -> list[Any]:
@@ -116,10 +116,8 @@ def test_who_opens_an_admin_client_closes_it() -> None:
     for file in Path("infra").rglob("*.py"):
         nodes = list(ast.walk(ast.parse(file.read_text())))
         closed = {id(item.context_expr) for n in nodes if isinstance(n, ast.With) for item in n.items}
-        opened = [
-            n for n in nodes if isinstance(n, ast.Call) and ast.unparse(n.func) in ("AdminClient", "topics.admin")
-        ]
-        left += [f"{file}:{n.lineno}" for n in opened if id(n) not in closed]
+        calls = [n for n in nodes if isinstance(n, ast.Call) and ast.unparse(n.func) in ("AdminClient", "topics.admin")]
+        left += [f"{file}:{n.lineno}" for n in calls if id(n) not in closed]
     assert left == []
 
 

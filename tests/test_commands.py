@@ -25,12 +25,12 @@ def states(context: str, aggregate: str) -> list[Any]:
     """Where the example events lead, in any order and any number up to LENGTH."""
     of = next(a for a in mesh.context(context).aggregates if a.name == aggregate)
     events = [example for example in examples(context) if type(example) in of.events]
-    found = last = [of.initial]
+    reachable = last = [of.initial]
     for _ in range(LENGTH):
         reached = [after for before in last for event in events for after in step(of, before, event)]
-        last = [state for i, state in enumerate(reached) if state not in found and state not in reached[:i]]
-        found = found + last
-    return found
+        last = [state for i, state in enumerate(reached) if state not in reachable and state not in reached[:i]]
+        reachable = reachable + last
+    return reachable
 
 
 def step(aggregate: Aggregate, state: Any, event: Any) -> list[Any]:

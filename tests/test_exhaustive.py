@@ -39,11 +39,11 @@ class Copy:
 
 def folds() -> dict[str, Callable[..., Any]]:
     """What folds events of several types, by its module."""
-    found: list[Callable[..., Any]] = [
+    functions: list[Callable[..., Any]] = [
         a.evolve for c in mesh.contexts.values() for a in c.aggregates if len(a.events) > 1
     ]
-    found += [p.project for p in mesh.projections.values() if len(p.events) > 1]
-    return {fold.__module__: fold for fold in found}
+    functions += [p.project for p in mesh.projections.values() if len(p.events) > 1]
+    return {fold.__module__: fold for fold in functions}
 
 
 def whole(module: str) -> Copy:
@@ -78,18 +78,18 @@ def complaints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]
     for copy in (*WHOLE, *MUTANTS):
         (folder / copy.file).write_text(copy.source)
     options = ["--config-file", "pyproject.toml", "--cache-dir", str(folder / "cache"), "--no-color-output"]
-    said = subprocess.run(
+    run = subprocess.run(
         [sys.executable, "-m", "mypy", *options, *map(str, folder.glob("*.py"))],
         cwd=ROOT,
         env=os.environ | {"MYPYPATH": str(ROOT)},
         capture_output=True,
         text=True,
     )
-    assert not said.stderr
-    found = defaultdict(list)
-    for file, complaint in re.findall(r"^(.+?):\d+: error: (.+)$", said.stdout, re.MULTILINE):
-        found[Path(file).name].append(complaint)
-    return found
+    assert not run.stderr
+    by_file = defaultdict(list)
+    for file, complaint in re.findall(r"^(.+?):\d+: error: (.+)$", run.stdout, re.MULTILINE):
+        by_file[Path(file).name].append(complaint)
+    return by_file
 
 
 @pytest.mark.parametrize("module", FOLDS)

@@ -63,7 +63,7 @@ def test_aiokafka_makes_its_records_where_we_make_plain_ones() -> None:
     from infra.kafka import lean
 
     assert version("aiokafka") == "0.14.0"
-    known = inspect.getsource(lean.LeanRecords.__mro__[1])
-    assert "self._records_iterator = self._unpack_records()" in known
-    assert "self._check_crcs and not next_batch.validate_crc()" in known
+    source = inspect.getsource(lean.LeanRecords.__mro__[1])
+    assert "self._records_iterator = self._unpack_records()" in source
+    assert "self._check_crcs and not next_batch.validate_crc()" in source
     assert "PartitionRecords(" in inspect.getsource(fetcher.Fetcher)

@@ -1,7 +1,7 @@
 """The mesh is a value: two live in one process, and one that is changed leaves the other as it was."""
 
 import pickle
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
@@ -39,6 +39,13 @@ def test_another_process_gets_the_same_mesh_as_it_is_deployed(mesh: Mesh) -> Non
     assert there.contexts == deployed.contexts
     assert there.context(name).events_topic == f"{name}.events.3"
     assert there.projections.keys() == mesh.projections.keys()
+
+
+def test_another_process_gets_the_contexts_that_are_others_than_the_codes() -> None:
+    for name, context in shop.contexts.items():
+        deaf = shop.having(replace(context, hears=())).grown({name: Growth(3, 12)})
+        there = pickle.loads(pickle.dumps(deaf)).context(name)
+        assert (there.hears, there.generation, there.partitions) == ((), 3, 12)
 
 
 def test_a_mesh_does_not_change() -> None:

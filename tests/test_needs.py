@@ -57,7 +57,7 @@ def test_a_context_that_says_nothing_gets_nothing() -> None:
 def test_a_container_has_what_its_context_needs_and_nobody_elses(name: str) -> None:
     compose = Path("docker-compose.yml").read_text()
     service = "".join(re.findall(rf"^  {name}:\n((?:    .*\n)+)", compose, re.MULTILINE))
-    given = {found.lower() for found in re.findall(r"^ +WEFT_(\w+):", service, re.MULTILINE)}
+    given = {variable.lower() for variable in re.findall(r"^ +WEFT_(\w+):", service, re.MULTILINE)}
     needs = mesh.context(name).needs
     wanted = {n for n in declared(needs) if n in OUTSIDE.stand_ins or n in OUTSIDE.makers}
     assert wanted <= given <= set(needs.model_fields)

@@ -28,7 +28,7 @@ def test_it_prints_its_map(installed: Path, tmp_path: Path) -> None:
     command = (
         "import infra, projections; print(infra.__file__, projections.__file__); from infra.cli import main; main()"
     )
-    told = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", command, "map"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(installed)},
@@ -36,7 +36,7 @@ def test_it_prints_its_map(installed: Path, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
     ).stdout
-    where, _, shown = told.partition("\n")
+    where, _, shown = output.partition("\n")
     assert where.count(str(installed)) == 2
     assert of_the_shop(shown).rstrip() == block("weft map")
 

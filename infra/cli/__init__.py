@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from cyclopts import App, CycloptsError
 
 from infra.cli.console import USAGE, guarded
+from infra.errors import WeftError
 from infra.mesh import imported
 
 WRITTEN = {"--wait=projected": "--wait-projected"}  # cyclopts has no flag that may take a value
@@ -23,7 +24,8 @@ app = App(
 
 
 @cache
-def _register() -> None:
+def _register() -> WeftError | None:
+    """Every command; returns what keeps the application's from being loaded."""
     from infra.cli import asking, dead, looking, new, querying, rebuilding, running, topics
 
     commands: list[Callable[..., Any]] = [
@@ -55,8 +57,12 @@ def _register() -> None:
     app.command(dead.dead)
     app.command(topics.topics)
     app.command(new.new)
-    for extension in entry_points(group="weft", name="commands"):  # what an application adds
-        getattr(imported(extension.module), extension.attr)(app)
+    try:
+        for extension in entry_points(group="weft", name="commands"):  # what an application adds
+            getattr(imported(extension.module), extension.attr)(app)
+    except WeftError as error:
+        return error
+    return None
 
 
 def main() -> NoReturn:
@@ -64,8 +70,10 @@ def main() -> NoReturn:
 
     def command() -> Any:
         try:
-            _register()
+            unloaded = _register()
             tokens = [WRITTEN.get(token, token) for token in sys.argv[1:]]
+            if unloaded is not None and not {*tokens[:1]} <= {*app}:
+                raise unloaded  # what is asked may be the application's to do
             return app(tokens, exit_on_error=False, result_action="return_value")
         except CycloptsError:
             return USAGE

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from infra.cli.console import DONE, FAILED, TIMED_OUT, Flag, Json, err, out, reached, resolved_settings, until_done
+from infra.cli.console import DONE, FAILED, TIMED_OUT, Flag, Json, at_hand, err, out, reached, until_done
 from infra.edge import client
 from infra.edge.client import Posted, Wish
 from infra.errors import Unreadable, Unusable
@@ -162,7 +162,7 @@ def receipt(command_id: str, /, *, json_: Json = False) -> int:
             )
         return DONE if rows else FAILED
 
-    s = resolved_settings()
+    s, _ = at_hand()
     return until_done(look())
 
 

@@ -64,16 +64,17 @@ def the_mesh(s: Settings) -> Mesh:
     return load(installed[0])
 
 
-def resolved_settings() -> Settings:
-    """The settings, with the addresses and keys of the instance that runs in WEFT_HOME where none is given."""
+def at_hand() -> tuple[Settings, Mesh]:
+    """The mesh as the code has it, and its settings: those of the instance that runs in WEFT_HOME where none are given."""
     s = settings()
-    return resolved(s, the_mesh(s).outside)
+    mesh = the_mesh(s)
+    return resolved(s, mesh.outside), mesh
 
 
 def reached() -> tuple[Settings, Mesh]:
-    """The settings of a mesh whose Kafka answers, and that mesh as its cluster has it."""
-    s = resolved_settings()
-    return s, deployed(s, the_mesh(s))
+    """The same of a mesh whose Kafka answers, as its cluster has it."""
+    s, mesh = at_hand()
+    return s, deployed(s, mesh)
 
 
 def until_done(work: Coroutine[Any, Any, int | None]) -> int:

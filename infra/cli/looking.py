@@ -17,6 +17,7 @@ from infra.messages import RUNTIME
 from infra.ops import catalogue, recording
 from infra.ops.interrupts import stop_signals
 from infra.ops.map import mermaid_map, text_map
+from infra.ops.setup import registered
 from infra.read.rebuild import asof
 from infra.settings import Settings
 from infra.wire.avro import Codec
@@ -206,7 +207,9 @@ def catalog(name: str | None = None, /, *, json_: Json = False) -> int:
         Part of a name; everything by default.
     """
     s = settings()
-    found = [e for e in catalogue.entries(s, the_mesh(s)) if name is None or name.lower() in e.name.lower()]
+    found = [
+        e for e in catalogue.entries(s, registered(s, the_mesh(s))) if name is None or name.lower() in e.name.lower()
+    ]
     for entry in found:
         if json_:
             out.print(json.dumps(asdict(entry)), markup=False)
@@ -297,7 +300,8 @@ def check(*, log: Path | None = None) -> int:
     log
         A recorded log to decode and fold as well; `weft schemas record` makes one.
     """
-    mesh = the_mesh(settings())
+    s = settings()
+    mesh = registered(s, the_mesh(s))
     if broken := _incompatible(mesh.vocabulary):
         return _refused(broken)
     out.print(f"{len(mesh.codec.types)} schemas are locked as they are, and read every older version", markup=False)
@@ -325,7 +329,7 @@ def record(file: Path, /) -> int:
 
 
 def _incompatible(words: Vocabulary) -> list[str]:
-    return incompatible(words.current, words.schemas.locked(), words.upcasts)
+    return incompatible(words.current, words.ids, words.upcasts)
 
 
 def _refused(broken: list[str]) -> int:

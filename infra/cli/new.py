@@ -40,7 +40,8 @@ def context(name: str, /, *, aggregate: str | None = None, hears: str | None = N
     hears
         An event of another context: whenever that happens, its policy asks for one.
     """
-    draft = draft_context(settings(), the_mesh(settings()), name, aggregate or singular(name), hears)
+    s = settings()
+    draft = draft_context(s, the_mesh(s), name, aggregate or singular(name), hears)
     draft.write()
     _say(draft)
     told = f", and tells it all that ever happened in {hears.partition('.')[0]}" if hears else ""

@@ -19,11 +19,10 @@ from infra.cli.console import (
     TIMED_OUT,
     USAGE,
     Json,
+    at_hand,
     err,
     out,
     reached,
-    resolved_settings,
-    the_mesh,
     until_done,
     whole,
 )
@@ -76,7 +75,7 @@ def sql(
     if sum((json_, csv_, parquet is not None)) > 1 or (as_of and after):
         err.print("at most one of --json, --csv and --parquet, and of --as-of and --after", markup=False)
         return USAGE
-    s, mesh = reached() if as_of else (s := resolved_settings(), the_mesh(s))
+    s, mesh = reached() if as_of else at_hand()
     if after is not None:
         analysts.token(mesh, after)
     into = _as_of(s, mesh, query, as_of) if as_of else None

@@ -14,11 +14,12 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from infra.cli.console import DONE, FAILED, USAGE, Flag, Json, err, out, reached, resolved_settings, settings, the_mesh
+from infra.cli.console import DONE, FAILED, USAGE, Flag, Json, at_hand, err, out
 from infra.errors import Stopped
 from infra.mesh import Mesh
 from infra.model.projection import Projection
 from infra.ops.interrupts import stop_signals
+from infra.ops.setup import deployed
 from infra.read import verify as verification
 from infra.read.rebuild import Rebuilt, Stage, asof, drop_former, roll_back
 from infra.read.rebuild import rebuild as rebuild_one
@@ -72,9 +73,9 @@ def rebuild(
     drop
         Drop a schema that --into made, or `weft sql --as-of`; what is none of them is told which there are.
     """
-    mesh = the_mesh(settings())
+    s, mesh = at_hand()
     if drop is not None and not (names or all_ or rollback or drop_old or as_of or into):
-        asyncio.run(asof.drop_made(resolved_settings(), drop))
+        asyncio.run(asof.drop_made(s, drop))
         out.print(f"dropped {drop}", markup=False)
         return DONE
     wanted = None if drop is not None else _wanted(mesh, names, all_)
@@ -85,12 +86,11 @@ def rebuild(
             markup=False,
         )
         return USAGE
-    s = resolved_settings()
     if drop_old:
         dropped = asyncio.run(drop_former(s, wanted))
         out.print(f"dropped the former tables of {', '.join(dropped)}" if dropped else "there were none", markup=False)
         return DONE
-    s, mesh = reached()
+    mesh = deployed(s, mesh)
     if rollback:
         for projection in wanted.values():
             asyncio.run(roll_back(s, mesh, projection))
@@ -115,8 +115,9 @@ def verify(*names: str, json_: Json = False) -> int:
     names
         Read models, as `weft status` lists them; all by default, and every log.
     """
-    wanted = _wanted(the_mesh(settings()), names, not names) or {}
-    s, mesh = reached()
+    s, mesh = at_hand()
+    wanted = _wanted(mesh, names, not names) or {}
+    mesh = deployed(s, mesh)
     contexts = list(dict.fromkeys(c.name for p in wanted.values() for c in mesh.speakers(p)))
     total, done, wrong = len(wanted) + len(contexts), 0, False
     with stop_signals() as stopping:

@@ -20,20 +20,20 @@ from infra.cli.console import (
     TIMED_OUT,
     Flag,
     Json,
+    at_hand,
     err,
     out,
     reached,
-    resolved_settings,
     settings,
     the_mesh,
     until_done,
     whole,
 )
-from infra.embedded.instance import Instance, prepare_home
+from infra.embedded.instance import Instance, already_runs, prepare_home
 from infra.embedded.instance import down as stop_instance
 from infra.embedded.instance import wipe as wipe_instance
 from infra.embedded.runfile import running
-from infra.errors import Unreadable, Unusable, nearest
+from infra.errors import Unreadable, nearest
 from infra.kafka import topics
 from infra.mesh import Mesh
 from infra.model.needs import kind_of
@@ -70,11 +70,12 @@ def up(
     detach
         Return once everything is ready, and go on in the background.
     """
-    mesh = the_mesh(settings())
-    mesh.units(names)
+    s = settings()
+    mesh = the_mesh(s)
+    setting_up.check_given(s, mesh, names)
     if detach:
-        return _detach(names, split)
-    with stop_signals() as stopping, Instance(settings(), mesh.outside, say, fetching()) as instance:
+        return _detach(s, names, split)
+    with stop_signals() as stopping, Instance(s, mesh.outside, say, fetching()) as instance:
         s = instance.start_services()
         setting_up.check_needs(s, mesh, names)
         mesh = prepare(s, mesh)
@@ -123,13 +124,10 @@ def _all_joined(s: Settings, mesh: Mesh, names: Sequence[str]) -> bool:
     return False
 
 
-def _detach(names: Sequence[str], split: bool) -> int:
-    s = settings()
+def _detach(s: Settings, names: Sequence[str], split: bool) -> int:
     prepare_home(s.home)
     if running(s.home):
-        raise Unusable(
-            f"an instance already runs in {s.home}: see `weft status`, or choose another directory with WEFT_HOME"
-        )
+        raise already_runs(s.home)
     (s.home / "logs").mkdir(exist_ok=True)
     log = s.home / "logs" / "up.log"
     with log.open("wb") as file:
@@ -168,7 +166,7 @@ def down(*, wipe: Flag = False) -> int:
     s = settings()
     stopped = stop_instance(s.home)
     if wipe:
-        wipe_instance(s.home, the_mesh(s).outside)
+        wipe_instance(s.home, lambda: the_mesh(s).outside)
     out.print(
         ("stopped" if stopped else f"nothing runs in {s.home}") + (", data removed" if wipe else ""), markup=False
     )
@@ -182,7 +180,9 @@ def setup() -> int:
 
     Example: `WEFT_KAFKA=broker:9092 WEFT_POSTGRES=postgresql://... weft setup`
     """
-    prepare(resolved_settings(), the_mesh(settings()))
+    s, mesh = at_hand()
+    setting_up.check_given(s, mesh)
+    prepare(s, mesh)
     out.print("topics, schemas and roles are in place", markup=False)
     return DONE
 
@@ -200,8 +200,9 @@ def run(*names: str, leave_with_parent: Annotated[bool, Parameter(show=False, ne
     from infra.ops import run as worker_process  # Faust, which only a worker needs
 
     logs.configure()
-    s, mesh = reached()
+    s, mesh = at_hand()
     setting_up.check_needs(s, mesh, names)
+    mesh = setting_up.deployed(s, mesh)
     topics.check(s, [mesh.context(name) for name in mesh.units(names)[0]])
     return until_done(worker_process.run(mesh, names, s, leave_with_parent=leave_with_parent))
 
@@ -237,7 +238,7 @@ def status(*, json_: Json = False) -> int:
 
     Example: `weft status --json`
     """
-    s, mesh = resolved_settings(), the_mesh(settings())
+    s, mesh = at_hand()
     found = running(s.home)
     if found is None and s.kafka is None:
         err.print(f"nothing runs in {s.home}; start the mesh with `weft up`", markup=False)

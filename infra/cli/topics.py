@@ -4,7 +4,7 @@ import json
 
 from cyclopts import App
 
-from infra.cli.console import DONE, Json, out, reached, resolved_settings, settings, the_mesh
+from infra.cli.console import DONE, Json, at_hand, out, reached
 from infra.cli.running import fetching, say
 from infra.embedded.instance import Instance
 from infra.kafka import reading
@@ -56,9 +56,8 @@ def grow(context: str, /, *, partitions: int) -> int:
     partitions
         How many it shall have; more than it has.
     """
-    mesh = the_mesh(settings())
+    s, mesh = at_hand()
     mesh.context(context)
-    s = resolved_settings()
     if s.kafka is not None:
         return _grow(s, mesh, context, partitions)
     # an embedded mesh that is down: its Kafka and Postgres are needed, and no worker

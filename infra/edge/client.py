@@ -18,7 +18,7 @@ from infra.read.postgres import Connection
 from infra.settings import Settings, address
 from infra.wire.avro import Codec
 from infra.wire.envelope import command_headers
-from infra.wire.inbox import payload_from_json
+from infra.wire.inbox import digest_of, payload_from_json
 from infra.wire.record import MAX_COMMAND_BYTES, Header, partition_of
 from infra.wire.sealing import Personal, personal, seal_payload, unsealed
 
@@ -46,13 +46,15 @@ class Asked:
     value: bytes
     headers: list[Header]
     id: str
+    digest: str = ""
 
 
 @dataclass(frozen=True)
 class Posted:
-    """A command that is in its topic."""
+    """A command that is in its topic; `digest` is of what it says, in hex."""
 
     id: str
+    digest: str
     topic: str
     key: str
     partition: int
@@ -69,17 +71,17 @@ async def sealed(settings: Settings, mesh: Mesh, wishes: Sequence[Wish]) -> list
 
 async def seal_with(keys: vault.Vault, codec: Codec, wishes: Sequence[Wish]) -> list[Wish]:
     """The same with a vault that is open already."""
-    found = []
+    subjects = []
     for wish in wishes:
         spec = _personal(codec, wish)
         subject = (wish.payload.get(spec.subject) or wish.key) if spec else None
-        found.append((wish, spec, subject if isinstance(subject, str) else None))
-    known = await keys.keys(subject for _, spec, subject in found if spec and subject)
+        subjects.append((wish, spec, subject if isinstance(subject, str) else None))
+    by_subject = await keys.keys(subject for _, spec, subject in subjects if spec and subject)
     return [
-        replace(wish, payload=seal_payload(spec, subject, wish.payload, known[subject], keys.digest_secret))
+        replace(wish, payload=seal_payload(spec, subject, wish.payload, by_subject[subject], keys.digest_secret))
         if spec and subject
         else wish
-        for wish, spec, subject in found
+        for wish, spec, subject in subjects
     ]
 
 
@@ -90,10 +92,14 @@ def _personal(codec: Codec, wish: Wish) -> Personal | None:
 
 def ask(mesh: Mesh, type_name: str, key: str | None, payload: str, command_id: str | None = None) -> Asked:
     """A command from JSON; Unreadable says what is wrong with it, before anything is sent."""
-    known = {mesh.type_name(t): t for c in mesh.contexts.values() for t in c.commands}
-    if type_name not in known:
-        raise Unreadable("unknown_type", f"there is no command {type_name!r}; {nearest(type_name, known)}")
-    kind = known[type_name]
+    kinds = {mesh.type_name(t): t for c in mesh.contexts.values() for t in c.commands}
+    if type_name not in kinds:
+        raise Unreadable("unknown_type", f"there is no command {type_name!r}; {nearest(type_name, kinds)}")
+    kind = kinds[type_name]
+    context = mesh.owner(kind)
+    if kind not in context.asked:
+        asked = ", ".join(map(mesh.type_name, context.asked)) or "nothing"
+        raise Unreadable("not_yours", f"{type_name} is what {context.name} asks itself; it can be asked {asked}")
     message = payload_from_json(kind, payload.encode(), key)
     subject: str = getattr(message, fields(kind)[0].name)
     if key is not None and subject != key:
@@ -102,12 +108,15 @@ def ask(mesh: Mesh, type_name: str, key: str | None, payload: str, command_id: s
         value = mesh.codec.encode(message)
     except (ValueError, TypeError, OverflowError) as error:
         raise Unreadable("wrong_fields", f"a value is out of range: {error}") from error
-    if (spec := personal(mesh.codec.schemas[type_name])) and (plain := unsealed(spec, message)):
+    spec = personal(mesh.codec.schemas[type_name])
+    if spec and (plain := unsealed(spec, message)):
         raise Unreadable("not_sealed", f"{', '.join(plain)}: has to be sealed, since it names a person")
     if len(value) > MAX_COMMAND_BYTES:
         raise Unreadable("too_large", f"the command has {len(value)} bytes, the limit is {MAX_COMMAND_BYTES}")
     identity = command_id or str(uuid4())
-    return Asked(mesh.owner(kind).commands_topic, subject, value, command_headers(type_name, identity), identity)
+    digest = digest_of(type_name.encode(), value, message if spec else None).hex()
+    headers = command_headers(type_name, identity)
+    return Asked(context.commands_topic, subject, value, headers, identity, digest)
 
 
 class Poster:
@@ -133,31 +142,40 @@ class Poster:
             }
         )
 
-    def post(self, asked: Asked, then: Callable[[Posted], None] = lambda posted: None) -> None:
+    def post(self, command: Asked, then: Callable[[Posted], None] = lambda posted: None) -> None:
         """Hand a command to the producer; `then` is called once it is in its topic."""
 
         def delivered(error: KafkaError | None, message: Message) -> None:
             if error is not None:
-                self._failed.append(f"{asked.id}: {error.str()}")
+                self._failed.append(f"{command.id}: {error.str()}")
             else:
-                then(Posted(asked.id, asked.topic, asked.key, message.partition() or 0, message.offset() or 0))
+                then(
+                    Posted(
+                        command.id,
+                        command.digest,
+                        command.topic,
+                        command.key,
+                        message.partition() or 0,
+                        message.offset() or 0,
+                    )
+                )
 
-        key = asked.key.encode()
+        key = command.key.encode()
         while True:
             try:
                 self._producer.produce(
-                    asked.topic,
-                    asked.value,
+                    command.topic,
+                    command.value,
                     key,
-                    partition_of(key, self._partitions[asked.topic]),
-                    headers=list(asked.headers),
+                    partition_of(key, self._partitions[command.topic]),
+                    headers=list(command.headers),
                     on_delivery=delivered,
                 )
                 break
             except BufferError:
                 self._producer.poll(0.1)
             except KafkaException as error:
-                raise Unusable(f"cannot post to {asked.topic}: {error.args[0].str()}") from error
+                raise Unusable(f"cannot post to {command.topic}: {error.args[0].str()}") from error
         self._producer.poll(0)
 
     def flush(self) -> None:
@@ -178,12 +196,12 @@ def asked(mesh: Mesh, wish: Wish) -> Asked:
         raise Unreadable(error.code, wish.where + error.reason) from error
 
 
-def post_all(settings: Settings, mesh: Mesh, asked: Iterable[Asked]) -> list[Posted]:
+def post_all(settings: Settings, mesh: Mesh, commands: Iterable[Asked]) -> list[Posted]:
     """Post all of them; returns once they are in their topics, and Unusable names those that are not."""
     posted: list[Posted] = []
     poster = Poster(settings, mesh)
-    for one in asked:
-        poster.post(one, posted.append)
+    for command in commands:
+        poster.post(command, posted.append)
     poster.flush()
     return posted
 
@@ -221,25 +239,27 @@ async def receipts(db: Connection, ids: list[str]) -> list[dict[str, Any]]:
 async def wait_for_receipts(db: Connection, posted: list[Posted], timeout: float) -> dict[str, dict[str, Any]]:
     """The receipt of each command by id, as far as they come within `timeout` seconds.
 
-    A receipt for another record of the same id says that this one was a duplicate.
+    A receipt for another record of the same id that said the same says that this one was a duplicate.
     """
     waiting = {(p.topic.rpartition(".")[0], p.key, p.id): p for p in posted}
-    found: dict[str, dict[str, Any]] = {}
+    answers: dict[str, dict[str, Any]] = {}
     deadline = time.monotonic() + timeout
     pause = 0.01
     while waiting:
         for row in await receipts(db, [p.id for p in waiting.values()]):
             p = waiting.get((row["context"], row["subject"], row["command_id"]))
-            if p is None or (row["status"] in KEPT and row["command_offset"] < p.offset):
+            if p is None or row["way"] != "commands" or (row["status"] in KEPT and row["command_offset"] < p.offset):
                 continue  # the answer to an earlier, mended record
-            del waiting[row["context"], row["subject"], row["command_id"]]
             row["duplicate"] = (row["command_partition"], row["command_offset"]) != (p.partition, p.offset)
-            found[p.id] = row
+            if row["duplicate"] and row["command_digest"] not in ("", p.digest):
+                continue  # the answer to another command, whose id was taken: this one gets its own
+            del waiting[row["context"], row["subject"], row["command_id"]]
+            answers[p.id] = row
         if not waiting or time.monotonic() > deadline:
             break
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, 0.25)
-    return found
+    return answers
 
 
 async def wait_for_projections(db: Connection, tokens: Iterable[str], timeout: float) -> list[str]:

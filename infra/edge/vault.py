@@ -70,10 +70,10 @@ class Vault:
     async def unseal(self, sealed: str) -> str:
         """The text; Erased if the person was; ValueError if it is not a sealed text of theirs."""
         subject = subject_of(sealed)
-        known = self._cache.get(subject)
-        if known is None or known[0] < time.monotonic():
-            known = self._cache[subject] = (time.monotonic() + CACHED_S, await self._key(subject))
-        return unseal(known[1], sealed)
+        entry = self._cache.get(subject)
+        if entry is None or entry[0] < time.monotonic():
+            entry = self._cache[subject] = (time.monotonic() + CACHED_S, await self._key(subject))
+        return unseal(entry[1], sealed)
 
     async def _key(self, subject: str) -> bytes:
         with postgres.unknown_if_away(WHAT):

@@ -3,6 +3,7 @@
 home/lock           held while the instance runs: two cannot share a directory
 home/ports.json     kept, so that addresses survive a restart
 home/children.json  the ledger of child processes
+home/made.json      what it made for its contexts, for who wipes it: their code may not load then
 home/run.json       addresses and the supervisor's pid, while it runs
 home/kafka, postgres, logs, and a directory for each stand-in
 """
@@ -32,7 +33,18 @@ from infra.model.needs import Outside, StandIn
 from infra.settings import Settings, cache_dir, default_home, variable
 
 NEEDED_BYTES = 300 << 20
-OWN = ("kafka", "postgres", "logs", "faust", "snapshots", "lock", "ports.json", "children.json", "run.json")
+OWN = (
+    "kafka",
+    "postgres",
+    "logs",
+    "faust",
+    "snapshots",
+    "lock",
+    "ports.json",
+    "children.json",
+    "made.json",
+    "run.json",
+)
 PREFERRED = {"kafka": 9092}
 HOST = "127.0.0.1"
 
@@ -73,9 +85,7 @@ class Instance:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise Unusable(
-                f"an instance already runs in {self.home}: see `weft status`, or choose another directory with WEFT_HOME"
-            ) from None
+            raise already_runs(self.home) from None
         for name in end_leftovers(self.home / "children.json"):
             self._say(f"ended {name}, left behind by an earlier run")
         self.children = Children(self.home / "children.json", self.home / "logs")
@@ -88,6 +98,7 @@ class Instance:
     def start_services(self) -> Settings:
         """Start what has no address of its own; returns the settings with every address and secret filled in."""
         given, ports = self.settings, self._ports()
+        self._note_made()
         found: dict[str, str] = self._keys()
         if given.kafka is None:
             files = jars.fetch(cache_dir(), self._progress)
@@ -102,6 +113,10 @@ class Instance:
         self.settings = given.having(**found)
         self._write_run(ready=False)
         return self.settings
+
+    def _note_made(self) -> None:
+        if made := {*(_noted(self.home) or ()), *_made(self._outside)}:
+            (self.home / "made.json").write_text(json.dumps(sorted(made)))
 
     def _keys(self) -> dict[str, str]:
         """The secrets nobody gave, as far as they can be made."""
@@ -218,6 +233,13 @@ def prepare_home(home: Path) -> None:
         )
 
 
+def already_runs(home: Path) -> Unusable:
+    """What somebody is told who would start a second instance in `home`."""
+    return Unusable(
+        f"an instance already runs in {home}: see `weft status`, or choose another directory with WEFT_HOME"
+    )
+
+
 def down(home: Path, patience: float = 60) -> bool:
     """Stop the instance in `home` and what it left behind; whether there was anything to stop."""
     found = running(home)
@@ -232,13 +254,14 @@ def down(home: Path, patience: float = 60) -> bool:
     return found is not None or bool(left)
 
 
-def wipe(home: Path, outside: Outside) -> None:
-    """Remove an instance's data, and nothing that is not an instance's."""
+def wipe(home: Path, outside: Callable[[], Outside]) -> None:
+    """Remove an instance's data, and nothing that is not an instance's; `outside` is asked where the home does not say."""
     if leftovers(home / "children.json") or running(home):
         raise Unusable(f"the instance in {home} still runs; stop it first with `weft down`")
-    stand_ins = {stand_in.name for stand_in in outside.stand_ins.values()}
-    keys = [secrets.file_of(home, name) for name in outside.makers]
-    for path in (*(home / name for name in (*OWN, *stand_ins)), *keys):
+    made = _noted(home)
+    if made is None:
+        made = _made(outside()) if home.exists() else []
+    for path in (home / name for name in (*OWN, *made)):
         if path.is_dir():
             shutil.rmtree(path)
         else:
@@ -247,9 +270,22 @@ def wipe(home: Path, outside: Outside) -> None:
         home.rmdir()
 
 
+def _made(outside: Outside) -> list[str]:
+    """The directories and files of a home that are not every instance's."""
+    stand_ins = {stand_in.name for stand_in in outside.stand_ins.values()}
+    return [*stand_ins, *(secrets.name_of(name) for name in outside.makers)]
+
+
+def _noted(home: Path) -> list[str] | None:
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        made: list[str] = json.loads((home / "made.json").read_text())
+        return made
+    return None  # whoever started it did not note it yet
+
+
 def environment(settings: Settings) -> dict[str, str]:
     """The settings as the variables another process of the same mesh reads: what is not given is empty."""
-    values = settings.model_dump(exclude={"outside"}) | dict(settings.outside)
+    values = settings.model_dump() | dict(settings.outside)
     return {variable(name): "" if value is None else str(value) for name, value in values.items()}
 
 

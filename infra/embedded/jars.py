@@ -46,10 +46,10 @@ def download(jar: Jar, into: Path) -> Path:
     from jgo.maven import MavenContext  # half a second, needed once
 
     context = MavenContext(repo_cache=into, timeout=60)
-    found = (
+    path = (
         context.project(jar.group, jar.artifact).at_version(jar.version).artifact(classifier=jar.classifier).resolve()
     )
-    return Path(found)
+    return Path(path)
 
 
 def fetch(
@@ -88,12 +88,12 @@ def fetch(
 def _fetch_one(jar: Jar, cache: Path, shelf: Path, get: Callable[[Jar, Path], Path]) -> None:
     try:
         with TemporaryDirectory(prefix=f"partial-{os.getpid()}-", dir=cache, ignore_cleanup_errors=True) as scratch:
-            found = get(jar, Path(scratch) / jar.name)
-            if not _is(found, jar.sha256):
+            file = get(jar, Path(scratch) / jar.name)
+            if not _is(file, jar.sha256):
                 raise Unusable(
-                    f"{jar.name} has sha256 {_digest(found)}, the lock says {jar.sha256}: refused. Is a proxy rewriting downloads?"
+                    f"{jar.name} has sha256 {_digest(file)}, the lock says {jar.sha256}: refused. Is a proxy rewriting downloads?"
                 )
-            os.replace(found, shelf / jar.name)
+            os.replace(file, shelf / jar.name)
     except OSError as error:
         raise Unusable(
             f"cannot fetch {jar.name}: {error}. What is already there is kept; run the command again."

@@ -112,23 +112,23 @@ class Children:
 
 def leftovers(ledger: Path) -> dict[str, psutil.Process]:
     """The processes of an earlier run that are still alive, by name."""
-    found = {}
+    processes = {}
     with contextlib.suppress(FileNotFoundError, ValueError, AttributeError):  # a torn ledger is an empty one
         for name, (pid, created) in json.loads(ledger.read_text()).items():
             with contextlib.suppress(psutil.NoSuchProcess):
                 process = psutil.Process(pid)
                 if process.create_time() == created and process.status() != psutil.STATUS_ZOMBIE:
-                    found[name] = process
-    return found
+                    processes[name] = process
+    return processes
 
 
 def end_leftovers(ledger: Path) -> list[str]:
     """End what an earlier run left behind, newest first; returns their names."""
-    found = leftovers(ledger)
-    for process in reversed(found.values()):
+    processes = leftovers(ledger)
+    for process in reversed(processes.values()):
         _end(process)
     ledger.unlink(missing_ok=True)
-    return list(found)
+    return list(processes)
 
 
 def _end(process: psutil.Process) -> None:

@@ -26,24 +26,24 @@ class Running:
 def running(home: Path) -> Running | None:
     """The instance that runs in `home`, if its supervisor is alive."""
     with contextlib.suppress(FileNotFoundError, ValueError, psutil.NoSuchProcess):
-        found = Running(**json.loads((home / "run.json").read_text()))
-        if psutil.Process(found.pid).create_time() == found.created:
-            return found
+        instance = Running(**json.loads((home / "run.json").read_text()))
+        if psutil.Process(instance.pid).create_time() == instance.created:
+            return instance
     return None
 
 
 def resolved(settings: Settings, outside: Outside) -> Settings:
     """The settings with the addresses and the keys of the running instance where none is given and one is wanted."""
-    found = running(settings.home)
-    if found is None:
+    instance = running(settings.home)
+    if instance is None:
         return settings
-    known = found.addresses | _keys(settings.home, outside)
-    return settings.having(**{name: known[name] for name in outside.missing(settings) if name in known})
+    values = instance.addresses | _keys(settings.home, outside)
+    return settings.having(**{name: values[name] for name in outside.missing(settings) if name in values})
 
 
 def _keys(home: Path, outside: Outside) -> dict[str, str]:
-    known = {}
+    keys = {}
     for name in outside.makers:
         with contextlib.suppress(OSError):
-            known[name] = file_of(home, name).read_text().strip()
-    return known
+            keys[name] = file_of(home, name).read_text().strip()
+    return keys

@@ -7,7 +7,12 @@ from pathlib import Path
 
 def file_of(home: Path, name: str) -> Path:
     """Where an instance keeps the secret of that name: vault_key in vault.key."""
-    return home / name.replace("_", ".")
+    return home / name_of(name)
+
+
+def name_of(name: str) -> str:
+    """What the file of that secret is called."""
+    return name.replace("_", ".")
 
 
 def kept(file: Path, make: Callable[[], str]) -> str:

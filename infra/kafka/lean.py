@@ -18,8 +18,8 @@ class LeanRecords(fetcher.PartitionRecords):  # type: ignore[misc]
     next_fetch_offset: int
 
     def __iter__(self) -> Iterator[Read]:
-        found: Iterator[Read] = self._records_iterator
-        return found
+        records: Iterator[Read] = self._records_iterator
+        return records
 
     def _unpack_records(self) -> Iterator[Read]:
         """As the original has it, for the only isolation level that is used here, read_uncommitted."""

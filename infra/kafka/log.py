@@ -75,10 +75,10 @@ class KafkaEventLog:
             while position < end:
                 with _unknown_if_unreachable(f"{self._topic}/{partition} at {position}"):
                     async with asyncio.timeout(READ_TIMEOUT):
-                        found = await self._reader.getmany(tp, timeout_ms=1000)
+                        batches = await self._reader.getmany(tp, timeout_ms=1000)
                 for _ in range(TURNS):  # the next fetch is sent, and the broker at work, while these are folded
                     await asyncio.sleep(0)
-                for records in found.values():
+                for records in batches.values():
                     position = records[-1].offset + 1
                     yield records
 
@@ -121,7 +121,7 @@ class Producer:
         by_partition: dict[int, list[Outgoing]] = {}
         for partition, record in records:
             by_partition.setdefault(partition, []).append(record)
-        await asyncio.gather(*(self._append_in_order(topic, p, found) for p, found in by_partition.items()))
+        await asyncio.gather(*(self._append_in_order(topic, p, part) for p, part in by_partition.items()))
 
     async def _append_in_order(self, topic: str, partition: int, records: list[Outgoing]) -> None:
         """Never the later before the earlier: what is asked of one aggregate stays in order also when a part fails."""

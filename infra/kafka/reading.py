@@ -124,15 +124,15 @@ def poll(client: Consumer, most: int, timeout: float, wanted: Wanted = None) -> 
 
 def recorded(client: Consumer, positions: Mapping[Place, int]) -> dict[Place, datetime]:
     """When the record at each of these positions was recorded; of those whose record comes in time."""
-    found: dict[Place, datetime] = {}
-    while left := {place: offset for place, offset in positions.items() if place not in found}:
+    times: dict[Place, datetime] = {}
+    while left := {place: offset for place, offset in positions.items() if place not in times}:
         assign(client, left)
         records, _ = poll(client, 1000, TIMEOUT)
         for record in records:
-            found.setdefault((record.topic, record.partition), when(record.timestamp))
+            times.setdefault((record.topic, record.partition), when(record.timestamp))
         if not records:
             break
-    return found
+    return times
 
 
 def read_to(
@@ -158,9 +158,11 @@ def read_all(client: Consumer, start: Mapping[Place, int], end: Mapping[Place, i
 
 def read_whole(client: Consumer, topics: Sequence[str]) -> Iterator[list[Read]]:
     """What there is of topics that may have lost their beginning, as commands and dead letters may."""
-    known = {place: bounds(client, place) for place in partitions_of(client, topics)}
+    offsets = {place: bounds(client, place) for place in partitions_of(client, topics)}
     yield from read_all(
-        client, {place: low for place, (low, _) in known.items()}, {place: high for place, (_, high) in known.items()}
+        client,
+        {place: low for place, (low, _) in offsets.items()},
+        {place: high for place, (_, high) in offsets.items()},
     )
 
 

@@ -12,14 +12,14 @@ from infra.kafka import reading
 from infra.kafka.reading import Place
 from infra.mesh import Growth
 from infra.model.context import Context
-from infra.settings import Settings, address
+from infra.settings import DAY_MS, Settings, address
 from infra.wire.record import Read
 
 TIMEOUT = 15.0
 GROWN_TOPIC = "weft.topics"
 CIRCUITS_TOPIC = "weft.circuits"
 HEARD_TOPIC = "weft.heard"
-WEEK_MS = 7 * 86_400_000
+WEEK_MS = 7 * DAY_MS
 COMPACTED = {
     "cleanup.policy": "compact",
     "max.message.bytes": "65536",
@@ -125,10 +125,10 @@ def committed(settings: Settings, context: Context, places: Iterable[Place]) -> 
     Asked as one of the group who never joins it. An admin client that asks before the group has a coordinator, or loses it,
     ends the process: librdkafka 2.16 takes a group of its own for granted (rd_kafka_handle_OffsetFetch).
     """
-    asked = [TopicPartition(*place) for place in places]
+    partitions = [TopicPartition(*place) for place in places]
     with reading.opened(settings, group=context.group) as client:
-        found = reading.asking(lambda: client.committed(asked, timeout=TIMEOUT)) if asked else []
-    return {(tp.topic, tp.partition): max(tp.offset, 0) for tp in found}
+        offsets = reading.asking(lambda: client.committed(partitions, timeout=TIMEOUT)) if partitions else []
+    return {(tp.topic, tp.partition): max(tp.offset, 0) for tp in offsets}
 
 
 def check(settings: Settings, contexts: Iterable[Context]) -> None:
@@ -157,9 +157,9 @@ def _check(client: AdminClient, settings: Settings, contexts: Iterable[Context])
             else:
                 essential_here = essential - {"message.timestamp.type"} if topic == context.events_topic else set()
             resource = ConfigResource(ResourceType.TOPIC, topic)
-            found = client.describe_configs([resource])[resource].result(TIMEOUT)
+            actual_config = client.describe_configs([resource])[resource].result(TIMEOUT)
             for name in essential_here & config.keys():
-                if found[name].value != config[name]:
+                if actual_config[name].value != config[name]:
                     raise Unusable(
-                        f"{topic} has {name}={found[name].value}, it has to be {config[name]}; mend it with kafka-configs"
+                        f"{topic} has {name}={actual_config[name].value}, it has to be {config[name]}; mend it with kafka-configs"
                     )

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 MAX_ID = 255
+REUSED_CODE = "id_reused"  # of the refusal of a command under an id that stands for another one
 
 
 def is_id(text: str) -> bool:
@@ -93,7 +94,8 @@ LOG_KEEPING = (Opened, Moved)  # what a log says of itself; nobody asked for it,
 class Meta:
     """What is known of a recorded event beside its content. `at` never goes back within a partition.
 
-    `way` is how its command came in: `commands`, where anybody asks, or `own`, where its context does.
+    `way` is how its command came in: `commands`, where anybody asks, or `own`, where its context does; `command_digest` is
+    of what it said, in hex, empty where nobody has to know.
     """
 
     context: str
@@ -107,6 +109,7 @@ class Meta:
     command_id: str
     command_type: str
     way: str
+    command_digest: str
     command_offset: int
     correlation_id: str
 
@@ -118,6 +121,6 @@ def changed(row: R, **columns: Any) -> R:
     """The row with other values in these columns. As dataclasses.replace, which asks every field of every row what it is, in a seventh of the time."""
     if not columns.keys() <= row.__dict__.keys():
         raise TypeError(f"{type(row).__name__} has no {', '.join(columns.keys() - row.__dict__.keys())}")
-    made = object.__new__(type(row))
-    object.__setattr__(made, "__dict__", row.__dict__ | columns)
-    return made
+    copy = object.__new__(type(row))
+    object.__setattr__(copy, "__dict__", row.__dict__ | columns)
+    return copy

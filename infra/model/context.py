@@ -7,7 +7,7 @@ signature is the subscription and nothing is registered.
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from inspect import isfunction
 from types import NoneType
 from typing import Any, Never, Protocol, TypeVar, get_args, get_type_hints
@@ -152,14 +152,18 @@ def bounded_context(
         own=_members(own),
         react=policy.react if policy else None,
         connect=effects.connect if effects else None,
-        target=effects.target if effects else lambda intent: name,
+        target=effects.target if effects else partial(_itself, name),
         hear=getattr(effects, "hear", None),
         needs=needs or Variables,
         hears=parameter_types(policy.react, 0) if policy else (),
     )
 
 
-def _only(module: object, *known: str) -> None:
+def _itself(name: str, intent: object) -> str:
+    return name
+
+
+def _only(module: object, *functions: str) -> None:
     """What is optional is found by its name, so a public function of another name is a misspelt one, or a helper's."""
     name = getattr(module, "__name__", "")
     public = (
@@ -167,9 +171,9 @@ def _only(module: object, *known: str) -> None:
         if module
         else set()
     )
-    for function in sorted(public - {*known}):
+    for function in sorted(public - {*functions}):
         raise Unusable(
-            f"{name} has a function {function}(), which nobody calls: it has {', '.join(known)}, and helpers begin with _"
+            f"{name} has a function {function}(), which nobody calls: it has {', '.join(functions)}, and helpers begin with _"
         )
 
 

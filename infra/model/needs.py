@@ -8,7 +8,7 @@
 What has no default has to be given before a worker starts. An address or a secret says so; what says nothing is plain.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
 
@@ -77,41 +77,62 @@ class IdentityNeeds(VaultNeeds):
 def declared(kind: type[Variables]) -> dict[str, Address | Secret]:
     """The addresses and the secrets among the variables, by name."""
     return {
-        name: said
-        for name, found in kind.model_fields.items()
-        for said in found.metadata
-        if isinstance(said, Address | Secret)
+        name: declaration
+        for name, info in kind.model_fields.items()
+        for declaration in info.metadata
+        if isinstance(declaration, Address | Secret)
     }
 
 
 def needed(settings: Settings, kind: type[V]) -> V:
     """The variables as they are given; Unusable names each that is missing or does not fit."""
-    said = declared(kind)
-    values = {name: _given(settings, name, said.get(name)) for name in kind.model_fields}
     try:
-        return kind.model_validate({name: value for name, value in values.items() if value is not None})
+        return kind.model_validate(_values(settings, kind))
     except ValidationError as error:
-        wrong = dict.fromkeys(_wrong(said, e) for e in error.errors(include_input=False))
-        raise Unusable("; ".join(wrong)) from None
+        raise _unusable(kind, error.errors(include_input=False)) from None
 
 
-def _given(settings: Settings, name: str, said: Address | Secret | None) -> Any:
-    instead = said.instead if isinstance(said, Address) else None
+def check_fit(settings: Settings, kind: type[Variables]) -> None:
+    """Unusable names each variable that is given and does not fit; what is missing may be served yet."""
+    try:
+        kind.model_validate(_values(settings, kind))
+    except ValidationError as error:
+        if wrong := [e for e in error.errors(include_input=False) if e["type"] != "missing"]:
+            raise _unusable(kind, wrong) from None
+
+
+def _values(settings: Settings, kind: type[Variables]) -> dict[str, Any]:
+    declarations = declared(kind)
+    values = {name: _given(settings, name, declarations.get(name)) for name in kind.model_fields}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _unusable(kind: type[Variables], errors: Sequence[ErrorDetails]) -> Unusable:
+    declarations = declared(kind)
+    return Unusable("; ".join(dict.fromkeys(_wrong(declarations, e) for e in errors)))
+
+
+def _given(settings: Settings, name: str, declaration: Address | Secret | None) -> Any:
+    instead = declaration.instead if isinstance(declaration, Address) else None
     return settings.given(name) or (settings.given(instead) if instead else None)
 
 
-def _wrong(said: Mapping[str, Address | Secret], error: ErrorDetails) -> str:
+def _wrong(declarations: Mapping[str, Address | Secret], error: ErrorDetails) -> str:
     name = ".".join(map(str, error["loc"]))
-    return _how_to_give(name, said.get(name)) if error["type"] == "missing" else f"{variable(name)}: {error['msg']}"
+    return (
+        _how_to_give(name, declarations.get(name))
+        if error["type"] == "missing"
+        else f"{variable(name)}: {error['msg']}"
+    )
 
 
-def _how_to_give(name: str, said: Address | Secret | None) -> str:
+def _how_to_give(name: str, declaration: Address | Secret | None) -> str:
     up = "start the mesh with `weft up`, or "
-    match said:
+    match declaration:
         case Address(instead=str() as other):
             return f"no address for {other}: {up}set {variable(other)}"
         case Address():
-            return f"no address for {name}: {up if said.stand_in else ''}set {variable(name)}"
+            return f"no address for {name}: {up if declaration.stand_in else ''}set {variable(name)}"
         case Secret(make) if make:
             return f"no {kind_of(name)} key: {up}set {variable(name)} (`weft key {kind_of(name)}` makes one)"
         case _:
@@ -133,14 +154,14 @@ class Outside:
     @classmethod
     def of(cls, *kinds: type[Variables]) -> "Outside":
         """All that these declare; Unusable if two of them say different things of one variable."""
-        found: dict[str, Address | Secret] = {}
+        declarations: dict[str, Address | Secret] = {}
         for kind in kinds:
-            for name, said in declared(kind).items():
-                if found.setdefault(name, said) != said:
+            for name, declaration in declared(kind).items():
+                if declarations.setdefault(name, declaration) != declaration:
                     raise Unusable(f"{kind.__module__} declares {variable(name)} otherwise than another context does")
         return cls(
-            {name: said for name, said in found.items() if isinstance(said, Address)},
-            {name: said for name, said in found.items() if isinstance(said, Secret)},
+            {name: declaration for name, declaration in declarations.items() if isinstance(declaration, Address)},
+            {name: declaration for name, declaration in declarations.items() if isinstance(declaration, Secret)},
         )
 
     @property
@@ -151,25 +172,29 @@ class Outside:
     @property
     def makers(self) -> dict[str, Callable[[], str]]:
         """What makes the secrets that an instance can make for itself."""
-        return {name: said.make for name, said in self.secrets.items() if said.make}
+        return {name: secret.make for name, secret in self.secrets.items() if secret.make}
 
     @property
     def stand_ins(self) -> dict[str, StandIn]:
         """Who can serve an address, by its name."""
-        return {name: said.stand_in for name, said in self.addresses.items() if said.stand_in}
+        return {name: declaration.stand_in for name, declaration in self.addresses.items() if declaration.stand_in}
 
     def missing(self, settings: Settings) -> list[str]:
         """The variables that nobody gave, but for addresses that another variable makes needless."""
-        needless = {name for name, said in self.addresses.items() if said.unless and settings.given(said.unless)}
+        needless = {
+            name
+            for name, declaration in self.addresses.items()
+            if declaration.unless and settings.given(declaration.unless)
+        }
         return [name for name in (*self.named, *self.secrets) if not settings.given(name) and name not in needless]
 
     def wanted(self, settings: Settings) -> dict[StandIn, list[str]]:
         """The stand-ins to start, each with the addresses it has to serve since nobody gave them."""
-        found: dict[StandIn, list[str]] = {}
+        names: dict[StandIn, list[str]] = {}
         for name in self.missing(settings):
             if name in self.stand_ins:
-                found.setdefault(self.stand_ins[name], []).append(name)
-        return found
+                names.setdefault(self.stand_ins[name], []).append(name)
+        return names
 
     def nothing_given(self, settings: Settings) -> Settings:
         """The settings of an instance that serves and makes everything itself: no address and no secret is given."""

@@ -13,7 +13,7 @@ from infra.mesh import Mesh
 from infra.model.context import Context
 from infra.model.projection import COMMENT, MADE
 from infra.read import analytics
-from infra.settings import Settings
+from infra.settings import DAY_MS, Settings
 
 TOPICS = {
     "commands": "What {0} is asked; anybody may post.",
@@ -53,7 +53,7 @@ def entries(settings: Settings, mesh: Mesh) -> list[Entry]:
 
 def _topics(mesh: Mesh, c: Context, settings: Settings) -> Iterator[Entry]:
     for topic, config in topics.configs(c, settings).items():
-        kept = "for ever" if config["retention.ms"] == "-1" else f"{int(config['retention.ms']) // 86_400_000} days"
+        kept = "for ever" if config["retention.ms"] == "-1" else f"{int(config['retention.ms']) // DAY_MS} days"
         readers = [other.name for other in mesh.contexts.values() if topic in mesh.heard_topics(other)]
         readers += [p.name for p in mesh.projections.values() if topic in mesh.topics_of(p)]
         meaning = TOPICS[topic.split(".")[1]].format(c.name)
@@ -62,15 +62,22 @@ def _topics(mesh: Mesh, c: Context, settings: Settings) -> Iterator[Entry]:
 
 def _message(kind: str, mesh: Mesh, c: Context, t: type) -> Entry:
     name = mesh.type_name(t)
-    fields = {
-        f["name"]: (_type(f["type"]), f"names a person: {f['pii']}" if "pii" in f else "")
-        for f in mesh.vocabulary.current[name]["fields"]
-    }
+    fields = dict(_fields(mesh.codec.schemas[name]))
     listeners = [other.name for other in mesh.contexts.values() if t in other.hears]
     listeners += [p.name for p in mesh.projections.values() if t in p.events]
     doc = t.__doc__ or ""
     meaning = "" if doc.startswith(f"{t.__name__}(") else re.sub(r"\s+", " ", doc.strip())
     return Entry(kind, name, c.name, meaning, fields, listeners, mesh.codec.schema_id(t))
+
+
+def _fields(schema: Any, within: str = "") -> Iterator[tuple[str, tuple[str, str]]]:
+    """The fields of a record, those of the records in it with a dot: a tag stands at any of them."""
+    for f in schema["fields"]:
+        name, kind = within + f["name"], f["type"]
+        yield name, (_type(kind), f"names a person: {f['pii']}" if "pii" in f else "")
+        inner = kind.get("items", kind) if isinstance(kind, dict) else None
+        if isinstance(inner, dict) and "fields" in inner:
+            yield from _fields(inner, f"{name}.")
 
 
 def _type(schema: Any) -> str:

@@ -72,8 +72,8 @@ class Queues:
                 continue
             event = self.codec.decode(record.value or b"")
             place = place_of(record)
-            said = " ".join(str(value) for value in vars(event).values()) if headers.get(TYPE) in kinds else ""
-            line = f"{when(record.timestamp):%Y-%m-%d %H:%M:%S}  {place}  {type(event).__name__}  {said}".rstrip()
+            content = " ".join(str(value) for value in vars(event).values()) if headers.get(TYPE) in kinds else ""
+            line = f"{when(record.timestamp):%Y-%m-%d %H:%M:%S}  {place}  {type(event).__name__}  {content}".rstrip()
             self.history.setdefault((key, command), []).append(line)
             if key:
                 self.waiting[key] = queue_after(self.waiting.get(key, ()), event, command)
@@ -101,7 +101,7 @@ class Office:
     def letters(self) -> list[Letter]:
         """All of them, oldest first, each once; the events topic is read to tell where they stand."""
         with reading.opened(self._settings) as client:
-            found = [r for batch in reading.read_whole(client, [self.context.dead_topic]) for r in batch]
+            records = [r for batch in reading.read_whole(client, [self.context.dead_topic]) for r in batch]
             places = reading.partitions_of(client, [self.context.events_topic])
             if not places:
                 raise Unusable(
@@ -111,7 +111,7 @@ class Office:
             for batch in reading.read_all(client, {}, self._ends):
                 for _ in self.queues.fold(batch):
                     pass
-        unique = {(r.key or b"", self._way(r), _id(r)): r for r in reversed(found)}
+        unique = {(r.key or b"", self._way(r), _id(r)): r for r in reversed(records)}
         return [self._letter(r) for r in sorted(unique.values(), key=lambda r: r.timestamp)]
 
     def _letter(self, record: Read) -> Letter:

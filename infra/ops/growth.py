@@ -108,7 +108,7 @@ def is_copied(codec: Codec, record: Read) -> bool:
 
 
 class Fingerprints:
-    """Of each key's events, in order: their ids, contents and times."""
+    """Of each key's events, in order: their ids, contents and times; those without a key stay in their partition's order."""
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
@@ -119,7 +119,7 @@ class Fingerprints:
         if is_copied(self._codec, record):
             self.events += 1
             identity = dict(record.headers).get(ID) or b""
-            events = self._hashes.setdefault(record.key or b"", sha256())
+            events = self._hashes.setdefault(record.key or b"no key, %d" % record.partition, sha256())
             events.update(b"%b\0%d\0%b\0" % (identity, record.timestamp, record.value or b""))
 
     def differ(self, other: "Fingerprints") -> list[bytes]:
@@ -138,9 +138,9 @@ def grow(settings: Settings, mesh: Mesh, name: str, partitions: int, say: Say) -
     LogDamaged if the copy is not what it was copied from; nothing reads it then.
     """
     context = mesh.context(name)
-    known = context.partition_count(settings)
-    if partitions <= known:
-        raise Unusable(f"{name} has {known} partitions: a log can only grow")
+    count = context.partition_count(settings)
+    if partitions <= count:
+        raise Unusable(f"{name} has {count} partitions: a log can only grow")
     with topics.admin(settings) as admin:
         return _grow(settings, mesh, admin, context, partitions, say)
 
@@ -263,9 +263,9 @@ async def _project(
 
 async def _is_at(db: Any, projection: Projection, context: Context, ends: Mapping[Place, int]) -> bool:
     """Whether a projection has read all of this log, or was moved on to its copy by an earlier run."""
-    known = await tables.position(db, projection.schema)
-    moved = any(topic.startswith(f"{context.events_topic}.") for topic, _ in known)
-    return moved or all(known.get(place, ("", 0))[1] >= end for place, end in ends.items())
+    positions = await tables.position(db, projection.schema)
+    moved = any(topic.startswith(f"{context.events_topic}.") for topic, _ in positions)
+    return moved or all(positions.get(place, ("", 0))[1] >= end for place, end in ends.items())
 
 
 async def _bring(
@@ -278,9 +278,9 @@ async def _bring(
     ends: Mapping[Place, int],
 ) -> None:
     fold, store = Fold(projection, codec), Store(db, projection)
-    known = await store.load()
+    before = await store.load()
     ids = reading.topic_ids(address(settings, "kafka"), [context.events_topic])
-    start = {place: known.get(place, ("", 0))[1] for place in ends}
+    start = {place: before.get(place, ("", 0))[1] for place in ends}
     for records, positions in reading.read_to(client, start, ends, fold.wanted):
         await store.commit(fold, fold.batch(records, positions), ids)
 
@@ -300,8 +300,8 @@ async def _copy(
         while target.topic in admin.list_topics(timeout=TIMEOUT).topics:
             await asyncio.sleep(0.1)
     config = topics.configs(target.context, settings)[source]
-    made = NewTopic(target.topic, target.partitions, settings.replication, config=config)
-    admin.create_topics([made], operation_timeout=TIMEOUT)[target.topic].result(TIMEOUT)
+    new_topic = NewTopic(target.topic, target.partitions, settings.replication, config=config)
+    admin.create_topics([new_topic], operation_timeout=TIMEOUT)[target.topic].result(TIMEOUT)
     before = Fingerprints(codec)
     appender = Appender(address(settings, "kafka"), "weft-grow")
     nowhere = dict.fromkeys(Way, 0)
@@ -396,8 +396,8 @@ async def _move_cursors(
 def _write_down(settings: Settings, admin: AdminClient, context: Context, growth: Growth) -> None:
     """From now on whoever starts finds the grown topic."""
     if GROWN_TOPIC not in admin.list_topics(timeout=TIMEOUT).topics:
-        made = NewTopic(GROWN_TOPIC, 1, settings.replication, config={"cleanup.policy": "compact"})
-        admin.create_topics([made], operation_timeout=TIMEOUT)[GROWN_TOPIC].result(TIMEOUT)
+        new_topic = NewTopic(GROWN_TOPIC, 1, settings.replication, config={"cleanup.policy": "compact"})
+        admin.create_topics([new_topic], operation_timeout=TIMEOUT)[GROWN_TOPIC].result(TIMEOUT)
     producer = Producer({"bootstrap.servers": address(settings, "kafka"), "enable.idempotence": True, "log_level": 0})
     producer.produce(GROWN_TOPIC, json.dumps(vars(growth)).encode(), context.name.encode(), 0)
     if producer.flush(TIMEOUT):

@@ -3,7 +3,7 @@
 import gzip
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -34,15 +34,21 @@ class Folded:
 
 def record(settings: Settings, mesh: Mesh, file: Path) -> int:
     """Write the log, partition by partition; returns how many records it has."""
+    with reading.opened(settings) as client:
+        places = reading.partitions_of(client, [c.events_topic for c in mesh.contexts.values()])
+        logs = (reading.read_all(client, {}, reading.ends(client, [place])) for place in places)
+        return write(file, (r for log in logs for batch in log for r in batch))
+
+
+def write(file: Path, records: Iterable[Read]) -> int:
+    """Write these records; returns how many there are."""
     count = 0
-    with reading.opened(settings) as client, gzip.open(file, "wt") as out:
-        for place in reading.partitions_of(client, [c.events_topic for c in mesh.contexts.values()]):
-            for batch in reading.read_all(client, {}, reading.ends(client, [place])):
-                for r in batch:
-                    headers = [(name, (value or b"").decode(errors="replace")) for name, value in r.headers]
-                    coded = [b64encode(part or b"").decode() for part in (r.key, r.value)]
-                    out.write(json.dumps([r.topic, r.partition, r.offset, r.timestamp, *coded, headers]) + "\n")
-                    count += 1
+    with gzip.open(file, "wt") as out:
+        for r in records:
+            headers = [(name, (value or b"").decode(errors="replace")) for name, value in r.headers]
+            coded = [b64encode(part or b"").decode() for part in (r.key, r.value)]
+            out.write(json.dumps([r.topic, r.partition, r.offset, r.timestamp, *coded, headers]) + "\n")
+            count += 1
     return count
 
 
@@ -69,12 +75,12 @@ def check(mesh: Mesh, file: Path) -> list[Folded]:
     folded = []
     for context in mesh.contexts.values():
         mine = [r for r in records if context_of(r) == context.name]
-        made = 0
+        count = 0
         for number, log in groupby(mine, lambda r: r.partition):
             aggregates = Aggregates(context, codec, number, 1, FOR_EVER_MS)
             aggregates.fold(log)
-            made += len(aggregates.states)
-        folded.append(Folded(context.name, len(mine), made, "aggregates"))
+            count += len(aggregates.states)
+        folded.append(Folded(context.name, len(mine), count, "aggregates"))
     for projection in mesh.projections.values():
         heard = {c.name for c in mesh.speakers(projection)}
         fold = Fold(projection, codec)

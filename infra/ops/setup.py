@@ -7,10 +7,17 @@ from infra.edge import vault
 from infra.edge.identity import service as identity
 from infra.kafka import topics
 from infra.mesh import Mesh
-from infra.model.needs import needed
+from infra.model.needs import check_fit, needed
 from infra.read import analytics
 from infra.settings import Settings, address
 from infra.wire.registry import Registry
+
+
+def registered(settings: Settings, mesh: Mesh) -> Mesh:
+    """The mesh with the ids of the schema registry, if there is one."""
+    if settings.schema_registry is None:
+        return mesh
+    return mesh.with_ids(Registry(settings.schema_registry).locked(mesh.subjects()))
 
 
 def deployed(settings: Settings, mesh: Mesh) -> Mesh:
@@ -19,11 +26,15 @@ def deployed(settings: Settings, mesh: Mesh) -> Mesh:
     Unusable if Kafka does not answer.
     """
     with topics.admin(settings) as client:
-        known = client.list_topics(timeout=topics.TIMEOUT).topics
-    grown = mesh.grown(topics.growth(settings) if topics.GROWN_TOPIC in known else {})
-    if settings.schema_registry is None:
-        return grown
-    return grown.with_ids(Registry(settings.schema_registry).locked(mesh.subjects()))
+        metadata = client.list_topics(timeout=topics.TIMEOUT).topics
+    grown = mesh.grown(topics.growth(settings) if topics.GROWN_TOPIC in metadata else {})
+    return registered(settings, grown)
+
+
+def check_given(settings: Settings, mesh: Mesh, names: Sequence[str] = ()) -> None:
+    """Unusable says what is given to the contexts of these units and does not fit: nobody has to wait for services to hear that."""
+    for name in mesh.units(names)[0]:
+        check_fit(settings, mesh.context(name).needs)
 
 
 def check_needs(settings: Settings, mesh: Mesh, names: Sequence[str]) -> None:

@@ -32,24 +32,24 @@ def contexts(settings: Settings, mesh: Mesh) -> dict[str, dict[str, Any]]:
 
 
 def _context(settings: Settings, admin: AdminClient, client: Consumer, c: Context) -> dict[str, Any]:
-    found: dict[str, Any] = {"members": 0, "state": "absent", "waiting_commands": None, "dead_letters": None}
+    figures: dict[str, Any] = {"members": 0, "state": "absent", "waiting_commands": None, "dead_letters": None}
     try:
         described = admin.describe_consumer_groups([c.group], request_timeout=TIMEOUT)[c.group].result()
-        found |= {"members": len(described.members), "state": described.state.name.lower()}
+        figures |= {"members": len(described.members), "state": described.state.name.lower()}
     except KafkaException:
         pass  # nobody has ever run it
     places = reading.partitions_of(client, [c.commands_topic])
     if not places:
-        return found | {"state": "no topics"}
+        return figures | {"state": "no topics"}
     ends = {place: client.get_watermark_offsets(TopicPartition(*place), timeout=TIMEOUT)[1] for place in places}
     committed = topics.committed(settings, c, places)
     dead = [
         client.get_watermark_offsets(TopicPartition(*place), timeout=TIMEOUT)
         for place in reading.partitions_of(client, [c.dead_topic])
     ]
-    found["waiting_commands"] = sum(max(0, ends[place] - committed[place]) for place in places)
-    found["dead_letters"] = sum(high - low for low, high in dead)
-    return found
+    figures["waiting_commands"] = sum(max(0, ends[place] - committed[place]) for place in places)
+    figures["dead_letters"] = sum(high - low for low, high in dead)
+    return figures
 
 
 def circuits(settings: Settings) -> list[dict[str, Any]]:
@@ -110,16 +110,16 @@ def _age(moments: Iterable[datetime]) -> float:
 
 async def gather(settings: Settings, mesh: Mesh) -> dict[str, Any]:
     """Everything `weft status` shows; what cannot be reached is reported in place of its figures."""
-    found: dict[str, Any] = {}
+    report: dict[str, Any] = {}
     try:
         mesh = await asyncio.to_thread(deployed, settings, mesh)
-        found["contexts"] = await asyncio.to_thread(contexts, settings, mesh)
-        found["circuits"] = await asyncio.to_thread(circuits, settings)
+        report["contexts"] = await asyncio.to_thread(contexts, settings, mesh)
+        report["circuits"] = await asyncio.to_thread(circuits, settings)
     except (Unusable, Unknown, KafkaException) as error:
-        found["kafka_error"] = str(error)
-        return found
+        report["kafka_error"] = str(error)
+        return report
     try:
-        found["projections"] = await projections(settings, mesh)
+        report["projections"] = await projections(settings, mesh)
     except (Unusable, Unknown, postgres.Refusal) as error:
-        found["postgres_error"] = str(error)
-    return found
+        report["postgres_error"] = str(error)
+    return report

@@ -98,10 +98,10 @@ async def prepare(url: str, mesh: Mesh) -> list[str]:
             await role(db, url, projection.role)
             for schema in (projection.schema, f"{projection.name}_next", f"{projection.name}_old"):
                 await tables.renew(db, schema)
-            known = await tables.definition(db, projection.schema)
-            if known is None:
+            definition = await tables.definition(db, projection.schema)
+            if definition is None:
                 await tables.create(db, projection, projection.schema)
-            if known in (None, projection.definition):
+            if definition in (None, projection.definition):
                 await replace(db, mesh, projection.views, projection.schema)
             else:
                 changed.append(projection.name)

@@ -66,14 +66,14 @@ def export(
 
 def covered(directory: Path, topic_id: str) -> dict[int, int]:
     """The next offset to export of each partition."""
-    found: dict[int, int] = {}
+    ends: dict[int, int] = {}
     for file in directory.glob("*.parquet"):
         if match := NAME.fullmatch(file.name):
             partition, _, last = map(int, match.groups())
             if (pq.read_schema(file).metadata or {}).get(TOPIC_ID) != topic_id.encode():
                 raise Unusable(f"{file} is of another log: export to another directory, or remove that one")
-            found[partition] = max(found.get(partition, 0), last + 1)
-    return found
+            ends[partition] = max(ends.get(partition, 0), last + 1)
+    return ends
 
 
 def _chunks(client: Consumer, place: Place, start: int, end: int) -> Iterator[list[Read]]:
@@ -109,12 +109,12 @@ def _write(codec: Codec, directory: Path, topic_id: str, records: list[Read]) ->
 def _row(codec: Codec, record: Read, headers: dict[str, bytes | None]) -> dict[str, object]:
     m = meta(record, headers)
     event = codec.decode(record.value or b"")
-    told = {
+    columns = {
         name: getattr(m, name)
         for name in ("offset", "type", "subject", "at", "command_id", "command_type", "correlation_id")
     }
     return {
-        **told,
+        **columns,
         "event_id": m.id,
         "content": json.dumps(content(event, codec.schemas[codec.names[type(event)]]), ensure_ascii=False),
     }

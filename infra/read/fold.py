@@ -82,9 +82,9 @@ class Recorded(Meta):
 
 def recorded(record: Read, at: datetime) -> Meta:
     """The same as `envelope.meta`, later."""
-    made: Meta = _new(Recorded)
-    _assign(made, "__dict__", {"at": at, "_record": record})
-    return made
+    m: Meta = _new(Recorded)
+    _assign(m, "__dict__", {"at": at, "_record": record})
+    return m
 
 
 _new: Any = Meta.__new__

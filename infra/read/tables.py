@@ -12,11 +12,11 @@ from typing import Any
 
 import asyncpg
 
-from infra.errors import Fenced, OfOtherCode
+from infra.errors import Fenced, OfOtherCode, Unusable
 from infra.kafka.reading import Place
 from infra.model.projection import Projection, in_schema
 from infra.read.fold import Batch, Fact, Fold, values
-from infra.read.postgres import LONG, execute
+from infra.read.postgres import LONG, NO_SUCH_COLUMN, execute
 
 AND_POSITION = """
 CREATE TABLE head (
@@ -100,15 +100,23 @@ async def renew(db: asyncpg.Connection, schema: str) -> None:
 
 async def code(db: asyncpg.Connection, projection: Projection) -> str:
     """How the code that made the live tables stands to this projection, and to a worker that waits for tables of its own."""
-    head = await db.fetchrow(
-        f"SELECT *, coalesce(waiting_at > now() - make_interval(secs => {WAITS_S}), false) AS waits FROM {projection.schema}.head"
-    )
+    waits = f"coalesce(waiting_at > now() - make_interval(secs => {WAITS_S}), false) AS waits"
+    head = await _head(db, projection.schema, f"definition, older, waiting, {waits}")
     made, older = head["definition"], head["older"]
     known = projection.definition
     found = "same" if made == known else "newer than this" if known in older else "other: rebuild"
     if head["waits"] and head["waiting"] != made:
         found += "; a worker is older: restart it" if head["waiting"] in older else "; a worker is newer: rebuild"
     return found
+
+
+async def _head(db: asyncpg.Connection, schema: str, columns: str) -> Any:
+    try:
+        return await db.fetchrow(f"SELECT {columns} FROM {schema}.head")
+    except NO_SUCH_COLUMN as error:
+        raise Unusable(
+            f"the tables of {schema} are of older code, which knew less of them: run `weft setup`"
+        ) from error
 
 
 async def position(db: asyncpg.Connection, schema: str) -> dict[Place, tuple[str, int]]:
@@ -174,7 +182,7 @@ class Store:
 
     async def load(self) -> dict[Place, tuple[str, int]]:
         """Take note of the version; returns (topic id, next offset) by partition."""
-        head = await self._db.fetchrow(f"SELECT version, definition, older FROM {self.schema}.head")
+        head = await _head(self._db, self.schema, "version, definition, older")
         if head is None or head["definition"] != self._projection.definition:
             raise OfOtherCode(_advice(self._projection, head["older"] if head else []))
         self.version = head["version"]

@@ -28,7 +28,6 @@ from infra.wire.envelope import CAUSATION, ID, ORIGINAL, accepted
 from infra.wire.record import Read, place_of
 
 SHOWN = 5
-DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ def log(settings: Settings, mesh: Mesh, name: str) -> Verdict:
     c = mesh.context(name)
     with reading.opened(settings) as client:
         ends = reading.ends(client, reading.partitions_of(client, [c.events_topic]))
-        chain = Chain(c, mesh.codec, settings.dedupe_days * DAY_MS)
+        chain = Chain(c, mesh.codec, settings.dedupe_ms)
         for record in _read(client, ends):
             chain.add(record)
     return Verdict(c.events_topic, chain.records, void=chain.void, wrong=[*chain.wrong[:SHOWN], *_more(chain.wrong)])

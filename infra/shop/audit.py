@@ -28,35 +28,35 @@ def read_log(settings: Settings, mesh: Mesh) -> Evidence:
 
 async def gather(settings: Settings, mesh: Mesh) -> Evidence:
     """The log, the gateway's ledger and the mailbox."""
-    found = await asyncio.to_thread(read_log, settings, mesh)
+    evidence = await asyncio.to_thread(read_log, settings, mesh)
     async with (
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(30)) as http,
         http.get(f"{address(settings, 'gateway')}/v1/ledger") as answer,
     ):
-        found.ledger = await answer.json()
-    kept = await asyncio.to_thread(mail.messages, mail.kept_in(settings.home))
-    found.message_ids = [message["message_id"] for message in kept]
+        evidence.ledger = await answer.json()
+    mails = await asyncio.to_thread(mail.messages, mail.kept_in(settings.home))
+    evidence.message_ids = [message["message_id"] for message in mails]
     async with (
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(30)) as http,
         http.get(f"{address(settings, 'sms')}/v1/messages") as answer,
     ):
-        found.message_ids += [m["message_id"] for m in await answer.json()]
-    return found
+        evidence.message_ids += [m["message_id"] for m in await answer.json()]
+    return evidence
 
 
 def _rows(settings: Settings, mesh: Mesh) -> list[str]:
     """Where any projection is not the fold of the whole log, once it has had time to read that."""
     deadline = time.monotonic() + PATIENCE_S
-    found: dict[str, verify.Verdict] = {}
+    verdicts: dict[str, verify.Verdict] = {}
     behind = list(mesh.projections)
-    while behind and (not found or time.monotonic() < deadline):
-        found |= {v.name: v for v in verify.verify(settings, mesh, behind, (), os.cpu_count() or 1)}
-        behind = [name for name, v in found.items() if v.behind]
-    late = [f"{name} is {found[name].behind} records behind" for name in behind]
-    return [*late, *(f"{v.name}: {line}" for v in found.values() for line in v.wrong)]
+    while behind and (not verdicts or time.monotonic() < deadline):
+        verdicts |= {v.name: v for v in verify.verify(settings, mesh, behind, (), os.cpu_count() or 1)}
+        behind = [name for name, v in verdicts.items() if v.behind]
+    late = [f"{name} is {verdicts[name].behind} records behind" for name in behind]
+    return [*late, *(f"{v.name}: {line}" for v in verdicts.values() for line in v.wrong)]
 
 
 async def audit(settings: Settings, mesh: Mesh) -> tuple[Evidence, Sequence[str]]:
     """The evidence and everything that is wrong with it; the mesh has to be at rest."""
-    found = await gather(settings, mesh)
-    return found, [*laws.broken(found), *await asyncio.to_thread(_rows, settings, mesh)]
+    evidence = await gather(settings, mesh)
+    return evidence, [*laws.broken(evidence), *await asyncio.to_thread(_rows, settings, mesh)]

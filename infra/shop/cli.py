@@ -17,6 +17,7 @@ from infra.errors import Unusable
 from infra.kafka import topics
 from infra.model.needs import Outside
 from infra.ops.interrupts import stop_signals
+from infra.ops.setup import check_given
 from infra.read import analytics
 from infra.settings import Settings, address
 from infra.shop import demo as story
@@ -40,10 +41,10 @@ def mail(recipient: str | None = None, /, *, json_: Json = False) -> int:
     recipient
         Only what was sent to this address.
     """
-    kept = post.kept_in(settings().home)
-    if not kept.exists():
+    maildir = post.kept_in(settings().home)
+    if not maildir.exists():
         raise Unusable("the mail server is not ours: `weft mail` shows what the one of `weft up` keeps")
-    for message in post.messages(kept):
+    for message in post.messages(maildir):
         if recipient in (None, message["to"]):
             text = message["text"].strip()
             out.print(
@@ -69,9 +70,11 @@ def demo(*, orders: int = 50, seed: int = 1) -> int:
     if orders < 1:
         err.print("--orders has to be at least 1", markup=False)
         return 2
+    given = shop.outside.nothing_given(settings())
+    check_given(given, shop)
     home = Path(tempfile.mkdtemp(prefix="weft-demo-"))
     home.chmod(0o711)  # the service user that Postgres needs under root has to pass
-    own = shop.outside.nothing_given(settings()).having(home=home)
+    own = given.having(home=home)
     try:
         with stop_signals() as stopping, Instance(own, shop.outside, say, fetching()) as instance:
             s = instance.start_services()

@@ -65,14 +65,14 @@ class Evidence:
 
 def evidence(codec: Codec, records: Iterable[Read]) -> Evidence:
     """Fold the rule over records of events topics."""
-    found = Evidence([])
+    e = Evidence([])
     for record in records:
         headers = dict(record.headers)
         if accepted(headers, record.offset):
-            found.facts.append((codec.decode(record.value or b""), meta(record, headers)))
+            e.facts.append((codec.decode(record.value or b""), meta(record, headers)))
         else:
-            found.voids += 1
-    return found
+            e.voids += 1
+    return e
 
 
 def broken(e: Evidence) -> list[str]:
@@ -98,10 +98,10 @@ def _each_command_once(e: Evidence) -> Iterable[str]:
     for event, m in e.facts:
         if not isinstance(event, Rejected | Parked):
             answers.setdefault((m.context, m.subject, m.command_id), []).append((event, m))
-    for command, found in answers.items():
-        metas = [m for _, m in found]
+    for command, facts in answers.items():
+        metas = [m for _, m in facts]
         together = all(b.offset - a.offset == 1 for a, b in pairwise(metas)) and len({m.partition for m in metas}) == 1
-        if len({event for event, _ in found}) < len(found) or not together:
+        if len({event for event, _ in facts}) < len(facts) or not together:
             yield f"command {command} was applied more than once: {[m.id for m in metas]}"
         if len(metas) > 1 and any(m.type == "weft.Refused" for m in metas):
             yield f"command {command} was both accepted and refused"
@@ -185,17 +185,17 @@ def _money_agrees(e: Evidence) -> Iterable[str]:
             yield f"order {order}: {total} due, {captured[order]} captured in the log"
         if refunded[order] > captured[order]:
             yield f"order {order}: {captured[order]} captured, {refunded[order]} refunded in the log"
-    held = {event.order_id for event in e.of(PaymentAuthorised)}
+    holds = {event.order_id for event in e.of(PaymentAuthorised)}
     let_go = {event.order_id for event in e.of(PaymentVoided, PaymentCaptured, CaptureFailed)}
-    for order in held - let_go:
+    for order in holds - let_go:
         yield f"order {order}: money is still held in the log"
 
 
 def _sums(events: Iterable[Any]) -> Counter[str]:
-    found: Counter[str] = Counter()
+    sums: Counter[str] = Counter()
     for event in events:
-        found[event.order_id] += event.amount_minor
-    return found
+        sums[event.order_id] += event.amount_minor
+    return sums
 
 
 def _ledger_agrees(e: Evidence) -> Iterable[str]:
@@ -244,14 +244,14 @@ def _customers_told_once(e: Evidence) -> Iterable[str]:
             (NotificationSent, NotificationFailed),
         )
     )
-    for told in due.keys() | chosen.keys() | skipped.keys() | asked.keys() | answered.keys():
-        wanted = 1 if due.get(told) in met else 0
-        if (chosen[told] + skipped[told], asked[told], answered[told]) != (
-            wanted or skipped[told],
-            chosen[told],
-            chosen[told],
+    for notification in due.keys() | chosen.keys() | skipped.keys() | asked.keys() | answered.keys():
+        wanted = 1 if due.get(notification) in met else 0
+        if (chosen[notification] + skipped[notification], asked[notification], answered[notification]) != (
+            wanted or skipped[notification],
+            chosen[notification],
+            chosen[notification],
         ):
-            yield f"message {told}: {chosen[told]} chosen, {skipped[told]} skipped, {asked[told]} asked, {answered[told]} answered"
+            yield f"message {notification}: {chosen[notification]} chosen, {skipped[notification]} skipped, {asked[notification]} asked, {answered[notification]} answered"
     sent = {event.message_id for event in e.of(NotificationSent)}
     arrived = set(e.message_ids)
     for message in sent - arrived:
@@ -264,9 +264,9 @@ def _an_address_has_one_owner(e: Evidence) -> Iterable[str]:
     """At every prefix of the log an e-mail address is reserved for at most one user."""
     owner: dict[str, str] = {}
     for event in e.of(EmailReserved, EmailConfirmed, EmailReleased):
-        known = owner.get(event.email_key)
-        if known is not None and known != event.user_id:
-            yield f"the address {event.email_key} of {known} was given to {event.user_id}"
+        holder = owner.get(event.email_key)
+        if holder is not None and holder != event.user_id:
+            yield f"the address {event.email_key} of {holder} was given to {event.user_id}"
         if isinstance(event, EmailReleased):
             owner.pop(event.email_key, None)
         else:
@@ -282,12 +282,12 @@ def _every_registration_ends(e: Evidence) -> Iterable[str]:
 
 def _contacts_follow_the_users(e: Evidence) -> Iterable[str]:
     """Customers are told the way they said last."""
-    said = {event.user_id: _ways(event) for event in e.of(UserRegistered, ContactChannelsChanged)}
-    known = {event.customer_id: _ways(event) for event in e.of(ContactRecorded)}
+    users = {event.user_id: _ways(event) for event in e.of(UserRegistered, ContactChannelsChanged)}
+    contacts = {event.customer_id: _ways(event) for event in e.of(ContactRecorded)}
     forgotten = {event.customer_id for event in e.of(ContactForgotten)}
-    for user, ways in said.items():
-        if user not in forgotten and known.get(user) != ways:
-            yield f"user {user} is to be told by {ways}, and known by {known.get(user)}"
+    for user, ways in users.items():
+        if user not in forgotten and contacts.get(user) != ways:
+            yield f"user {user} is to be told by {ways}, and known by {contacts.get(user)}"
 
 
 def _ways(event: UserRegistered | ContactChannelsChanged | ContactRecorded) -> list[tuple[str, str, bool]]:

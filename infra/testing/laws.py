@@ -1,68 +1,24 @@
 """What has to hold of any mesh at rest, by nothing that the runtime uses but the codec, the deciders and the one rule.
 
-Each law is a function of a world; its name is the law's.
+Each law is a function of a world; its name is the law's. What a process believes is held against the fold of the log.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import pairwise
 from typing import Any
 
-from infra.messages import LOG_KEEPING, RUNTIME, Due, Parked, Refused, Rejected
+from infra.messages import LOG_KEEPING, Discarded, Due, Refused
 from infra.model.context import Aggregate, Context
+from infra.testing.facts import Fact, Fold, Partition, Queues, aggregate_of, identity_of, requeue
 from infra.testing.world import World
-from infra.wire.envelope import CAUSATION, CAUSE_TIME, COMMAND_OFFSET, EXPECTED_OFFSET, ID, OWN_OFFSET, Way
+from infra.wire.envelope import CAUSATION, CAUSE_TIME, DUE_OF, ID, OUTCOME_OF, TYPE, CommandName, Way, command_name
 from infra.wire.record import Read, place_of
+from infra.write.aggregates import Aggregates
+from infra.write.parking import DISCARD, MAX_KEY, shown
 from infra.write.reactions import commands_from
 
 Law = Callable[[World], Iterator[str]]
-
-
-@dataclass(frozen=True)
-class Fact:
-    """An accepted event, and what its record says of it."""
-
-    record: Read
-    event: Any
-    id: bytes
-    command_id: bytes
-    way: Way
-    command_offset: int
-
-    @property
-    def key(self) -> bytes:
-        return self.record.key or b""
-
-    @property
-    def place(self) -> str:
-        return place_of(self.record)
-
-
-def facts(world: World, context: Context, partition: int) -> list[Fact]:
-    """The accepted events of a partition: those that landed at the offset their writer expected."""
-    found = []
-    for record in world.kafka.log(context.events_topic, partition):
-        headers = dict(record.headers)
-        if headers.get(EXPECTED_OFFSET) == str(record.offset).encode():
-            event = world.mesh.codec.decode(record.value or b"")
-            identity, command = headers[ID] or b"", headers[CAUSATION] or b""
-            way = Way.OWN if OWN_OFFSET in headers else Way.COMMANDS
-            offset = int(headers[OWN_OFFSET if way is Way.OWN else COMMAND_OFFSET] or b"")
-            found.append(Fact(record, event, identity, command, way, offset))
-    return found
-
-
-def posted(world: World, context: Context, partition: int) -> dict[Way, list[Read]]:
-    """What was posted to a partition of a context, by each way."""
-    topics = {Way.COMMANDS: context.commands_topic, Way.OWN: context.own_topic}
-    return {way: world.kafka.log(topic, partition) for way, topic in topics.items()}
-
-
-def partitions(world: World) -> Iterator[tuple[Context, int, list[Fact]]]:
-    for context in world.mesh.contexts.values():
-        for number in range(world.kafka.partitions):
-            yield context, number, facts(world, context, number)
 
 
 def no_process_fails_by_itself(world: World) -> Iterator[str]:
@@ -72,67 +28,59 @@ def no_process_fails_by_itself(world: World) -> Iterator[str]:
 
 def a_command_is_decided_once(world: World) -> Iterator[str]:
     """Its events stand together, and nowhere else."""
-    for context, number, logged in partitions(world):
-        answers: dict[tuple[bytes, bytes], list[Fact]] = defaultdict(list)
-        for fact in logged:
-            if not isinstance(fact.event, Rejected | Parked):
-                answers[fact.key, fact.command_id].append(fact)
+    for partition in world.partitions():
+        answers: dict[tuple[bytes, CommandName], list[Fact]] = defaultdict(list)
+        for fact in partition.facts:
+            if not fact.is_waiting and not _is(fact, "id_reused"):
+                answers[fact.key, fact.command].append(fact)
         for (_, command), said in answers.items():
             offsets = [fact.record.offset for fact in said]
             if any(b - a != 1 for a, b in pairwise(offsets)) or len({f.command_offset for f in said}) > 1:
-                yield f"{context.name}/{number}: {command.decode()} was decided at {offsets}"
+                yield f"{_name(partition)}: {shown(command)} was decided at {offsets}"
+
+
+def _is(fact: Fact, code: str) -> bool:
+    """Whether it is the refusal of this code."""
+    return isinstance(fact.event, Refused) and fact.event.code == code
+
+
+def _name(partition: Partition) -> str:
+    return f"{partition.context.name}/{partition.number}"
 
 
 def every_command_is_answered(world: World) -> Iterator[str]:
-    for context in world.mesh.contexts.values():
-        answered = {
-            (fact.key, fact.command_id)
-            for number in range(world.kafka.partitions)
-            for fact in facts(world, context, number)
-        }
-        for number in range(world.kafka.partitions):
-            for record in chain.from_iterable(posted(world, context, number).values()):
-                identity = dict(record.headers).get(ID) or b""
-                if (record.key, identity) not in answered:
-                    yield f"{record.topic}/{number}/{record.offset}: nobody answered {identity.decode()}"
+    """Also what is none; only who discards what does not wait, or answers what is not open, hears nothing."""
+    answered = {
+        (partition.context.name, fact.key, fact.command) for partition in world.partitions() for fact in partition.facts
+    }
+    open_ = {wish.key for partition in world.partitions() for wish in partition.fold.wishes.values()}
+    for partition in world.partitions():
+        for way, record in partition.everything_asked():
+            headers = dict(record.headers)
+            intent = headers.get(OUTCOME_OF) or headers.get(DUE_OF)
+            if headers.get(TYPE) == DISCARD or (intent and intent.decode() not in open_):
+                continue
+            key, identity = record.key or b"", identity_of(record)
+            known = key if len(key) <= MAX_KEY else b""
+            if (partition.context.name, known, command_name(way, identity)) not in answered:
+                yield f"{place_of(record)}: nobody answered {identity.decode()}"
 
 
 def what_was_decided_follows_from_the_log_before_it(world: World) -> Iterator[str]:
     """Deciding each command again, on the accepted history in front of its events, gives just these events."""
-    for context, number, logged in partitions(world):
+    for partition in world.partitions():
         states: dict[tuple[str, bytes], Any] = {}
-        commands = posted(world, context, number)
-        for said in _by_command(logged):
-            if isinstance(said[0].event, (*LOG_KEEPING, Rejected, Parked)):
+        for said in partition.decisions():
+            if isinstance(said[0].event, (*LOG_KEEPING, Discarded)) or _is(said[0], "id_reused"):
                 continue
-            command = world.mesh.codec.decode(commands[said[0].way][said[0].command_offset].value or b"")
-            aggregate = _aggregate_of(context, command)
+            command = world.mesh.codec.decode(partition.command_of(said[0]).value or b"")
+            aggregate = aggregate_of(partition.context, command)
             place = (aggregate.name, said[0].key)
             state = states.get(place, aggregate.initial)
             events, states[place] = _decided(aggregate, command, state)
             recorded = [fact.event for fact in said]
-            if recorded != events and (events or not _nothing_to_do(recorded)):
+            if recorded != events and (events or len(said) > 1 or not _is(said[0], "nothing_to_do")):
                 yield f"{said[0].place}: {command} on {state} is {events}, and {recorded} was recorded"
-
-
-def _nothing_to_do(recorded: list[Any]) -> bool:
-    """Whether this is the answer to a command that found nothing to do."""
-    return len(recorded) == 1 and isinstance(recorded[0], Refused) and recorded[0].code == "nothing_to_do"
-
-
-def _by_command(logged: list[Fact]) -> Iterator[list[Fact]]:
-    run: list[Fact] = []
-    for fact in logged:
-        if run and (fact.command_id, fact.key) != (run[-1].command_id, run[-1].key):
-            yield run
-            run = []
-        run.append(fact)
-    if run:
-        yield run
-
-
-def _aggregate_of(context: Context, message: Any) -> Aggregate:
-    return next(a for a in context.aggregates if type(message) in (*a.commands, *a.events))
 
 
 def _decided(aggregate: Aggregate, command: Any, state: Any) -> tuple[list[Any], Any]:
@@ -144,22 +92,25 @@ def _decided(aggregate: Aggregate, command: Any, state: Any) -> tuple[list[Any],
     return events, state
 
 
+def _believed(world: World) -> Iterator[tuple[str, Partition, Aggregates]]:
+    """Who owns which partition, and what they have of it."""
+    for partition in world.partitions():
+        for node in world.nodes[partition.context.name]:
+            if writer := node.own.writers.get(partition.number):
+                yield f"{node.name} of {_name(partition)}", partition, writer.aggregates
+
+
+def an_owner_knows_the_end_of_its_log(world: World) -> Iterator[str]:
+    for owner, partition, aggregates in _believed(world):
+        if aggregates.next_offset != partition.end:
+            yield f"{owner} has read up to {aggregates.next_offset} of {partition.end}"
+
+
 def the_state_is_the_fold_of_the_log(world: World) -> Iterator[str]:
-    for context, number, logged in partitions(world):
-        folded: dict[tuple[str, bytes], Any] = {}
-        for fact in logged:
-            if not isinstance(fact.event, (*RUNTIME, *LOG_KEEPING)):
-                aggregate = _aggregate_of(context, fact.event)
-                place = (aggregate.name, fact.key)
-                folded[place] = aggregate.evolve(folded.get(place, aggregate.initial), fact.event)
-        for node in world.nodes[context.name]:
-            if writer := node.own.writers.get(number):
-                while writer.aggregates.settle(100):
-                    pass
-                states = writer.aggregates.states
-                named = {(name, key): state for slot, state in states.items() for name, key in [_named(context, slot)]}
-                if named != folded:
-                    yield f"{node.name} has {named} of {context.name}/{number}, the log says {folded}"
+    for owner, partition, aggregates in _believed(world):
+        states = {_named(partition.context, slot): state for slot, state in aggregates.states.items()}
+        if states != partition.fold.states:
+            yield f"{owner} has {states}, the log says {partition.fold.states}"
 
 
 def _named(context: Context, slot: bytes) -> tuple[str, bytes]:
@@ -167,13 +118,64 @@ def _named(context: Context, slot: bytes) -> tuple[str, bytes]:
     return (name.decode(), key) if mark else (context.aggregates[0].name, slot)
 
 
+def the_intents_are_the_fold_of_the_log(world: World) -> Iterator[str]:
+    for owner, partition, aggregates in _believed(world):
+        intents = sorted((i.key, repr(i.wanted), i.at) for i in aggregates.intents.values())
+        wishes = sorted((w.key, repr(w.wanted), w.at) for w in partition.fold.wishes.values())
+        if intents != wishes:
+            yield f"{owner} has {intents} open, the log says {wishes}"
+
+
+def the_queues_are_the_fold_of_the_log(world: World) -> Iterator[str]:
+    for owner, partition, aggregates in _believed(world):
+        waiting = {key: tuple(queue) for key, queue in partition.fold.queues.items()}
+        if aggregates.queues != waiting:
+            yield f"{owner} has {aggregates.queues}, the log says {waiting}"
+
+
+def nothing_overtakes_what_waits(world: World) -> Iterator[str]:
+    """Of a key that has a queue, the head is decided next, or something is discarded."""
+    for partition in world.partitions():
+        queues: Queues = {}
+        begun: CommandName | None = None
+        for fact in partition.facts:
+            queue = list(queues.get(fact.key, ()))
+            is_free = (
+                fact.is_waiting or isinstance(fact.event, Discarded) or fact.command == begun or _is(fact, "id_reused")
+            )
+            if queue and queue[0] != fact.command and not is_free:
+                yield f"{fact.place}: {fact.command_id.decode()} was decided before {shown(queue[0])}"
+            requeue(queues, fact)
+            begun = fact.command
+
+
+def what_waits_is_kept(world: World) -> Iterator[str]:
+    """As it came, so that it can be sent again."""
+    for partition in world.partitions():
+        kept = world.letters(partition)
+        waiting = {(fact.key, fact.command): fact for fact in reversed(partition.facts) if fact.is_waiting}
+        for fact in waiting.values():
+            letter = kept.get(fact.command)
+            if letter is None:
+                yield f"{fact.place}: nobody kept {fact.command_id.decode()}"
+            elif letter.value != partition.command_of(fact).value and "dlq-withheld" not in dict(letter.headers):
+                yield f"{fact.place}: {fact.command_id.decode()} was kept otherwise than it came"
+
+
+def nothing_is_left_waiting(world: World) -> Iterator[str]:
+    """Somebody sends again, or discards, all that waits."""
+    for partition in world.partitions():
+        for key, queue in partition.fold.queues.items():
+            yield f"{_name(partition)}: of {key.decode()}, {queue} still wait"
+
+
 def every_event_is_reacted_to_once(world: World) -> Iterator[str]:
     """What a policy asks because of an accepted event has one answer in its own context's log."""
-    answers: dict[tuple[str, bytes | None, bytes], int] = defaultdict(int)
-    for context, _, logged in partitions(world):
-        for said in _by_command(logged):
-            if not isinstance(said[0].event, Rejected | Parked):
-                answers[context.name, said[0].key, said[0].command_id] += 1
+    answers: Counter[tuple[str, bytes | None, CommandName]] = Counter(
+        (partition.context.name, said[0].key, said[0].command)
+        for partition in world.partitions()
+        for said in partition.decisions()
+    )
     for context in world.mesh.contexts.values():
         if context.react is None:
             continue
@@ -181,41 +183,87 @@ def every_event_is_reacted_to_once(world: World) -> Iterator[str]:
             for number in range(world.kafka.partitions):
                 for record in commands_from(context, world.mesh.codec, world.kafka.log(topic, number), topic):
                     identity = dict(record.headers).get(ID) or b""
-                    if answers[context.name, record.key, identity] != 1:
-                        yield f"{identity.decode()} has {answers[context.name, record.key, identity]} answers"
+                    count = answers[context.name, record.key, command_name(Way.OWN, identity)]
+                    if count != 1:
+                        yield f"{identity.decode()} has {count} answers"
+
+
+def an_answer_is_to_what_is_open(world: World) -> Iterator[str]:
+    """Whether an outcome, or a deadline, is decided; unless it waited in line, where somebody sent it again."""
+    for partition in world.partitions():
+        fold, begun = Fold(partition.context), -1
+        for fact in partition.facts:
+            headers = dict(partition.command_of(fact).headers)
+            intent = headers.get(OUTCOME_OF) or headers.get(DUE_OF)
+            is_first = fact.way is Way.OWN and fact.command_offset != begun and not fact.is_waiting
+            waited = fact.command in fold.queues.get(fact.key, ())
+            if is_first and intent and not waited and intent.decode() not in {w.key for w in fold.wishes.values()}:
+                yield f"{fact.place}: {fact.command_id.decode()} was decided, and nothing was open"
+            begun = fact.command_offset if fact.way is Way.OWN else begun
+            fold.take(fact)
+
+
+def nobody_asks_what_is_not_theirs(world: World) -> Iterator[str]:
+    """What a context asks itself is decided only if it came by its own way, and what anybody asks only by the other."""
+    for partition in world.partitions():
+        allowed = {Way.COMMANDS: partition.context.asked, Way.OWN: partition.context.own}
+        for said in partition.decisions():
+            if isinstance(said[0].event, (*LOG_KEEPING, Discarded)) or _is(said[0], "id_reused"):
+                continue
+            command = world.mesh.codec.decode(partition.command_of(said[0]).value or b"")
+            if type(command) not in allowed[said[0].way]:
+                yield f"{said[0].place}: {command} came by {said[0].way.name.lower()}"
+
+
+def who_takes_an_id_hears_of_it(world: World) -> Iterator[str]:
+    """A stranger's command under an id that stands for another content has an answer of its own."""
+    for partition in world.partitions():
+        decided: dict[tuple[bytes, CommandName], Read] = {}
+        waited = {(fact.key, fact.command) for fact in partition.facts if fact.is_waiting}
+        for said in partition.decisions():
+            if said[0].way is Way.COMMANDS and not _is(said[0], "id_reused"):
+                decided[said[0].key, said[0].command] = partition.command_of(said[0])
+        answered = {fact.command_offset for fact in partition.facts if fact.way is Way.COMMANDS}
+        for record in partition.asked[Way.COMMANDS]:
+            name = (record.key or b"", identity_of(record))
+            known = decided.get(name)
+            if known is None or name in waited or dict(record.headers).get(TYPE) == DISCARD:
+                continue
+            if record.value != known.value and record.offset not in answered:
+                yield f"{place_of(record)}: {identity_of(record).decode()} says something else, and nobody said so"
 
 
 def nothing_is_done_that_the_log_did_not_ask_for(world: World) -> Iterator[str]:
-    asked = {fact.id.decode() for _, _, logged in partitions(world) for fact in logged}
+    asked = {fact.id.decode() for partition in world.partitions() for fact in partition.facts}
     for key in world.done:
         if key not in asked:
             yield f"{key} was done outside, and no accepted event has that id"
 
 
 def nothing_that_was_wanted_is_left_open(world: World) -> Iterator[str]:
-    for intent in world.intents():
-        if not isinstance(intent.wanted, Due):
-            yield f"{intent.key} still wants {intent.wanted}"
+    for partition in world.partitions():
+        for wish in partition.fold.wishes.values():
+            if not isinstance(wish.wanted, Due):
+                yield f"{wish.key} still wants {wish.wanted}"
 
 
 def no_deadline_is_missed(world: World) -> Iterator[str]:
     now = world.kafka.now() - 30_000
-    for intent in world.intents():
-        if isinstance(intent.wanted, Due) and intent.at + 1000 * intent.wanted.after_s < now:
-            yield f"{intent.key} was due: {intent.wanted}"
+    for partition in world.partitions():
+        for wish in partition.fold.wishes.values():
+            if isinstance(wish.wanted, Due) and wish.at + 1000 * wish.wanted.after_s < now:
+                yield f"{wish.key} was due: {wish.wanted}"
 
 
 def time_never_goes_back(world: World) -> Iterator[str]:
     """Not in a partition, and no event is recorded before what caused it."""
-    recorded = {fact.id: fact.record.timestamp for _, _, logged in partitions(world) for fact in logged}
-    for context, number, logged in partitions(world):
-        commands = posted(world, context, number)
-        for before, after in pairwise(logged):
+    recorded = {fact.id: fact.record.timestamp for partition in world.partitions() for fact in partition.facts}
+    for partition in world.partitions():
+        for before, after in pairwise(partition.facts):
             if after.record.timestamp < before.record.timestamp:
                 yield f"{after.place} was recorded {before.record.timestamp - after.record.timestamp} ms before the one in front"
-        for fact in logged:
-            asked = commands[fact.way]
-            headers = dict(asked[fact.command_offset].headers) if fact.command_offset < len(asked) else {}
+        for fact in partition.facts:
+            headers = dict(partition.command_of(fact).headers)
             cause = recorded.get(headers.get(CAUSATION) or b"")
             if cause is not None and CAUSE_TIME in headers and fact.record.timestamp < cause:
                 yield f"{fact.place} was recorded {cause - fact.record.timestamp} ms before its cause"
@@ -226,8 +274,17 @@ LAWS: tuple[Law, ...] = (
     a_command_is_decided_once,
     every_command_is_answered,
     what_was_decided_follows_from_the_log_before_it,
+    an_owner_knows_the_end_of_its_log,
     the_state_is_the_fold_of_the_log,
+    the_intents_are_the_fold_of_the_log,
+    the_queues_are_the_fold_of_the_log,
+    nothing_overtakes_what_waits,
+    what_waits_is_kept,
+    nothing_is_left_waiting,
     every_event_is_reacted_to_once,
+    an_answer_is_to_what_is_open,
+    nobody_asks_what_is_not_theirs,
+    who_takes_an_id_hears_of_it,
     nothing_is_done_that_the_log_did_not_ask_for,
     nothing_that_was_wanted_is_left_open,
     no_deadline_is_missed,

@@ -17,11 +17,12 @@ from infra.kafka.memory import MemoryKafka
 from infra.kafka.topics import HEARD_TOPIC
 from infra.mesh import Mesh
 from infra.model.context import Context, Perform
+from infra.settings import DAY_MS
 from infra.wire.record import Outgoing, Read
 from infra.write.lanes import Delivery, Place
 from infra.write.owner import Owner
+from infra.write.writer import Bounds
 
-DAY_MS = 86_400_000
 COMMIT_S = 1.0  # at most
 RUNNING: ContextVar["Node | None"] = ContextVar("RUNNING", default=None)
 
@@ -37,6 +38,7 @@ class Faults:
     unreadable: float = 0.0  # the log cannot be reached
     before: float = 0.0  # the outside fails before it does anything
     after: float = 0.0  # it does it, and its answer is lost
+    failing: float = 0.0  # a decider raises instead of saying its next event
     slow_s: float = 0.02  # what anything takes at most
 
     def over(self) -> None:
@@ -91,7 +93,7 @@ class Port:
         await self.passes()
         if self.unlucky(self.faults.unreadable):
             raise Unknown("the positions are away")
-        return self.kafka.log(HEARD_TOPIC, 0)
+        return list(self.kafka.log(HEARD_TOPIC, 0))
 
     async def append(self, partition: int, records: Sequence[Outgoing]) -> int:
         return await self._deliver(partial(self.kafka.append, self.topic, partition, records))
@@ -136,6 +138,7 @@ class Node:
         dice: Random,
         perform: Perform[Any, Any] | None,
         failed: Callable[["Node", BaseException], None],
+        bounds: Bounds,
     ) -> None:
         self.context = context
         self.name = name
@@ -145,14 +148,17 @@ class Node:
         self.alive = True
         self.frozen = False
         self.skew_s = 0.0
-        self.generation = -1
-        self.tasks: set[asyncio.Task[Any]] = set()
+        self.offered = -1  # the generation of the group that it was last told of, and
+        self.generation = -1  # the one it works in
+        self.tasks: dict[asyncio.Task[Any], None] = {}  # in their order, which a set would not keep
         self._told = failed
         self._assignments: asyncio.Queue[tuple[int, list[Place]]] = asyncio.Queue()
         self._fetching: list[asyncio.Task[None]] = []
+        self._assigned: set[Place] = set()
         self._acknowledged: dict[Place, int] = {}
         self._group_generation: Callable[[], int] = lambda: -1
         self.way = self.port(self, context.events_topic)
+        topics = (context.own_topic, context.events_topic, *mesh.heard_topics(context))
         self.own = self.owner(
             mesh,
             context,
@@ -161,9 +167,10 @@ class Node:
             self.way,
             self.way,
             self.fail,
-            {topic: topic for topic in (context.own_topic, context.events_topic, *mesh.heard_topics(context))},
+            {topic: topic for topic in topics},
             self.way.heard,
             now=self.clock,
+            bounds=bounds,
         )
         if perform:
             self.own.perform_with(partial(self.attempt, perform))
@@ -193,7 +200,7 @@ class Node:
 
     def kill(self) -> None:
         self.alive = False
-        for task in self.tasks:
+        for task in list(self.tasks):
             task.cancel()
 
     async def attempt(self, perform: Perform[Any, Any], intent: Any, key: str) -> Any:
@@ -211,15 +218,18 @@ class Node:
     def assign(self, generation: int, places: list[Place], current: Callable[[], int]) -> None:
         """The group was shuffled; the process learns of it when it gets to it."""
         self._group_generation = current
+        self.offered = generation
         self._assignments.put_nowait((generation, places))
 
     async def _join(self) -> None:
         while True:
             generation, places = await self._assignments.get()
             await self.way.passes()
+            self._acknowledged.clear()
             await self.own.revoked()
             self.generation = generation  # who fetched before it delivers once more, too late
             await self.own.assigned([number for topic, number in places if topic == self.context.commands_topic])
+            self._assigned = set(places)
             self._acknowledged.clear()
             self._fetching += [
                 asyncio.create_task(self._work(partial(self._fetch, place, self.position(place)))) for place in places
@@ -237,7 +247,7 @@ class Node:
             records = self.fetched(place, position)
             if records:
                 position = records[-1].offset + 1
-                done = partial(self._acknowledge, place, position, generation)
+                done = partial(self._acknowledge, place, position)
                 await self.own.lanes.put(place, self.delivery(place, records, generation, done))
 
     def delivery(self, place: Place, records: list[Read], generation: int, done: Callable[[], None]) -> Delivery:
@@ -246,14 +256,18 @@ class Node:
     def fetched(self, place: Place, position: int) -> list[Read]:
         return self.kafka.log(*place)[position : position + self.dice.randint(1, 8)]
 
-    def _acknowledge(self, place: Place, position: int, generation: int) -> None:
-        if not self._acknowledged:
-            asyncio.get_running_loop().call_later(self.dice.random() * COMMIT_S, self._commit, generation)
-        self._acknowledged[place] = position
+    # As Faust 0.15.3 (transport/consumer.py: ack, _commit_offsets): an acknowledgement knows no generation, it counts for
+    # the one that commits next, unless partitions were revoked or positions set (BatchConsumer.perform_seek) in between.
+    # The broker refuses a commit of another generation than its own, and Faust one of a partition it does not have. A
+    # batch that was never acknowledged keeps Faust from committing the next ones only sometimes; here it never does.
 
-    def _commit(self, generation: int) -> None:
-        """What was acknowledged, if the group still knows this process."""
+    def _acknowledge(self, place: Place, position: int) -> None:
+        if not self._acknowledged:
+            asyncio.get_running_loop().call_later(self.dice.random() * COMMIT_S, self._commit)
+        self._acknowledged[place] = max(position, self._acknowledged.get(place, 0))
+
+    def _commit(self) -> None:
         positions, self._acknowledged = self._acknowledged, {}
-        if self.alive and not self.frozen and generation == self.generation == self._group_generation():
-            for place, position in positions.items():
-                self.kafka.committed[(self.context.group, *place)] = position
+        if self.alive and not self.frozen and self.generation == self._group_generation():
+            for place in positions.keys() & self._assigned:
+                self.kafka.committed[(self.context.group, *place)] = positions[place]

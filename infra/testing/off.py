@@ -5,21 +5,24 @@ A rule whose absence nobody notices is not proved. The rules are those of DESIGN
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count, takewhile
 from typing import Any
 
 from infra.errors import Unknown
+from infra.kafka.log import until_known
 from infra.messages import Due
 from infra.model.context import Perform
 from infra.testing.node import Node, Port
-from infra.wire.envelope import CAUSE_TIME, EXPECTED_OFFSET, ID
-from infra.wire.record import Outgoing, Read, with_header
+from infra.wire.envelope import CAUSE_TIME, EXPECTED_OFFSET, ID, REACTION, Way, reaction_place
+from infra.wire.inbox import Posted
+from infra.wire.record import Header, Outgoing, Read, with_header
 from infra.write.aggregates import Aggregates
-from infra.write.decision import CommandHandler, Decision
+from infra.write.decision import CommandHandler, Decision, Standing
 from infra.write.intents import Intent
 from infra.write.lanes import Delivery, Lanes, Place
 from infra.write.owner import Owner
+from infra.write.parking import Queue
 from infra.write.writer import Writer
 
 
@@ -89,14 +92,53 @@ class Hopeful(Node):
 class ForgetfulOwner(Owner):
     """Whoever recovers does not know which commands were decided."""
 
+    forgets = "decided"
+
     async def assigned(self, numbers: Collection[int]) -> None:
         await super().assigned(numbers)
         for writer in self.writers.values():
-            writer.aggregates.decided.clear()
+            getattr(writer.aggregates, self.forgets).clear()
+
+
+class ObliviousOwner(ForgetfulOwner):
+    """Nor what is open."""
+
+    forgets = "intents"
+
+
+class LenientOwner(ForgetfulOwner):
+    """Nor what waits."""
+
+    forgets = "queues"
 
 
 class Forgetful(Node):
     owner = ForgetfulOwner
+
+
+class Oblivious(Node):
+    owner = ObliviousOwner
+
+
+class Lenient(Node):
+    owner = LenientOwner
+
+
+class HoardingWriter(Writer):
+    """What was wanted once is wanted for ever."""
+
+    async def handle(self, records: Sequence[Any]) -> None:
+        intents = dict(self.aggregates.intents)
+        await super().handle(records)
+        self.aggregates.intents = intents | self.aggregates.intents
+
+
+class HoardingOwner(Owner):
+    writer_kind = HoardingWriter
+
+
+class Hoarding(Node):
+    owner = HoardingOwner
 
 
 class Trusting(Node):
@@ -172,34 +214,249 @@ class Careless(Node):
         return await super().attempt(perform, intent, f"{key}/{self.name}/{next(self.times)}")
 
 
+class HastyOwner(Owner):
+    """What a policy hears counts as heard before what it asks is in its topic."""
+
+    async def _react(self, records: Sequence[Any]) -> None:
+        self._heard.note((records[-1].topic, records[-1].partition), records[-1].offset + 1)
+        await super()._react(records)
+
+
 class Hasty(Node):
-    """What a policy hears is acknowledged before what it asks is in its topic."""
-
-    def delivery(self, place: Place, records: list[Read], generation: int, done: Callable[[], None]) -> Delivery:
-        if place[0] == self.context.commands_topic:
-            return super().delivery(place, records, generation, done)
-        done()
-        return Delivery(records, lambda: self.generation == generation, lambda: None)
+    owner = HastyOwner
 
 
-class LeakyLanes(Lanes):
-    """Batches are dropped, and later ones handled all the same."""
+class UnmarkedHandler(CommandHandler):
+    """A reaction counts wherever it stands."""
 
-    async def close(self) -> None:
-        await super().close()
-        self.open()
+    def _is_over(self, key: bytes, posted: Posted, identity: Header, decision: Decision) -> bool:
+        return identity[0] != REACTION and super()._is_over(key, posted, identity, decision)
 
 
-class LeakyOwner(Owner):
-    lanes_kind = LeakyLanes
+class UnmarkedWriter(Writer):
+    handler_kind = UnmarkedHandler
+
+
+class UnmarkedOwner(Owner):
+    writer_kind = UnmarkedWriter
+
+
+class Unmarked(Node):
+    owner = UnmarkedOwner
+
+
+class GullibleHandler(CommandHandler):
+    """An answer counts, whether anybody waits for it or not."""
+
+    def _is_over(self, key: bytes, posted: Posted, identity: Header, decision: Decision) -> bool:
+        return identity[0] == REACTION and super()._is_over(key, posted, identity, decision)
+
+
+class GullibleWriter(Writer):
+    handler_kind = GullibleHandler
+
+
+class GullibleOwner(Owner):
+    writer_kind = GullibleWriter
+
+
+class Gullible(Node):
+    owner = GullibleOwner
+
+
+class IndifferentHandler(CommandHandler):
+    """A command under an id that is known is the one that was decided, whatever it says."""
+
+    def _standing(self, key: bytes, posted: Posted, decision: Decision) -> Standing:
+        standing = super()._standing(key, posted, decision)
+        return Standing.DUPLICATE if standing is Standing.REUSED else standing
+
+
+class IndifferentWriter(Writer):
+    handler_kind = IndifferentHandler
+
+
+class IndifferentOwner(Owner):
+    writer_kind = IndifferentWriter
+
+
+class Indifferent(Node):
+    owner = IndifferentOwner
+
+
+class UnguardedHandler(CommandHandler):
+    """Everything may be asked by both ways."""
+
+    def __init__(self, aggregates: Aggregates) -> None:
+        everything = (*aggregates.context.asked, *aggregates.context.own)
+        super().__init__(aggregates, dict.fromkeys(Way, everything))
+
+
+class UnguardedWriter(Writer):
+    handler_kind = UnguardedHandler
+
+
+class UnguardedOwner(Owner):
+    writer_kind = UnguardedWriter
+
+
+class Unguarded(Node):
+    owner = UnguardedOwner
+
+
+class MergingPort(Port):
+    """There is one mark for all that is heard."""
+
+    async def send(self, topic: str, records: Iterable[tuple[int, Outgoing]]) -> None:
+        await super().send(topic, [(partition, self._of_one_source(record)) for partition, record in records])
+
+    def _of_one_source(self, record: Outgoing) -> Outgoing:
+        place = dict(record.headers).get(REACTION)
+        if place is None:
+            return record
+        _, (offset, number) = reaction_place(place)
+        return record._replace(headers=with_header(record.headers, REACTION, b"all/0/%d/%d" % (offset, number)))
+
+
+class Merging(Node):
+    port = MergingPort
+
+
+class DisorderlyPort(Port):
+    """What follows from a batch is asked in any order."""
+
+    async def send(self, topic: str, records: Iterable[tuple[int, Outgoing]]) -> None:
+        shuffled = list(records)
+        self.dice.shuffle(shuffled)
+        await super().send(topic, shuffled)
+
+
+class Disorderly(Node):
+    port = DisorderlyPort
+
+
+class PipeliningOwner(Owner):
+    """The next batch is reacted to before the one in front is acknowledged."""
+
+    async def _react(self, records: Sequence[Any]) -> None:
+        self._run_aside(super()._react(records), "react")
+
+
+class Pipelining(Node):
+    owner = PipeliningOwner
 
 
 class Leaky(Node):
-    owner = LeakyOwner
+    """What was fetched before the group was shuffled is handled behind the barrier."""
 
     def delivery(self, place: Place, records: list[Read], generation: int, done: Callable[[], None]) -> Delivery:
-        position = records[-1].offset + 1
-        return Delivery(records, lambda: True, lambda: self._acknowledge(place, position, self.generation))
+        return Delivery(records, lambda: True, done)
+
+
+class HeedlessLanes(Lanes):
+    """Who is in the middle of a batch goes on, whatever becomes of the partition.
+
+    No rule: no law needs lanes to be closed, it spares everybody work that is void. What is acknowledged was handled, and so
+    was all in front of it in its lane; what waits in the lane is of an older generation, and dropped; and a writer that goes
+    on with a partition it lost is a zombie like any other. That older generations are dropped is the rule: "leaky".
+    """
+
+    async def close(self) -> None:
+        self._open = False
+        self._lanes.clear()
+
+
+class HeedlessOwner(Owner):
+    lanes_kind = HeedlessLanes
+
+
+class Heedless(Node):
+    owner = HeedlessOwner
+
+
+class BlindOwner(Owner):
+    """What others append is seen when there is something to write.
+
+    A zombie's events do not need more: whatever it decided its owner is asked too, and meets them at its own append. What
+    nobody asked for does, such as the seal of a log that grows.
+    """
+
+    async def _tail(self) -> None:
+        """Never."""
+
+
+class Blind(Node):
+    owner = BlindOwner
+
+
+class SluggishWriter(Writer):
+    """What was taken in is folded when it is needed, and not before."""
+
+    async def settle(self) -> None:
+        """Never."""
+
+
+class SluggishOwner(Owner):
+    writer_kind = SluggishWriter
+
+
+class Sluggish(Node):
+    owner = SluggishOwner
+
+
+class UntidyWriter(Writer):
+    """What cannot be processed is kept after its answer is in the log."""
+
+    late = "dead"
+
+    async def _commit(self, decision: Decision) -> bool:
+        nothing: dict[str, Any] = {"dead": [], "forwards": []}
+        if not await super()._commit(replace(decision, **{self.late: nothing[self.late]})):
+            return False
+        aside = replace(decision, **nothing | {self.late: getattr(decision, self.late)})
+        await until_known(lambda: self._send_aside(aside))
+        return True
+
+
+class MislayingWriter(UntidyWriter):
+    """What belongs to another partition is sent there after the cursor has passed it."""
+
+    late = "forwards"
+
+
+class UntidyOwner(Owner):
+    writer_kind = UntidyWriter
+
+
+class Untidy(Node):
+    owner = UntidyOwner
+
+
+class MislayingOwner(Owner):
+    writer_kind = MislayingWriter
+
+
+class Mislaying(Node):
+    owner = MislayingOwner
+
+
+class PushingHandler(CommandHandler):
+    """Nobody waits."""
+
+    def _waits(self, posted: Posted, queue: Queue) -> bool:
+        return False
+
+
+class PushingWriter(Writer):
+    handler_kind = PushingHandler
+
+
+class PushingOwner(Owner):
+    writer_kind = PushingWriter
+
+
+class Pushing(Node):
+    owner = PushingOwner
 
 
 class HastyWriter(Writer):
@@ -264,7 +521,7 @@ class Silent(Node):
     owner = SilentOwner
 
 
-class HastyOwner(Owner):
+class InFlightOwner(Owner):
     writer_kind = HastyWriter
 
 
@@ -273,7 +530,7 @@ class EagerOwner(Owner):
 
 
 class InFlight(Node):
-    owner = HastyOwner
+    owner = InFlightOwner
 
 
 class Eager(Node):
@@ -294,6 +551,9 @@ RULES = {
     ),
     "hopeful": Rule("the acknowledgement decides", Hopeful, "every_command_is_answered"),
     "forgetful": Rule("commands are remembered", Forgetful, "a_command_is_decided_once"),
+    "oblivious": Rule("what is open comes from the log", Oblivious, "the_intents_are_the_fold_of_the_log"),
+    "hoarding": Rule("what is done is open no more", Hoarding, "the_intents_are_the_fold_of_the_log"),
+    "lenient": Rule("what waits comes from the log", Lenient, "nothing_overtakes_what_waits"),
     "trusting": Rule("cursors come from the log", Trusting, "every_command_is_answered"),
     "early": Rule("time never goes back", Early, "time_never_goes_back"),
     "impatient": Rule("a deadline is never early", Impatient, "a_counter_is_not_emptied_too_early"),
@@ -301,5 +561,19 @@ RULES = {
     "untimely": Rule("deadlines come from the state, also after a recovery", Untimely, "no_deadline_is_missed"),
     "careless": Rule("the outside is asked with one key", Careless, "a_bell_is_rung_once_a_filling"),
     "hasty": Rule("a policy's position is written after its acknowledgements", Hasty, "every_event_is_reacted_to_once"),
+    "unmarked": Rule("a reaction counts above the mark of its source", Unmarked, "a_command_is_decided_once"),
+    "merging": Rule("each source has a mark of its own", Merging, "every_event_is_reacted_to_once"),
+    "disorderly": Rule("reactions are asked in order", Disorderly, "every_event_is_reacted_to_once"),
+    "pipelining": Rule("the next batch comes after the acknowledgements", Pipelining, "every_event_is_reacted_to_once"),
+    "gullible": Rule("an answer counts if what it answers is open", Gullible, "an_answer_is_to_what_is_open"),
+    "indifferent": Rule("an id stands for one content", Indifferent, "who_takes_an_id_hears_of_it"),
+    "unguarded": Rule("what is a context's own comes by its own way", Unguarded, "nobody_asks_what_is_not_theirs"),
     "leaky": Rule("nothing is handled after a batch that was dropped", Leaky, "every_event_is_reacted_to_once"),
+    "blind": Rule("an idle owner sees what others append", Blind, "an_owner_knows_the_end_of_its_log"),
+    "sluggish": Rule("what was taken in is folded by itself", Sluggish, "nothing_that_was_wanted_is_left_open"),
+    "untidy": Rule("what cannot be processed is kept before it is answered", Untidy, "what_waits_is_kept"),
+    "mislaying": Rule(
+        "what belongs elsewhere is there before the cursor passes it", Mislaying, "every_command_is_answered"
+    ),
+    "pushing": Rule("a command waits behind one that could not be processed", Pushing, "nothing_overtakes_what_waits"),
 }

@@ -23,6 +23,7 @@ def meta(step: int = 0, **known: Any) -> Meta:
             command_id="c",
             command_type="some.Command",
             way="commands",
+            command_digest="",
             command_offset=0,
             correlation_id="c",
         ),

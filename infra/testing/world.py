@@ -1,16 +1,21 @@
 """A whole mesh in one thread, from one seed, in the code that runs in production, while everything fails that can.
 
-Kafka, the clock, timers, randomness and the outside are twins; Writer, reactions, effects, circuits, timers, lanes and the
-barrier are what they are. Processes are killed (between any two callbacks: at every await), stand still and come back as
-zombies, appends are lost, late and repeated, groups are shuffled, clocks jump. Then the faults end, one process a context
-at least is at work, and when nothing moves any more the laws have to hold.
+Kafka, the clock, timers, randomness and the outside are twins; Writer, reactions, effects, circuits, timers, lanes, parking
+and the barrier are what they are, and from which length on a log is only taken in, or a batch coded by the column, is drawn
+for each world. Processes are killed (between any two callbacks: at every await), stand still and come back as zombies,
+appends are lost, late and repeated, groups are shuffled, clocks jump, deciders raise, strangers post what is no command.
+Then the faults end, one process a context at least is at work, somebody sends again or discards what waits, and when
+nothing moves any more the laws have to hold.
+
+What is not run: Faust and Kafka's own protocol, of which Node and MemoryKafka are twins; snapshots, so that every partition
+is folded from offset 0; the loss of records, topics that grow, a policy that raises; the read side, and all of the edge.
 """
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import purgatory.domain.model
@@ -18,13 +23,20 @@ import structlog
 
 from infra.kafka.log import addressed
 from infra.kafka.memory import MemoryKafka
+from infra.kafka.topics import HEARD_TOPIC
 from infra.mesh import Mesh
 from infra.messages import Due
-from infra.model.context import Perform
+from infra.model.context import Aggregate, Context, Perform
+from infra.testing import clerk
+from infra.testing.facts import Partition, kept_as, partitions_of, ways
 from infra.testing.loop import VirtualLoop, run
 from infra.testing.node import RUNNING, Faults, Node
-from infra.wire.record import Outgoing
+from infra.testing.strangers import noise
+from infra.wire.columns import FEW
+from infra.wire.envelope import CommandName
+from infra.wire.record import Outgoing, Read
 from infra.write.reactions import outgoing_command
+from infra.write.writer import Bounds
 
 PARTITIONS = 2
 BEGUN_MS = 1_700_000_000_000
@@ -54,6 +66,8 @@ class World:
             PARTITIONS, self._broker_now, lambda topic: topic.partition(".")[2].startswith("events")
         )
         self.faults = _faults(self.dice, self.gentle)
+        self.bounds, few = _bounds(self.dice, self.gentle)
+        self._as_run = self._fallible(self.mesh.coded_by(self.mesh.codec.by_column_from(few)))
         self.nodes: dict[str, list[Node]] = {name: [] for name in self.mesh.contexts}
         self.generations: dict[str, int] = dict.fromkeys(self.mesh.contexts, 0)
         self.failures: list[tuple[str, BaseException]] = []
@@ -61,8 +75,24 @@ class World:
         self.schedule: list[str] = []
         self.resting = False
         self._made = 0
+        self._noises = 0
+        self._said: tuple[int, list[Partition]] = (-1, [])
         self._kills: list[tuple[int, Node]] = []
-        self.mesh.codec  # noqa: B018 (made outside of the virtual time)
+
+    def _fallible(self, mesh: Mesh) -> Mesh:
+        """The same, whose deciders raise now and then; what they should have said is still what the world's own mesh says."""
+        for context in mesh.contexts.values():
+            mesh = mesh.having(replace(context, aggregates=tuple(map(self._failing, context.aggregates))))
+        return mesh
+
+    def _failing(self, aggregate: Aggregate) -> Aggregate:
+        def decide(command: Any, state: Any) -> Iterator[Any]:
+            for event in aggregate.decide(command, state):
+                if self.faults.failing and self.dice.random() < self.faults.failing:
+                    raise ArithmeticError("a bug, for as long as the faults last")
+                yield event
+
+        return replace(aggregate, decide=decide)
 
     def _broker_now(self) -> int:
         return BEGUN_MS + int(self.loop.now * 1000) + self.broker_skew_ms
@@ -99,49 +129,53 @@ class World:
         self._troubling.cancel()
         self.faults.over()
         self._kills.clear()
-        for name, nodes in self.nodes.items():
-            for node in nodes:
-                node.frozen = False
-            if not nodes:
-                self._begin(name)
-            self.shuffle(name)
+        for name in self.nodes:
+            self._come_back(name)
         deadline = self.loop.now + PATIENCE_S
         appends, since = -1, self.loop.now
         while self.loop.now < deadline:
             await asyncio.sleep(1)
             self._restart()
-            if self.kafka.appends != appends or self._open(outside_is_up):
+            if self.kafka.appends != appends or self.sort_out() or self._open(outside_is_up):
                 appends, since = self.kafka.appends, self.loop.now
             elif self.loop.now - since >= QUIET_S:
                 break
         self.resting = True
         self.say("at rest" if self.loop.now < deadline else "never at rest")
 
+    def _come_back(self, name: str) -> None:
+        """A group that knows all of its members, as they know it, need not be shuffled."""
+        nodes = self.nodes[name]
+        is_whole = bool(nodes) and all(not n.frozen and n.offered == self.generations[name] for n in nodes)
+        for node in nodes:
+            node.frozen = False
+        if not nodes:
+            self._begin(name)
+        if not is_whole or self.dice.random() < 0.5:
+            self.shuffle(name)
+
     def _open(self, outside_is_up: bool) -> bool:
-        """Whether any state wants something of the outside, or soon of the clock."""
+        """Whether by the log any state wants something of the outside, or soon of the clock."""
         soon = self.kafka.now() + NEAR_S * 1000
         return any(
-            i.at + 1000 * i.wanted.after_s < soon if isinstance(i.wanted, Due) else outside_is_up
-            for i in self.intents()
+            wish.at + 1000 * wish.wanted.after_s < soon if isinstance(wish.wanted, Due) else outside_is_up
+            for partition in self.partitions()
+            for wish in partition.fold.wishes.values()
         )
 
-    def intents(self) -> list[Any]:
-        """What is open in the states of those who own them."""
-        return [
-            intent
-            for nodes in self.nodes.values()
-            for node in nodes
-            for writer in node.own.writers.values()
-            for intent in writer.aggregates.intents.values()
-        ]
+    def partitions(self) -> list[Partition]:
+        """What all logs say, by themselves."""
+        if self._said[0] != self.kafka.appends:
+            self._said = (self.kafka.appends, partitions_of(self.mesh, self.kafka))
+        return self._said[1]
 
     # -- who runs
 
     def _begin(self, name: str) -> Node:
         self._made += 1
-        context = self.mesh.context(name)
+        context = self._as_run.context(name)
         made = self.node(
-            self.mesh,
+            self._as_run,
             context,
             f"{name}-{self._made}",
             self.kafka,
@@ -149,6 +183,7 @@ class World:
             self.dice,
             self._performer(name) if context.connect else None,
             self._failed,
+            self.bounds,
         )
         self.nodes[name].append(made)
         made.start()
@@ -221,6 +256,21 @@ class World:
             self.kafka.append(self.mesh.owner(type(command)).commands_topic, where, [record])
         self.say(f"asked {identity}: {command}")
 
+    def letters(self, partition: Partition) -> dict[CommandName, Read]:
+        """What a partition keeps of what it could not process, by what the command is called."""
+        letters = reversed(self.kafka.log(partition.context.dead_topic, partition.number))
+        return {kept_as(letter, partition.context): letter for letter in letters}
+
+    def sort_out(self) -> bool:
+        """Somebody looks after all that waits; whether there is any."""
+        waiting = [partition for partition in self.partitions() if partition.fold.queues]
+        for partition in waiting:
+            for said, way, record in clerk.answers(partition, self.letters(partition), self.dice):
+                self.say(said)
+                ((right, _),) = addressed([record], PARTITIONS)
+                self.kafka.append(ways(partition.context)[way], right, [record])
+        return bool(waiting)
+
     async def leap(self, seconds: float) -> None:
         """So much time goes by at once, as if everybody had slept: whatever was due is due now."""
         self.loop.now += seconds
@@ -248,6 +298,9 @@ class World:
                     self._jump,
                     self._lose_offsets,
                     self._intrude,
+                    self._disturb,
+                    self._disturb,
+                    self.sort_out,
                     self._begin_one,
                 )
             )()
@@ -291,16 +344,20 @@ class World:
         self.say("a clock jumps")
 
     def _lose_offsets(self) -> None:
-        """Group offsets expire, or somebody moves them: of commands anywhere, of what policies hear only back."""
+        """Group offsets expire, or somebody moves them anywhere; positions of what was heard are lost, or moved back."""
         for context in self.mesh.contexts.values():
-            for topic in (context.commands_topic, *self.mesh.heard_topics(context)):
+            for topic in (*ways(context).values(), *self.mesh.heard_topics(context)):
                 for number in range(PARTITIONS):
-                    place = (context.group, topic, number)
-                    end = len(self.kafka.log(topic, number))
-                    longest = end if topic == context.commands_topic else self.kafka.committed.get(place, 0)
                     if self.dice.random() < 0.5:
-                        self.kafka.committed[place] = self.dice.randint(0, longest)
-        self.say("group offsets are moved")
+                        end = len(self.kafka.log(topic, number))
+                        self.kafka.committed[context.group, topic, number] = self.dice.randint(0, end)
+        heard = self.kafka.log(HEARD_TOPIC, 0)
+        if self.dice.random() < 0.3:
+            heard.clear()
+        elif heard:
+            older = self.dice.choice(heard)
+            self.kafka.append(HEARD_TOPIC, 0, [Outgoing(older.key, older.value, [])])
+        self.say("group offsets and positions are moved")
         self._shuffle_one()
 
     def _intrude(self) -> None:
@@ -309,6 +366,22 @@ class World:
         junk = Outgoing(b"junk", b"junk", [("weft-expected-offset", b"%d" % self.dice.randint(0, 50))])
         self.kafka.append(context.events_topic, self.dice.randrange(PARTITIONS), [junk._replace(headers=[])])
         self.say(f"junk in {context.events_topic}")
+
+    def _disturb(self) -> None:
+        """Somebody asks what is no command."""
+        self._noises += 1
+        context: Context = self.dice.choice(list(self.mesh.contexts.values()))
+        asked = [
+            record
+            for topic in ways(context).values()
+            for number in range(PARTITIONS)
+            for record in self.kafka.log(topic, number)
+        ]
+        record = noise(asked, f"noise-{self._noises}", self.dice)
+        self.kafka.append(context.commands_topic, self.dice.randrange(PARTITIONS), [record])
+        self.say(
+            f"noise-{self._noises} in {context.commands_topic}: {record.key!r:.20} {record.value!r:.20} {record.headers!r:.90}"
+        )
 
     def _begin_one(self) -> None:
         name = self.dice.choice(list(self.nodes))
@@ -323,15 +396,32 @@ def _faults(dice: random.Random, gentle: bool) -> Faults:
         return Faults()
     level = dice.choice((0.0, 0.02, 0.08, 0.2))
     chances = {name: level * dice.random() for name in ("lost", "unanswered", "repeated", "late", "unreadable")}
-    return Faults(**chances, before=level * dice.random(), after=level * dice.random(), slow_s=dice.choice((0.02, 0.2)))
+    return Faults(
+        **chances,
+        before=level * dice.random(),
+        after=level * dice.random(),
+        failing=dice.choice((0.0, level)),
+        slow_s=dice.choice((0.02, 0.2)),
+    )
+
+
+def _bounds(dice: random.Random, gentle: bool) -> tuple[Bounds, int]:
+    """From which length on a log is only taken in, and a batch is coded by the column: production's, or almost none.
+
+    Folding takes no time here, so what is settled while others work is given some.
+    """
+    if gentle:
+        return Bounds(), FEW
+    small = (Bounds(far=4, settled_at_once=1, pause_s=0.1), Bounds(far=12, settled_at_once=3, pause_s=0.2))
+    return dice.choice((Bounds(), *small)), dice.choice((FEW, FEW, 3))
 
 
 def _owned(loop: Any, work: Any, **known: Any) -> asyncio.Task[Any]:
     """Every task belongs to the process that made it, and dies with it."""
     task: asyncio.Task[Any] = asyncio.Task(work, loop=loop, **known)
     if node := RUNNING.get():
-        node.tasks.add(task)
-        task.add_done_callback(node.tasks.discard)
+        node.tasks[task] = None
+        task.add_done_callback(node.tasks.pop)
         if not node.alive:
             task.cancel()
     return task

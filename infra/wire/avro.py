@@ -7,6 +7,7 @@ keeps its fields in `__dict__`, which is the very mapping fastavro reads and mak
 import io
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -17,7 +18,7 @@ from fastavro.types import Schema
 from infra.errors import Unusable
 from infra.messages import LOG_KEEPING, RUNTIME, Discard
 from infra.wire.columns import FEW, columns
-from infra.wire.schemas import NAMESPACE, Locked, Schemas, first_id, untagged
+from infra.wire.schemas import NAMESPACE, Locked, Schemas, first_id, spelled_out, untagged
 
 RUNTIME_TYPES: dict[str, type] = {f"{NAMESPACE}.{t.__name__}": t for t in (*RUNTIME, *LOG_KEEPING, Discard)}
 _FRAME = struct.Struct(">bI")
@@ -39,25 +40,27 @@ class Codec:
         locked: Mapping[int, Locked] | None = None,
         upcasts: Mapping[int, Callable[[dict[str, Any]], Any]] | None = None,
     ) -> None:
+        self.few = FEW
         locked = schemas.locked() if locked is None else locked
         self.types = dict(types) | RUNTIME_TYPES
         self.names = {t: name for name, t in self.types.items()}
-        self.schemas = {name: schemas.current(name) for name in self.types}
-        plain = {name: untagged(schema) for name, schema in self.schemas.items()}
+        current = {name: schemas.current(name) for name in self.types}
+        self.schemas = {name: spelled_out(schema) for name, schema in current.items()}
+        plain = {name: untagged(schema) for name, schema in current.items()}
         self._encoders: dict[type, tuple[bytes, Schema, Callable[[Any], Mapping[str, Any]]]] = {}
         self._decoders: dict[bytes, tuple[str, Schema, Schema | None, Callable[[dict[str, Any]], Any]]] = {}
         self._current: dict[bytes, type] = {}
         readers: dict[str, Schema] = {}
         for name, t in self.types.items():
-            number = first_id(locked, name, self.schemas[name])
+            number = first_id(locked, name, current[name])
             if number is None:
                 raise Unusable(
                     f"{schemas.file(name)} is locked nowhere as it is now: run `weft schemas lock` and commit the lock, or with SCHEMA_REGISTRY_URL `weft setup`"
                 )
-            readers[name] = fastavro.parse_schema(self.schemas[name])
+            readers[name] = fastavro.parse_schema(current[name])
             self._encoders[t] = (_FRAME.pack(0, number), readers[name], _unmaker(t))
-        made = {t: columns(t, self.schemas[name]) for name, t in self.types.items()}
-        self._columns = {t: found for t, found in made.items() if found is not None}
+        coders = {t: columns(t, current[name]) for name, t in self.types.items()}
+        self._columns = {t: coder for t, coder in coders.items() if coder is not None}
         for number, entry in locked.items():
             prefix = _FRAME.pack(0, number)
             if upcasts and number in upcasts:
@@ -69,6 +72,12 @@ class Codec:
                 self._decoders[prefix] = (entry.name, writer, None if is_current else readers[entry.name], _maker(t))
                 if is_current:
                     self._current[prefix] = t
+
+    def by_column_from(self, few: int) -> "Codec":
+        """The same, that codes batches of so many by the column."""
+        made = copy(self)
+        made.few = few
+        return made
 
     def prefix_of(self, t: type) -> bytes:
         """The five bytes that every value of this type begins with, as its schema is now."""
@@ -93,42 +102,42 @@ class Codec:
 
     def encode_many(self, messages: Sequence[Any]) -> list[bytes]:
         """The same bytes as `encode` for each; those of one type are coded together."""
-        found: list[bytes] = [b""] * len(messages)
+        values: list[bytes] = [b""] * len(messages)
         for t, places in _groups(map(type, messages)).items():
             prefix = self._encoders[t][0]
             many = (
                 self._columns[t].encode([messages[i] for i in places])
-                if len(places) >= FEW and t in self._columns
+                if len(places) >= self.few and t in self._columns
                 else None
             )
             for n, i in enumerate(places):
-                found[i] = prefix + many[n] if many else self.encode(messages[i])
-        return found
+                values[i] = prefix + many[n] if many else self.encode(messages[i])
+        return values
 
     def decode_many(self, values: Sequence[bytes | None]) -> list[Any | None]:
         """The message in each framed value of a current schema; None where `decode` has to be asked, and may raise."""
-        found: list[Any | None] = [None] * len(values)
+        messages: list[Any | None] = [None] * len(values)
         for prefix, places in _groups(value[:5] if value else b"" for value in values).items():
             t = self._current.get(prefix)
-            if t in self._columns and len(places) >= FEW:
+            if t in self._columns and len(places) >= self.few:
                 many = self._columns[t].decode([(values[i] or b"")[5:] for i in places])
                 for n, i in enumerate(places if many else ()):
-                    found[i] = many[n] if many else None
-        return found
+                    messages[i] = many[n] if many else None
+        return messages
 
     def name_of(self, value: bytes) -> str | None:
         """The type a framed value says it is; None if the id is unknown."""
-        found = self._decoders.get(value[:5])
-        return found[0] if found else None
+        decoder = self._decoders.get(value[:5])
+        return decoder[0] if decoder else None
 
     def decode(self, value: bytes) -> Any:
         """The message in a framed value; ValueError if it is not exactly one message of a locked schema."""
-        found = self._decoders.get(value[:5])
-        if found is None:
+        decoder = self._decoders.get(value[:5])
+        if decoder is None:
             raise ValueError(
                 f"it does not begin with 00 and the 4-byte id of a locked schema but with {value[:5].hex()}"
             )
-        _, writer, reader, make = found
+        _, writer, reader, make = decoder
         return make(_read(value, _FRAME.size, writer, reader))
 
     def decode_plain(self, name: str, value: bytes) -> Any:
@@ -141,20 +150,20 @@ def _read(value: bytes, start: int, writer: Schema, reader: Schema | None) -> di
     stream = io.BytesIO(value)
     stream.seek(start)
     try:
-        found = fastavro.schemaless_reader(stream, writer, reader)
+        record = fastavro.schemaless_reader(stream, writer, reader)
     except Exception as error:  # fastavro raises whatever the bytes lead it to
         raise ValueError(f"not the Avro its schema says: {error or type(error).__name__}") from error
     if stream.tell() != len(value):
         raise ValueError(f"{len(value) - stream.tell()} bytes are left over after the record")
-    return found  # type: ignore[return-value]
+    return record  # type: ignore[return-value]
 
 
 def _groups(keys: Iterable[_K]) -> dict[_K, list[int]]:
     """The positions of equal keys."""
-    found: dict[_K, list[int]] = {}
+    positions: dict[_K, list[int]] = {}
     for i, key in enumerate(keys):
-        found.setdefault(key, []).append(i)
-    return found
+        positions.setdefault(key, []).append(i)
+    return positions
 
 
 @cache
@@ -177,15 +186,18 @@ def _maker(t: type) -> Callable[[dict[str, Any]], Any]:
 @cache
 def _unmaker(t: type) -> Callable[[Any], Mapping[str, Any]]:
     """The mapping fastavro writes for a message of `t`."""
-    nested = [(field.name, is_dataclass(_item(hint))) for field, hint in _fields(t) if _is_nested(hint)]
+    nested = [
+        (field.name, _unmaker(_item(hint)), get_origin(hint) is tuple)
+        for field, hint in _fields(t)
+        if is_dataclass(_item(hint))
+    ]
     if not nested:
         return vars
 
     def unmake(message: Any) -> Mapping[str, Any]:
         values = dict(message.__dict__)
-        for name, items in nested:
-            if items:
-                values[name] = [v.__dict__ for v in values[name]]
+        for name, item, many in nested:
+            values[name] = [item(v) for v in values[name]] if many else item(values[name])
         return values
 
     return unmake
@@ -205,18 +217,18 @@ def _is_nested(hint: Any) -> bool:
 
 
 def _nested(t: type) -> list[tuple[str, Callable[[Any], Any], bool]]:
-    found: list[tuple[str, Callable[[Any], Any], bool]] = []
+    nested: list[tuple[str, Callable[[Any], Any], bool]] = []
     for field, hint in _fields(t):
         if _is_nested(hint):
             item = _item(hint)
-            found.append(
+            nested.append(
                 (
                     field.name,
                     _maker(item) if isinstance(item, type) and is_dataclass(item) else _same,
                     get_origin(hint) is tuple,
                 )
             )
-    return found
+    return nested
 
 
 def _same(value: Any) -> Any:

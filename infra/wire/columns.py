@@ -55,11 +55,11 @@ class Columns:
             batch = pyruhvro.deserialize_array([value + SEALED for value in values], self._sealed)
             if _strings(batch.column(len(self._fields))) != [SEAL] * len(values):
                 return None
-            found = [read(batch.column(i)) for i, (_, _, read) in enumerate(self._fields)]
+            contents = [read(batch.column(i)) for i, (_, _, read) in enumerate(self._fields)]
         except BaseException as error:
             _left_to_rows(error)
             return None
-        return _messages(self._type, [name for name, _, _ in self._fields], found)
+        return _messages(self._type, [name for name, _, _ in self._fields], contents)
 
 
 def columns(t: type, schema: Any) -> Columns | None:
@@ -127,7 +127,7 @@ def _records(inner: list[tuple[str, Make, Take]]) -> Make:
     def make(values: list[Any]) -> pa.Array:
         rows = [value.__dict__ for value in values]
         return pa.StructArray.from_arrays(
-            [one([row[name] for row in rows]) for name, one, _ in inner], [name for name, _, _ in inner]
+            [build([row[name] for row in rows]) for name, build, _ in inner], [name for name, _, _ in inner]
         )
 
     return make

@@ -19,21 +19,21 @@ Upcast = Callable[[dict[str, Any]], Any]
 
 def incompatible(current: Mapping[str, Node], locked: Mapping[int, Locked], upcasts: Mapping[int, Upcast]) -> list[str]:
     """What was locked and cannot be read as what its type is today, as sentences; `current` is the schemas by type name."""
-    found = []
+    complaints = []
     for number, old in sorted(locked.items()):
         if number in upcasts:
             continue
         schema = current.get(old.name)
         if schema is None:
-            found.append(
+            complaints.append(
                 f"{old.name} (schema id {number}) was written and is no longer in the code: keep it, or upcast it"
             )
         elif fingerprint(schema) != old.fingerprint and (why := _cannot_read(schema, old.schema)):
-            found.append(f"{old.name} cannot read what schema id {number} wrote: {why}")
-    found += [
+            complaints.append(f"{old.name} cannot read what schema id {number} wrote: {why}")
+    complaints += [
         f"the upcast of schema id {n} has nothing to upcast: it is not locked" for n in upcasts.keys() - locked.keys()
     ]
-    return found
+    return complaints
 
 
 def _cannot_read(reader: Node, writer: Node) -> str:

@@ -62,6 +62,13 @@ def command_name(way: Way, command_id: bytes) -> CommandName:
     return command_id if way is Way.COMMANDS else (command_id,)
 
 
+def is_reaction(value: bytes) -> bool:
+    try:
+        return bool(reaction_place(value))
+    except ValueError:
+        return False
+
+
 def way_of(headers: HeaderMap) -> Way:
     """The way the command of an event came by."""
     return Way.OWN if OWN_OFFSET in headers else Way.COMMANDS
@@ -151,9 +158,9 @@ class EventEnvelope:
 
 def copied_headers(headers: Headers, offset: int) -> Headers:
     """Of an accepted event as it stands at `offset` of a log it is copied into: its id says where it was first."""
-    known = dict(headers)
-    asked_at = OFFSET_OF[way_of(known)]
-    original = [] if ORIGINAL in known else [(ORIGINAL, known[asked_at])]
+    by_name = dict(headers)
+    asked_at = OFFSET_OF[way_of(by_name)]
+    original = [] if ORIGINAL in by_name else [(ORIGINAL, by_name[asked_at])]
     changed = {asked_at: b"%d" % NO_OFFSET, EXPECTED_OFFSET: b"%d" % offset}
     moved = [(name, changed.get(name, value)) for name, value in headers]
     return [*moved[:-OWN], *original, *moved[-OWN:]]
@@ -267,6 +274,7 @@ def meta(record: Read, headers: HeaderMap) -> Meta:
         command_id=header(CAUSATION),
         command_type=header(COMMAND_TYPE),
         way=way.name.lower(),
+        command_digest=(headers.get(DIGEST) or b"").hex(),
         command_offset=int(headers[ORIGINAL if is_copy else OFFSET_OF[way]] or b""),
         correlation_id=header(CORRELATION),
     )

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import cache
 from hashlib import blake2b
 from typing import Any, get_args, get_type_hints
@@ -25,24 +25,24 @@ from infra.wire.envelope import (
     CommandName,
     Way,
     command_name,
+    is_reaction,
     is_remembered,
-    reaction_place,
 )
 from infra.wire.record import MAX_COMMAND_BYTES, Header, HeaderMap, Record, partition_of, place_of, text
-from infra.wire.sealing import Personal, personal, unsealed
+from infra.wire.sealing import Personal, is_sealed, personal, unsealed
 
 # A cause's time comes with the command, so a producer could lie: it is believed as far as brokers' clocks may differ.
 MAX_CLOCK_SKEW_MS = 60_000
 DIGEST_BYTES = 8
+NO_REACTION = b"//0/0"
 
 
 @dataclass(slots=True)
 class Command:
-    """A command with what is known of it beside its payload. `at` is in milliseconds."""
+    """A command with what is known of it beside its payload."""
 
     type: bytes
     payload: Any
-    at: int
     correlation: bytes
     trace: bytes | None
 
@@ -53,10 +53,11 @@ class Posted:
 
     `id` is the producer's, or the record's place if it gave none that can be used; `identity` is what tells a command from
     others beside that: of a stranger's its DIGEST, of our own its REACTION, OUTCOME_OF or DUE_OF. `key` is None if no
-    aggregate can have it; `partition` is where its commands belong. `type` is what the header says.
+    aggregate can have it; `partition` is where its commands belong. `type` is what the header says, `at` is in milliseconds.
     """
 
     record: Record
+    at: int
     way: Way
     id: bytes
     identity: Header | None
@@ -103,26 +104,28 @@ class CommandReader:
 
     def _posted(self, record: Record, way: Way, message: Any) -> Posted:
         headers = dict(record.headers)
-        key, identity = record.key or b"", headers.get(ID)
+        key, identity, at = aggregate_key(record.key), headers.get(ID), record.timestamp
         if not identity or len(identity) > MAX_ID:
             identity = place_of(record).encode()
-        try:
-            subject = key.decode()
-        except UnicodeDecodeError:
-            subject = ""
         command: Command | Unreadable
         try:
-            command = self._command(record, headers, identity, subject, message)
+            at = _asked_at(record, headers)
+            command = self._command(record, headers, identity, key, message)
             if type(command.payload) not in self._allowed[way]:
-                command = self._not_yours(way, command)
+                raise self._not_yours(way, command)
+            if way is Way.OWN and not is_reaction(headers.get(REACTION) or NO_REACTION):
+                raise Unreadable("bad_header", f"{REACTION} has to be <topic id>/<partition>/<offset>/<number>")
         except Unreadable as error:
             command = error
-        type_, told_by = headers.get(TYPE), _told_by(record, way, headers)
-        if told_by is not None and told_by[0] == REACTION and not _is_reaction(told_by[1]):
-            told_by, command = None, Unreadable("bad_header", f"{REACTION} has to be topic id/partition/offset/number")
-        if not is_id(subject):
-            return Posted(record, way, identity, told_by, type_, None, record.partition, command)
-        return Posted(record, way, identity, told_by, type_, key, partition_of(key, self._partitions), command)
+        told_by = self._digest(record, headers, command) if way is Way.COMMANDS else _told_by(headers)
+        partition = record.partition if key is None else partition_of(key, self._partitions)
+        return Posted(record, at, way, identity, told_by, headers.get(TYPE), key, partition, command)
+
+    def _digest(self, record: Record, headers: HeaderMap, command: Command | Unreadable) -> Header:
+        message = command.payload if isinstance(command, Command) else None
+        kind = self._kinds.get(type(message))
+        about_person = message if kind is not None and kind.personal is not None else None
+        return DIGEST, digest_of(headers.get(TYPE), record.value, about_person)
 
     def _not_yours(self, way: Way, command: Command) -> Unreadable:
         name = command.type.decode()
@@ -132,10 +135,9 @@ class CommandReader:
             )
         return Unreadable("not_yours", f"{name} is what {self._context} asks itself; it can be asked {self._asked}")
 
-    def _command(self, record: Record, headers: HeaderMap, identity: bytes, subject: str, message: Any) -> Command:
+    def _command(self, record: Record, headers: HeaderMap, identity: bytes, key: bytes | None, message: Any) -> Command:
         """The command in a record, unless it is Unreadable; `message` if its value was decoded with others, else None."""
-        value = record.value or b""
-        _check(record, headers, subject)
+        value, subject = record.value or b"", _checked(record, headers, key)
         kind = self._kinds.get(type(message))
         if kind is None or headers.get(TYPE, kind.name) != kind.name:
             kind, message = self._decoded(value, text(headers.get(TYPE)), subject)
@@ -143,13 +145,10 @@ class CommandReader:
             raise _mismatch(kind, message, subject)
         if kind.personal is not None:
             _check_sealed(kind.personal, message)
-        at = record.timestamp
-        if cause := headers.get(CAUSE_TIME):
-            at = _not_before(cause, at)
         correlation, trace = headers.get(CORRELATION) or identity, headers.get(TRACE)
         if len(correlation) > MAX_ID or (trace and len(trace) > MAX_ID):
             raise Unreadable("bad_header", f"{CORRELATION} and {TRACE} have at most {MAX_ID} bytes")
-        return Command(kind.name, message, at, correlation, trace)
+        return Command(kind.name, message, correlation, trace)
 
     def _decoded(self, value: bytes, named: str | None, subject: str) -> tuple[CommandType, Any]:
         """The message in a value of any encoding; `named` is what its header says it is."""
@@ -196,36 +195,52 @@ def _kind(t: type, codec: Codec) -> CommandType:
     return CommandType(t, name.encode(), fields(t)[0].name, personal(codec.schemas[name]))
 
 
-def _told_by(record: Record, way: Way, headers: HeaderMap) -> Header | None:
-    if way is Way.COMMANDS:
-        digest = blake2b(headers.get(TYPE) or b"", digest_size=DIGEST_BYTES)
-        digest.update(record.value or b"")
-        return DIGEST, digest.digest()
+def _told_by(headers: HeaderMap) -> Header | None:
+    """What tells one of our own commands from others beside its id, if it can be understood."""
     for name in (REACTION, OUTCOME_OF, DUE_OF):
         if value := headers.get(name):
-            return name, value
+            return (name, value) if name != REACTION or is_reaction(value) else None
     return None
 
 
-def _is_reaction(value: bytes) -> bool:
+def digest_of(type_: bytes | None, value: bytes | None, about_person: Any = None) -> bytes:
+    """Of what a stranger asks: another digest under the same id is another command.
+
+    The same text is sealed otherwise each time, so of a message `about_person` only the rest counts.
+    """
+    content = (value or b"") if about_person is None else repr(_without_sealed(asdict(about_person))).encode()
+    return blake2b((type_ or b"") + b"\0" + content, digest_size=DIGEST_BYTES).digest()
+
+
+def _without_sealed(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {name: _without_sealed(value) for name, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [_without_sealed(item) for item in node]
+    return "" if isinstance(node, str) and is_sealed(node) else node
+
+
+def aggregate_key(key: bytes | None) -> bytes | None:
+    """The key, if it can be an aggregate's id, whose commands have an order to be kept."""
     try:
-        return bool(reaction_place(value))
-    except ValueError:
-        return False
+        return key if key and is_id(key.decode()) else None
+    except UnicodeDecodeError:
+        return None
 
 
-def _check(record: Record, headers: HeaderMap, subject: str) -> None:
-    """Unreadable if no command has such a key, value or id, whatever it says."""
+def _checked(record: Record, headers: HeaderMap, key: bytes | None) -> str:
+    """The aggregate that is asked; Unreadable if no command has such a key, value or id, whatever it says."""
     if not record.value:
         raise Unreadable("empty", "the record has no value; post a command as JSON or Avro")
     if len(record.value) > MAX_COMMAND_BYTES:
         raise Unreadable("too_large", f"the value has {len(record.value)} bytes, the limit is {MAX_COMMAND_BYTES}")
     if not record.key:
         raise Unreadable("no_key", "the record has no key; the key is the id of the aggregate that is asked")
-    if not is_id(subject):
+    if key is None:
         raise Unreadable("bad_key", f"the key has to be UTF-8 text of at most {MAX_ID} characters without NUL")
     if len(headers.get(ID) or b"") > MAX_ID:
         raise Unreadable("bad_id", f"a command id ({ID}) has at most {MAX_ID} bytes")
+    return key.decode()
 
 
 def _mismatch(kind: CommandType, message: Any, subject: str) -> Unreadable:
@@ -242,10 +257,11 @@ def _check_sealed(spec: Personal, message: Any) -> None:
         )
 
 
-def _not_before(cause: bytes, at: int) -> int:
+def _asked_at(record: Record, headers: HeaderMap) -> int:
     """A command's time, which is not before its cause's as far as that can be believed."""
+    at, cause = record.timestamp, headers.get(CAUSE_TIME)
     try:
-        return max(at, min(int(cause), at + MAX_CLOCK_SKEW_MS))
+        return max(at, min(int(cause), at + MAX_CLOCK_SKEW_MS)) if cause else at
     except ValueError:
         raise Unreadable("bad_header", f"{CAUSE_TIME} has to be a number of milliseconds") from None
 

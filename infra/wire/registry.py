@@ -12,7 +12,7 @@ from urllib.parse import quote
 import requests
 
 from infra.errors import Unusable
-from infra.wire.schemas import Locked, Node, fingerprint
+from infra.wire.schemas import Locked, Node, fingerprint, first_id
 
 TIMEOUT = 15.0
 LEVEL = "BACKWARD_TRANSITIVE"
@@ -31,8 +31,7 @@ class Registry:
         """Register what is missing, under its subject; returns the types that were. Refused if it breaks compatibility."""
         self._ask("PUT", "/config", {"compatibility": LEVEL})
         known = self.locked(subjects)
-        have = {(entry.name, entry.fingerprint) for entry in known.values()}
-        missing = [name for name in schemas if (name, fingerprint(schemas[name])) not in have]
+        missing = [name for name in schemas if first_id(known, name, schemas[name]) is None]
         for name in missing:
             self._ask(
                 "POST", f"/subjects/{quote(subjects[name], safe='')}/versions", {"schema": json.dumps(schemas[name])}

@@ -45,6 +45,27 @@ def untagged(schema: Node) -> Node:
     return [untagged(part) for part in schema] if isinstance(schema, list) else schema
 
 
+def spelled_out(schema: Node) -> Node:
+    """The schema with every record written out wherever it is named: whoever looks for tags finds them at each place."""
+    return _spelled_out(schema, "", {})
+
+
+def _spelled_out(node: Node, namespace: str, known: dict[str, Node]) -> Node:
+    if isinstance(node, str):
+        return known.get(node) or known.get(f"{namespace}.{node}", node)
+    if isinstance(node, list):
+        return [_spelled_out(part, namespace, known) for part in node]
+    if not isinstance(node, dict):
+        return node
+    space, _, short = node.get("name", "").rpartition(".")
+    inner = space or node.get("namespace", namespace)
+    parts = {p: _spelled_out(node[p], inner, known) for p in ("type", "items", "values", "fields") if p in node}
+    whole = {**node, **parts}
+    if "fields" in node:
+        known[f"{inner}.{short}".lstrip(".")] = whole
+    return whole
+
+
 def first_id(locked: Mapping[int, Locked], name: str, schema: Node) -> int | None:
     """The oldest id under which bytes of this schema were ever written: tags change nothing that older code has to read."""
     plain = untagged(schema)
@@ -98,23 +119,23 @@ def read_lock(file: Path) -> dict[int, Locked]:
     return {int(i): Locked(int(i), e["name"], e["fingerprint"], e["schema"]) for i, e in entries.items()}
 
 
-def lock_in(file: Path, current: Mapping[str, Node], first: int, taken: Mapping[int, Locked]) -> list[str]:
+def lock_in(file: Path, current: Mapping[str, Node], first: int, others: Mapping[int, Locked]) -> list[str]:
     """Lock these schemas in one file, under ids from `first` on that nobody has; returns the names that are new."""
-    known = read_lock(file)
-    locked = with_ids(known, current, first, taken)
-    if len(locked) > len(known):
+    lock = read_lock(file)
+    locked = with_ids(lock, current, first, others)
+    if len(locked) > len(lock):
         file.write_text(lock_text(locked))
-    return [entry.name for number, entry in locked.items() if number not in known]
+    return [entry.name for number, entry in locked.items() if number not in lock]
 
 
 def with_ids(
-    known: Mapping[int, Locked], current: Mapping[str, Node], first: int, taken: Mapping[int, Locked]
+    lock: Mapping[int, Locked], current: Mapping[str, Node], first: int, others: Mapping[int, Locked]
 ) -> dict[int, Locked]:
     """What a lock knows, and these schemas under ids from `first` on that nobody has."""
-    locked = dict(known)
+    locked = dict(lock)
     for name, schema in current.items():
         if first_id(locked, name, schema) is None:
-            number = max([first - 1, *(i for i in (*locked, *taken) if (i >= OWN_IDS) == (first >= OWN_IDS))]) + 1
+            number = max([first - 1, *(i for i in (*locked, *others) if (i >= OWN_IDS) == (first >= OWN_IDS))]) + 1
             locked[number] = Locked(number, name, fingerprint(schema), schema)
     return locked
 

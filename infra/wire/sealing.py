@@ -79,12 +79,12 @@ class Personal:
 
 def personal(schema: Node) -> Personal | None:
     """The personal fields of a message by its schema; None for one that names nobody."""
-    found = list(_tagged(schema, ()))
-    if not found:
+    tags = list(_tagged(schema, ()))
+    if not tags:
         return None
     digests = {field["name"]: field["digest_of"] for field in schema["fields"] if "digest_of" in field}
-    (subject,) = {subject for _, subject in found}
-    return Personal(subject, tuple(path for path, _ in found), digests)
+    (subject,) = {subject for _, subject in tags}
+    return Personal(subject, tuple(path for path, _ in tags), digests)
 
 
 def _tagged(node: Node, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:

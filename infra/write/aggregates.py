@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from infra.errors import LogMoved
-from infra.messages import LOG_KEEPING, RUNTIME, Discarded, Moved, Opened, Parked, Refused, Rejected
+from infra.messages import LOG_KEEPING, REUSED_CODE, RUNTIME, Discarded, Moved, Opened, Parked, Refused, Rejected
 from infra.model.context import Aggregate, Context
 from infra.wire.avro import Codec
 from infra.wire.envelope import (
@@ -25,12 +25,12 @@ from infra.wire.envelope import (
     reaction_place,
     remembered_as,
 )
+from infra.wire.inbox import aggregate_key
 from infra.wire.record import Record, unreadable
 from infra.write.intents import DUE, PENDING, Intent, Want, wants_of
 from infra.write.parking import Queue, queue_after
 
 NOWHERE: ReactionPlace = (-1, -1)
-REUSED_CODE = "id_reused"
 
 
 class Seen(NamedTuple):
@@ -241,7 +241,8 @@ class Aggregates:
         if not isinstance(event, RUNTIME):
             raise TypeError(f"{type(event).__name__} is no event of {self.context.name}")
         if isinstance(event, Rejected | Parked):
-            self._requeue(record.key, queue_after(self.queues.get(record.key, ()), event, record.name))
+            if aggregate_key(record.key) is not None:
+                self._requeue(record.key, queue_after(self.queues.get(record.key, ()), event, record.name))
         else:
             self._remember(record, event)
 

@@ -4,13 +4,13 @@ A decision is made on top of the aggregates, which it only reads: what it change
 the log accepts its records. What cannot be processed is answered and kept, what belongs to another partition is forwarded.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Any
 
 from infra.errors import Unreadable
-from infra.messages import RUNTIME, Discarded, Parked, Refused, Rejected
+from infra.messages import REUSED_CODE, RUNTIME, Discarded, Parked, Refused, Rejected
 from infra.model.context import Context
 from infra.wire.envelope import (
     DIGEST,
@@ -20,13 +20,14 @@ from infra.wire.envelope import (
     CommandName,
     CommandPart,
     EventEnvelope,
+    ReactionPlace,
     Way,
     reaction_place,
 )
 from infra.wire.inbox import Command, CommandReader, Posted, json_field
 from infra.wire.record import MAX_BATCH_BYTES, Header, Outgoing, Record, with_header
 from infra.wire.sealing import personal
-from infra.write.aggregates import NOWHERE, REUSED_CODE, Aggregates, Changes, Kind, Seen
+from infra.write.aggregates import NOWHERE, Aggregates, Changes, Kind, Seen
 from infra.write.intents import DUE, PENDING, Intent
 from infra.write.parking import DISCARD, MAX_KEY, Queue, behind, dead_letter, failed, queue_after, shown
 
@@ -75,13 +76,13 @@ class Decision(Changes):
 
 
 class CommandHandler:
-    """Decides the commands of one partition."""
+    """Decides the commands of one partition; `commands` by the way they may come, if it is not what the context says."""
 
-    def __init__(self, aggregates: Aggregates) -> None:
+    def __init__(self, aggregates: Aggregates, commands: Mapping[Way, tuple[type, ...]] | None = None) -> None:
         context, codec = aggregates.context, aggregates.codec
         self._aggregates = aggregates
         self._codec = codec
-        self._reader = CommandReader(context.name, ways(context), aggregates.partitions, codec)
+        self._reader = CommandReader(context.name, commands or ways(context), aggregates.partitions, codec)
         self._own_topic = context.own_topic
         self._kinds = {command: kind for kind in aggregates.kinds for command in kind.commands}
         self._event_names = {t: codec.names[t].encode() for t in (*context.events, *RUNTIME)}
@@ -150,22 +151,26 @@ class CommandHandler:
             decision.forwards.append((posted.partition, _identified(posted)))
             return
         key, queue, why = posted.key, self._queue(posted.key, decision), posted.command
-        waits = bool(queue) and queue[0] != posted.name
+        waits = self._waits(posted, queue)
         standing = NEW if key is None or (queue and not waits) else self._standing(key, posted, decision)
         if posted.type == DISCARD and key is not None:
             if posted.name in queue:
                 reason = json_field(posted.record.value or b"", "reason")
                 self._answer(replace(posted, identity=None), Discarded(reason=reason[:MAX_REASON]), None, decision)
                 decision.decided[key, posted.name] = Seen(decision.timestamp, None)
+        elif standing is REUSED:
+            self._answer(posted, REUSED_ID, None, decision)
         elif waits:
             if standing is NEW and posted.name not in queue:
                 self._answer(posted, Parked(behind=shown(queue[0])), behind(queue[0]), decision)
-        elif isinstance(why, Unreadable):
+        elif standing is NEW and isinstance(why, Unreadable):
             self._answer(posted, _rejected(why), why, decision)
-        elif key is not None and standing is NEW:
+        elif standing is NEW and key is not None and isinstance(why, Command):
             self._apply(key, posted, why, decision)
-        elif standing is REUSED:
-            self._answer(posted, REUSED_ID, None, decision)
+
+    def _waits(self, posted: Posted, queue: Queue) -> bool:
+        """Whether it is not the turn of this one among those of its key."""
+        return bool(queue) and queue[0] != posted.name
 
     # -- what was decided before, here or in the log
 
@@ -192,8 +197,7 @@ class CommandHandler:
         name, value = identity
         if name == REACTION:
             source, place = reaction_place(value)
-            mark = decision.marks.get(source) or self._aggregates.marks.get(source, NOWHERE)
-            return place <= mark
+            return place <= self._mark(source, decision)
         if isinstance(posted.command, Unreadable):
             return False
         kind = self._kinds[type(posted.command.payload)]
@@ -205,7 +209,7 @@ class CommandHandler:
 
     def _apply(self, key: bytes, posted: Posted, command: Command, decision: Decision) -> None:
         """Add the events of a command, the state they lead to, and what that wants; or that its decider failed."""
-        kind, at = self._kinds[type(command.payload)], max(command.at, decision.timestamp)
+        kind, at = self._kinds[type(command.payload)], max(posted.at, decision.timestamp)
         slot = kind.prefix + key
         before = decision.states[slot] if slot in decision.states else self._aggregates.states.get(slot, kind.initial)
         try:
@@ -219,7 +223,7 @@ class CommandHandler:
             decision.states[slot] = state
         if (name := posted.remembered_as) is not None:
             decision.decided[key, name] = Seen(at, posted.identity[1] if posted.identity else None)
-        _pass(posted, at, decision)
+        self._pass(posted, at, decision)
         shared = self._envelope.command_part(
             key,
             posted.id,
@@ -234,6 +238,18 @@ class CommandHandler:
             self._record(key, event, shared, at, decision)
             for wanted, want in zip(wishes, kind.wants, strict=False):
                 self._want(wanted, slot + want.suffix, command.correlation, at, decision)
+
+    def _pass(self, posted: Posted, at: int, decision: Decision) -> None:
+        """Time, the command and the reaction it was are behind us."""
+        decision.timestamp, decision.cursor = at, posted.record.offset + 1
+        if posted.key is not None:
+            decision.touched.add(posted.key)
+        if posted.identity is not None and posted.identity[0] == REACTION:
+            source, place = reaction_place(posted.identity[1])
+            decision.marks[source] = max(place, self._mark(source, decision))
+
+    def _mark(self, source: bytes, decision: Decision) -> ReactionPlace:
+        return decision.marks.get(source) or self._aggregates.marks.get(source, NOWHERE)
 
     def _record(self, key: bytes | None, event: Any, shared: CommandPart, at: int, decision: Decision) -> None:
         headers = self._envelope.headers(shared, self._event_names[type(event)], decision.next_offset)
@@ -260,7 +276,7 @@ class CommandHandler:
             decision.dead.append(dead_letter(record, self._without_names(record, why)))
         if key is not None:
             decision.queues[key] = queue_after(queue, event, posted.name)
-        _pass(posted, max(record.timestamp, decision.timestamp), decision)
+        self._pass(posted, max(posted.at, decision.timestamp), decision)
         short = record.key if record.key and len(record.key) <= MAX_KEY else None
         type_ = (posted.type or b"?")[:MAX_TYPE]
         shared = self._envelope.command_part(
@@ -273,16 +289,6 @@ class CommandHandler:
         if self._about_persons and (record.value or b"")[:1] == b"{":
             return Unreadable(why.code, why.reason, personal=True)
         return why
-
-
-def _pass(posted: Posted, at: int, decision: Decision) -> None:
-    """Time, the command and the reaction it was are behind us."""
-    decision.timestamp, decision.cursor = at, posted.record.offset + 1
-    if posted.key is not None:
-        decision.touched.add(posted.key)
-    if posted.identity is not None and posted.identity[0] == REACTION:
-        source, place = reaction_place(posted.identity[1])
-        decision.marks[source] = max(place, decision.marks.get(source, NOWHERE))
 
 
 def _identified(posted: Posted) -> Outgoing:

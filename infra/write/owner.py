@@ -29,7 +29,7 @@ from infra.write.lanes import Handle, Lanes, Place
 from infra.write.reactions import commands_from
 from infra.write.snapshots import Snapshot, fingerprint, save
 from infra.write.timers import Timers
-from infra.write.writer import Writer
+from infra.write.writer import Bounds, Writer
 
 _log = structlog.get_logger()
 
@@ -62,6 +62,7 @@ class Owner:
         *,
         snapshots: Path | None = None,
         now: Callable[[], float] = time.time,
+        bounds: Bounds = Bounds(),  # noqa: B008 (frozen)
     ) -> None:
         self.context = context
         self.writers: dict[int, Writer] = {}
@@ -75,6 +76,7 @@ class Owner:
         self._sink = sink
         self._failed = failed
         self._now = now
+        self._bounds = bounds
         self._effects: EffectRunner | None = None
         self._aside: set[asyncio.Task[None]] = set()
         self._topic_ids = topic_ids
@@ -143,7 +145,7 @@ class Owner:
             snapshot = self._snapshots[number] = Snapshot(self._home, self._code, number, self._partitions, topic_id)
             snapshot.open()
             await asyncio.to_thread(snapshot.load, aggregates)
-        return self.writer_kind(aggregates, self._events, self._sink, self._want)
+        return self.writer_kind(aggregates, self._events, self._sink, self._want, self._bounds)
 
     def _let_go(self, number: int) -> None:
         if snapshot := self._snapshots.pop(number, None):

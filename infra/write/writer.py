@@ -8,6 +8,8 @@ import asyncio
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from math import inf
 from random import random
 from typing import Any
 
@@ -24,8 +26,17 @@ from infra.write.intents import Intent
 
 _log = structlog.get_logger()
 
-FAR = 50_000  # offsets to the end of the log; from there on aggregates are folded when they are needed
-SETTLED_AT_ONCE = 300  # aggregates, some milliseconds
+
+@dataclass(frozen=True)
+class Bounds:
+    """`far`: offsets to the end of the log; from there on aggregates are folded when they are needed.
+
+    `settled_at_once`: aggregates, some milliseconds; `pause_s`: after that, for others.
+    """
+
+    far: int = 50_000
+    settled_at_once: int = 300
+    pause_s: float = 0.0
 
 
 @contextmanager
@@ -41,15 +52,23 @@ def nothing_collected() -> Iterator[None]:
 class Writer:
     """Applies commands to one partition, strictly in order; `on_intents` hears of those that were opened."""
 
+    handler_kind: type[CommandHandler] = CommandHandler  # the simulation has kinds without a rule
+
     def __init__(
-        self, aggregates: Aggregates, log: EventLog, sink: CommandSink, on_intents: Callable[[Sequence[Intent]], None]
+        self,
+        aggregates: Aggregates,
+        log: EventLog,
+        sink: CommandSink,
+        on_intents: Callable[[Sequence[Intent]], None],
+        bounds: Bounds = Bounds(),
     ) -> None:
         self.aggregates = aggregates
         self.conflicts = 0
-        self._commands = CommandHandler(aggregates)
+        self._commands = self.handler_kind(aggregates)
         self._log = log
         self._sink = sink
         self._on_intents = on_intents
+        self._bounds = bounds
         self._turn = asyncio.Lock()
         self._own_waits = 0
 
@@ -95,7 +114,7 @@ class Writer:
             return False
         if decision.records:
             self.aggregates.merge(decision)
-            self._on_intents(self.aggregates.new_intents())
+        self._on_intents(self.aggregates.new_intents())  # also of an aggregate that was folded for a duplicate
         return True
 
     async def _send_aside(self, decision: Decision) -> None:
@@ -110,33 +129,35 @@ class Writer:
     async def settle(self) -> None:
         """Fold what was only taken in, a little at a time, while commands are decided."""
         while self.aggregates.unread:
-            self.aggregates.settle(SETTLED_AT_ONCE)
+            self.aggregates.settle(self._bounds.settled_at_once)
             self._on_intents(self.aggregates.new_intents())
-            await asyncio.sleep(0)
+            await asyncio.sleep(self._bounds.pause_s)
 
     async def catch_up(self, end: int | None = None) -> None:
-        """Fold what others have appended, up to the log's end."""
+        """Fold to the log's end: behind the barrier, where `settle` follows; or what others appended, up to `end`."""
         async with self._turn:
-            if end is None or end > self.aggregates.next_offset:
+            if end is None:
+                await self._catch_up(self._bounds.far)
+            elif end > self.aggregates.next_offset:
                 await self._catch_up()
 
-    async def _catch_up(self) -> None:
-        """Fold to the end of the log, for as long as it takes to reach it."""
+    async def _catch_up(self, far: float = inf) -> None:
+        """Fold to the end of the log, for as long as it takes to reach it; if it is `far`, only take it in."""
         delay = 0.1
         while True:
             try:
-                await self._fold_to_end()
+                await self._fold_to_end(far)
                 return
             except Unknown as error:
                 self._warn("log unreachable", error=str(error))
                 await asyncio.sleep(delay * (0.5 + random()))
                 delay = min(delay * 2, 5.0)
 
-    async def _fold_to_end(self) -> None:
+    async def _fold_to_end(self, far: float) -> None:
         aggregates, number = self.aggregates, self.aggregates.number
         start, end = aggregates.next_offset, (await self._log.ends([number]))[number]
         check_end(aggregates.context.events_topic, number, end, start)
-        if end - start <= FAR:
+        if end - start <= far:
             async for records in self._log.read(number, start, end):
                 aggregates.fold(records)
         else:

@@ -152,33 +152,33 @@ def _refund(order_id: str, refund_id: str, amount_minor: int, reason: str) -> Re
     return RefundRequested(order_id=order_id, refund_id=refund_id, amount_minor=amount_minor, reason=reason)
 
 
-def _record(said: RecordGatewayOutcome, payment: Payment) -> Iterator[PaymentEvent]:
+def _record(outcome: RecordGatewayOutcome, payment: Payment) -> Iterator[PaymentEvent]:
     """What the gateway answered, if it was asked just that."""
-    order_id = said.order_id
-    match said.step, payment:
+    order_id = outcome.order_id
+    match outcome.step, payment:
         case "authorise", Asked(money):
-            if not said.ok:
-                yield PaymentDeclined(order_id=order_id, reason=said.reason)
+            if not outcome.ok:
+                yield PaymentDeclined(order_id=order_id, reason=outcome.reason)
                 return
             yield PaymentAuthorised(
                 order_id=order_id,
                 amount_minor=money.amount_minor,
                 currency=money.currency,
-                authorisation=said.authorisation,
+                authorisation=outcome.authorisation,
             )
             if payment.unwanted:
                 yield VoidRequested(order_id=order_id)
         case "capture", Capturing(money):
-            if not said.ok:
-                yield CaptureFailed(order_id=order_id, reason=said.reason)
+            if not outcome.ok:
+                yield CaptureFailed(order_id=order_id, reason=outcome.reason)
                 return
             yield PaymentCaptured(order_id=order_id, amount_minor=money.amount_minor, currency=money.currency)
             if payment.unwanted:
                 yield _refund(order_id, CANCELLED, money.amount_minor, "the order was cancelled")
         case "void", Voiding(money):  # if the gateway refuses, it holds nothing any more
             yield PaymentVoided(order_id=order_id, amount_minor=money.amount_minor, currency=money.currency)
-        case "refund", Captured(money, open_=(Asking(refund_id, amount), *_)) if refund_id == said.refund_id:
-            if said.ok:
+        case "refund", Captured(money, open_=(Asking(refund_id, amount), *_)) if refund_id == outcome.refund_id:
+            if outcome.ok:
                 yield PaymentRefunded(
                     order_id=order_id,
                     customer_id=money.customer_id,
@@ -187,7 +187,7 @@ def _record(said: RecordGatewayOutcome, payment: Payment) -> Iterator[PaymentEve
                     currency=money.currency,
                 )
             else:
-                yield RefundFailed(order_id=order_id, refund_id=refund_id, reason=said.reason)
+                yield RefundFailed(order_id=order_id, refund_id=refund_id, reason=outcome.reason)
 
 
 def evolve(payment: Payment, event: PaymentEvent) -> Payment:

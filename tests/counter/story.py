@@ -4,7 +4,7 @@ from collections import Counter as Tally
 from collections.abc import Iterator
 from typing import Any
 
-from infra.testing.laws import LAWS, facts, partitions
+from infra.testing.laws import LAWS
 from infra.testing.node import Node
 from infra.testing.simulate import Simulation
 from infra.testing.world import World
@@ -32,8 +32,7 @@ def a_world(seed: int, node: type[Node] = Node, **known: Any) -> World:
 
 
 def a_bell_is_rung_once_a_filling(world: World) -> Iterator[str]:
-    (context,) = world.mesh.contexts.values()
-    events = [fact.event for number in range(world.kafka.partitions) for fact in facts(world, context, number)]
+    events = [fact.event for partition in world.partitions() for fact in partition.facts]
     filled = Tally(event.counter_id for event in events if isinstance(event, Filled))
     rung = Tally(event.counter_id for event in events if isinstance(event, Rung))
     bells = Tally(outcome.counter_id for outcome in world.done.values())
@@ -44,8 +43,8 @@ def a_bell_is_rung_once_a_filling(world: World) -> Iterator[str]:
 
 def a_counter_is_not_emptied_too_early(world: World) -> Iterator[str]:
     since: dict[bytes, int] = {}
-    for _, _, logged in partitions(world):
-        for fact in logged:
+    for partition in world.partitions():
+        for fact in partition.facts:
             if isinstance(fact.event, Added):
                 since.setdefault(fact.key, fact.record.timestamp)
             elif isinstance(fact.event, Emptied | Rung):

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from infra.model.context import Context
+from infra.settings import DAY_MS
 from infra.wire.record import Outgoing, Read, Record
 from infra.write.aggregates import Aggregates
 from infra.write.decision import CommandHandler, Decision
@@ -12,14 +13,13 @@ from tests.counter.commands.counter import Add, Empty
 from tests.counter.mesh import mesh
 
 NOW = 1_700_000_000_000
-DAY = 86_400_000
 CONTEXT = mesh.context("counter")
 CODEC = mesh.codec
 
 
 def fresh(context: Context = CONTEXT, partitions: int = 1, number: int = 0) -> Aggregates:
     """The aggregates of a partition whose log is empty."""
-    return Aggregates(context, CODEC, number, partitions, 30 * DAY)
+    return Aggregates(context, CODEC, number, partitions, 30 * DAY_MS)
 
 
 def decide(aggregates: Aggregates, records: Sequence[Record], start: int = 0) -> Decision:

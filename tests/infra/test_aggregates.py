@@ -65,6 +65,14 @@ def test_a_fold_finds_the_same_queue_as_the_decisions() -> None:
     assert folded.queues == decided.queues == blocked().queues
 
 
+def test_nothing_waits_behind_a_key_that_is_no_id_whether_decided_or_folded() -> None:
+    decided, folded = fresh(), fresh()
+    decision = decide(decided, [junk(b"\xff", b"bad", 0)])
+    decided.merge(decision)
+    folded.fold(landed(decision.records, 0))
+    assert folded.queues == decided.queues == {}
+
+
 def test_an_intent_keeps_the_id_of_the_event_that_opened_it() -> None:
     aggregates = fresh()
     decide_all(aggregates, commands((add(1, 3), "a")))

@@ -1,5 +1,5 @@
 import json
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -11,7 +11,7 @@ from infra.model.context import Aggregate
 from infra.shop.mesh import mesh
 from infra.wire import avro
 from infra.wire.avro import Codec
-from infra.wire.schemas import OWN, OWN_IDS, Locked, fingerprint, lock_in, read_lock
+from infra.wire.schemas import OWN, OWN_IDS, Locked, Schemas, fingerprint, lock_in, read_lock
 from tests.orders.examples import place, placed
 
 AVRO = {"string": str, "long": int, "boolean": bool, "double": float}
@@ -87,9 +87,9 @@ def test_a_record_of_an_older_schema_is_read_with_todays_defaults() -> None:
     _, writer, _, make = Codec({}, mesh.vocabulary.schemas, locked)._decoders[old.id.to_bytes(5)]
     import fastavro
 
-    found = avro._read(old_value, 5, writer, fastavro.parse_schema(newer))
-    assert found == {"code": "no", "reason": "because", "hint": "none"}
-    assert make(dict(found)).code == "no"
+    record = avro._read(old_value, 5, writer, fastavro.parse_schema(newer))
+    assert record == {"code": "no", "reason": "because", "hint": "none"}
+    assert make(dict(record)).code == "no"
 
 
 def test_a_schema_that_is_not_locked_is_refused_with_the_cure() -> None:
@@ -112,21 +112,57 @@ def test_locking_gives_new_ids_and_keeps_old_ones(tmp_path: Path) -> None:
 
 
 def test_the_librarys_ids_never_meet_an_applications(tmp_path: Path) -> None:
-    taken = mesh.vocabulary.schemas.locked()
+    others = mesh.vocabulary.schemas.locked()
     lock_in(
         tmp_path / "own.json",
         {"weft.Refused": {**mesh.vocabulary.current["weft.Refused"], "doc": "newer"}},
         OWN_IDS,
-        taken,
+        others,
     )
-    lock_in(tmp_path / "lock.json", {"orders.OrderPlaced": mesh.vocabulary.current["orders.OrderPlaced"]}, 1, taken)
+    lock_in(tmp_path / "lock.json", {"orders.OrderPlaced": mesh.vocabulary.current["orders.OrderPlaced"]}, 1, others)
     assert [*read_lock(tmp_path / "own.json")] == [OWN_IDS]
-    assert [*read_lock(tmp_path / "lock.json")] == [max(taken) + 1]
+    assert [*read_lock(tmp_path / "lock.json")] == [max(others) + 1]
 
 
 def test_the_committed_lock_is_what_its_fingerprints_say() -> None:
     locked = mesh.vocabulary.schemas.locked()
     assert all(isinstance(e, Locked) and fingerprint(e.schema) == e.fingerprint for e in locked.values())
+
+
+@dataclass(frozen=True)
+class Point:
+    x: int
+
+
+@dataclass(frozen=True)
+class Line:
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    drawing_id: str
+    origin: Point
+    lines: tuple[Line, ...]
+
+
+def test_records_stand_in_records_and_in_lists_of_those(tmp_path: Path) -> None:
+    # given a message with a record in it, and records that have lists of it
+    point = {"type": "record", "name": "Point", "fields": [{"name": "x", "type": "long"}]}
+    points = {"name": "points", "type": {"type": "array", "items": "Point"}}
+    fields = [
+        {"name": "drawing_id", "type": "string"},
+        {"name": "origin", "type": point},
+        {"name": "lines", "type": {"type": "array", "items": {"type": "record", "name": "Line", "fields": [points]}}},
+    ]
+    schemas, name = Schemas(tmp_path), "drawings.Drawn"
+    schemas.file(name).parent.mkdir()
+    schemas.file(name).write_text(json.dumps({"type": "record", "name": "Drawn", "fields": fields}))
+    lock_in(schemas.lock_file, {name: schemas.current(name)}, 1, schemas.locked())
+    codec = Codec({name: Drawn}, schemas)
+    # then it is read as it was written
+    drawn = Drawn("1", Point(0), (Line((Point(1), Point(2))), Line(())))
+    assert codec.decode(codec.encode(drawn)) == drawn
 
 
 def test_a_tag_changes_nothing_that_older_code_has_to_read(tmp_path: Path) -> None:
@@ -140,3 +176,18 @@ def test_a_tag_changes_nothing_that_older_code_has_to_read(tmp_path: Path) -> No
     # then it gets no other id, and is written as it was
     assert lock_in(file, {"orders.OrderPlaced": today}, 1, {}) == []
     assert mesh.codec.schema_id(type(placed)) < 96
+
+
+def test_what_is_written_under_a_tagged_schema_is_read_by_code_that_knows_no_tag(tmp_path: Path) -> None:
+    # given older code, and its successor that only added a tag, each with its own schemas and lock
+    name, today = "orders.OrderPlaced", mesh.vocabulary.current["orders.OrderPlaced"]
+    older, newer = Schemas(tmp_path / "older"), Schemas(tmp_path / "newer")
+    for schemas, schema in ((older, {**today, "doc": "Before."}), (newer, today)):
+        schemas.file(name).parent.mkdir(parents=True)
+        schemas.file(name).write_text(json.dumps(schema))
+    lock_in(older.lock_file, {name: older.current(name)}, 1, older.locked())
+    newer.lock_file.write_text(older.lock_file.read_text())
+    lock_in(newer.lock_file, {name: newer.current(name)}, 1, newer.locked())
+    # when it writes, then that is read
+    types = {name: type(placed)}
+    assert Codec(types, older).decode(Codec(types, newer).encode(placed)) == placed

@@ -27,6 +27,11 @@ def test_nothing_is_left_out() -> None:
     assert {f"{c}_events" for c in mesh.contexts} | {"freshness", "wait_for", "customers"} <= names
 
 
+def test_what_names_a_person_is_said_also_in_a_list() -> None:
+    (channels,) = (e for e in ENTRIES if e.name == "users.ChangeContactChannels")
+    assert channels.fields["channels.address"] == ("string", "names a person: user_id")
+
+
 VIEW = re.compile(r"^CREATE OR REPLACE VIEW analytics\.(\w+) AS\n(.*?);$", re.MULTILINE | re.DOTALL)
 SQL = "\n".join([analytics.spanning(mesh), analytics.FRESHNESS, *(p.views for p in mesh.projections.values())])
 
@@ -50,8 +55,8 @@ def test_the_names_of_columns_are_read_from_a_query() -> None:
 
 @pytest.mark.parametrize(("view", "select"), VIEW.findall(SQL), ids=lambda text: text.split()[0])
 def test_every_column_of_a_view_has_a_comment(view: str, select: str) -> None:
-    said = {name for kind, name, _ in COMMENT.findall(SQL) if kind == "COLUMN"}
-    assert [name for name in columns(select) if f"{view}.{name}" not in said] == []
+    comments = {name for kind, name, _ in COMMENT.findall(SQL) if kind == "COLUMN"}
+    assert [name for name in columns(select) if f"{view}.{name}" not in comments] == []
 
 
 def test_every_view_is_looked_at() -> None:

@@ -50,9 +50,9 @@ def test_bytes_that_are_not_exactly_one_message_are_left_to_the_row_path(junk: b
 @given(st.integers(0, len(VALUE) - 1), st.binary(min_size=1, max_size=3))
 def test_damaged_bytes_are_read_as_the_row_path_reads_them(at: int, damage: bytes) -> None:
     value = VALUE[:at] + damage + VALUE[at + len(damage) :]
-    found = CODEC.decode_many([VALUE] * FEW + [value])[-1]
-    if found is not None:
-        assert found == CODEC.decode(value)
+    message = CODEC.decode_many([VALUE] * FEW + [value])[-1]
+    if message is not None:
+        assert message == CODEC.decode(value)
 
 
 @pytest.mark.parametrize("value", [None, b"", b"\x00", b"{}", VALUE[:-1]])

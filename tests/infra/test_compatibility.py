@@ -47,8 +47,8 @@ def test_everything_locked_is_read_by_todays_code() -> None:
     ],
 )
 def test_a_change_is_refused_unless_old_records_can_be_read(written: Any, says: str | None) -> None:
-    found = incompatible({NAME: NOW}, locked(written), {})
-    assert (len(found) == 1 and says in found[0]) if says else found == []
+    complaints = incompatible({NAME: NOW}, locked(written), {})
+    assert (len(complaints) == 1 and says in complaints[0]) if says else complaints == []
 
 
 def test_every_older_version_counts_and_not_only_the_last() -> None:

@@ -13,10 +13,10 @@ from tests.counter.streams.counter import decider, effects, policy
 
 def copy(module: ModuleType, **changed: Any) -> Any:
     """The module with some of its functions under other names, or without them (None)."""
-    made = ModuleType(module.__name__)
-    vars(made).update({name: value for name, value in vars(module).items() if name not in changed})
-    vars(made).update({name: value for name, value in changed.items() if value is not None})
-    return made
+    twin = ModuleType(module.__name__)
+    vars(twin).update({name: value for name, value in vars(module).items() if name not in changed})
+    vars(twin).update({name: value for name, value in changed.items() if value is not None})
+    return twin
 
 
 def test_a_counter_is_a_context() -> None:

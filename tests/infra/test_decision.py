@@ -4,13 +4,13 @@ from dataclasses import replace
 from typing import Any
 
 from infra.messages import Refused, Rejected
+from infra.settings import DAY_MS
 from infra.wire.record import MAX_BATCH_BYTES, Read, partition_of
 from infra.write.decision import Decision
 from tests.counter.commands.counter import Add
 from tests.counter.schemas.counter import Added
 from tests.infra.counter_log import (
     CONTEXT,
-    DAY,
     NOW,
     add,
     blocked,
@@ -69,9 +69,9 @@ def test_the_same_id_for_another_aggregate_is_another_command() -> None:
 def test_command_ids_are_forgotten_after_the_window_and_not_before() -> None:
     aggregates = fresh()
     decide_all(aggregates, commands((add(1), "old")))
-    decide_all(aggregates, commands((add(2), "new"), start=1, at=NOW + 30 * DAY))
+    decide_all(aggregates, commands((add(2), "new"), start=1, at=NOW + 30 * DAY_MS))
     assert decide(aggregates, commands((add(1), "old"), start=2)).records == []
-    decide_all(aggregates, commands((add(3), "newer"), start=2, at=NOW + 30 * DAY + 1))
+    decide_all(aggregates, commands((add(3), "newer"), start=2, at=NOW + 30 * DAY_MS + 1))
     assert decide(aggregates, commands((add(1), "old"), start=3)).records != []
 
 
@@ -196,6 +196,21 @@ def test_a_discarded_command_lets_the_next_one_pass_and_is_never_processed() -> 
     aggregates = blocked()
     decision = decide(aggregates, [discard(b"bad", 3), emptying("bad", 4), emptying("c", 5)])
     assert said(decision) == [("Discarded", "bad"), ("Emptied", "c")]
+
+
+def test_what_waits_is_not_recorded_before_its_cause() -> None:
+    (bad,), behind = [junk(b"c1", b"bad", 3)], emptying("c", 4)
+    late = [("weft-cause-time", b"%d" % (NOW + 200))]
+    decision = decide(fresh(), [r._replace(headers=[*r.headers, *late]) for r in (bad, behind)])
+    assert said(decision) == [("Rejected", "bad"), ("Parked", "c")]
+    assert [record.timestamp for record in decision.records] == [NOW + 200, NOW + 200]
+
+
+def test_what_was_discarded_and_comes_again_blocks_nobody_anew() -> None:
+    aggregates = blocked()
+    decide_all(aggregates, [discard(b"bad", 3), discard(b"c", 4)])
+    decision = decide(aggregates, [junk(b"c1", b"bad", 5)])
+    assert (decision.records, decision.dead) == ([], [])
 
 
 def test_one_that_waits_behind_may_be_discarded_too() -> None:

@@ -72,8 +72,8 @@ def test_an_event_is_a_dataclass_a_schema_with_an_id_and_one_of_its_union() -> N
     ]
     scope: dict[str, Any] = {}
     exec(texts["__init__.py"], scope)
-    made = scope["OrderReturned"](order_id="o", reason="r", parcels=1)
-    assert isinstance(made, scope["OrderEvent"])
+    event = scope["OrderReturned"](order_id="o", reason="r", parcels=1)
+    assert isinstance(event, scope["OrderEvent"])
     assert len(get_args(scope["OrderEvent"])) == len(of.events) + 1
     assert json.loads(texts["lock.json"])[str(max(mesh_ids()) + 1)]["name"] == RETURNED
     assert "OrderDelivered, OrderReturned.\n" in texts["CHANGELOG.md"]
@@ -112,7 +112,7 @@ def test_a_message_that_cannot_be_is_refused(name: str, described: list[str], of
 
 
 @pytest.mark.parametrize(
-    ("many", "one"),
+    ("many", "single"),
     [
         ("orders", "order"),
         ("deliveries", "delivery"),
@@ -124,8 +124,8 @@ def test_a_message_that_cannot_be_is_refused(name: str, described: list[str], of
         ("status", "status"),
     ],
 )
-def test_one_of_them(many: str, one: str) -> None:
-    assert singular(many) == one
+def test_one_of_them(many: str, single: str) -> None:
+    assert singular(many) == single
 
 
 @pytest.fixture

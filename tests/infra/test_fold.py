@@ -29,8 +29,8 @@ def log_of(projection: Projection) -> list[Read]:
 
 def hashed(projection: Projection, rows: dict[str, Any]) -> str:
     """Of the table these rows make."""
-    kept = [row for row in rows.values() if row is not None]
-    return sha256(repr(sorted(values(projection, kept))).encode()).hexdigest()
+    final_rows = [row for row in rows.values() if row is not None]
+    return sha256(repr(sorted(values(projection, final_rows))).encode()).hexdigest()
 
 
 def shuffled(records: Sequence[Read], dice: random.Random) -> Iterator[Read]:

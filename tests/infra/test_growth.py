@@ -8,8 +8,10 @@ import pytest
 from infra.errors import LogMoved
 from infra.mesh import Growth
 from infra.ops.growth import Fingerprints, Target, copy_of, first_records, is_copied, seal, target_of
+from infra.settings import DAY_MS
 from infra.shop.mesh import CONTEXTS, mesh
-from infra.wire.envelope import Way, meta
+from infra.wire.envelope import ID, REACTION, TYPE, Way, meta
+from infra.wire.inbox import digest_of
 from infra.wire.record import Outgoing, Read
 from infra.write.aggregates import Aggregates
 from infra.write.decision import CommandHandler
@@ -17,7 +19,6 @@ from tests.shop.story import Shop, a_shop, story
 
 CODEC = mesh.codec
 MORE = 5
-DAY_MS = 86_400_000
 
 
 @cache
@@ -80,11 +81,20 @@ def test_states_wishes_and_known_commands_are_the_same(name: str, seed: int) -> 
     assert wishes[0] == wishes[1]
     for p in new:
         assert p.cursors == [7 * p.number, 5 * p.number]
-    # and what is sent again changes nothing
-    for log in logs(world, f"{name}.commands") + logs(world, f"{name}.own"):
+    # and what was decided and is sent again changes nothing
+    asked = [[r for r in log if any(_is_decided(p, r) for p in owners)] for log in logs(world, f"{name}.commands")]
+    reactions = [[r for r in log if REACTION in dict(r.headers)] for log in logs(world, f"{name}.own")]
+    for decided in asked + reactions:
         for p in new:
-            mine = [r._replace(offset=10_000 + i) for i, r in enumerate(log) if target_of(r, MORE) == p.number]
+            mine = [r._replace(offset=10_000 + i) for i, r in enumerate(decided) if target_of(r, MORE) == p.number]
             assert CommandHandler(p).decide(mine).records == []
+
+
+def _is_decided(aggregates: Aggregates, record: Read) -> bool:
+    """Whether it is what was decided under its id."""
+    headers = dict(record.headers)
+    seen = aggregates.seen(record.key or b"", headers.get(ID) or b"")
+    return seen is not None and seen.digest in (None, digest_of(headers.get(TYPE), record.value))
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -113,13 +123,29 @@ def test_a_copy_that_lacks_an_event_is_seen() -> None:
     for log in logs(world, "orders.events"):
         for record in log:
             before.add(record)
-    copies = [r for log in grown(world, "orders").values() for r in log]
+    copies = [r for log in grown(world, "orders").values() for r in log if is_copied(CODEC, r)]
     for record in copies:
         whole.add(record)
     for record in copies[:-1]:
         torn.add(record)
     assert before.differ(whole) == []
     assert before.differ(torn) == [copies[-1].key]
+
+
+def test_answers_to_records_without_a_key_are_compared_by_the_partition_they_stay_in() -> None:
+    # given such answers in two partitions
+    answers = [
+        Read("orders.events", n, 0, at, None, b"rejected", [("ce_id", b"%d" % n), ("weft-expected-offset", b"0")])
+        for n, at in ((0, 2), (1, 1))
+    ]
+    by_time, by_partition = Fingerprints(CODEC), Fingerprints(CODEC)
+    # when they are read by time, as they are copied, and by partition, as the copy is
+    for record in sorted(answers, key=lambda r: r.timestamp):
+        by_time.add(record)
+    for record in answers:
+        by_partition.add(record)
+    # then nothing differs
+    assert by_time.differ(by_partition) == []
 
 
 def test_whoever_reads_a_sealed_log_stops() -> None:

@@ -26,7 +26,7 @@ def test_it_has_an_example(path: str) -> None:
     assert f"Example: `{path}" in ALL[path].help or "Example: `WEFT_" in ALL[path].help
 
 
-@pytest.mark.parametrize("path", [path for path, found in ALL.items() if found.default_command])
+@pytest.mark.parametrize("path", [path for path, command in ALL.items() if command.default_command])
 def test_every_parameter_has_a_text(path: str) -> None:
     parameters = ALL[path].assemble_argument_collection(parse_docstring=True)
     assert [p.name for p in parameters if p.show and not p.parameter.help] == []

@@ -39,8 +39,8 @@ class Registry:
 
 
 def test_every_locked_jar_is_fetched_and_named(tmp_path: Path, lock: Path) -> None:
-    found = fetch(tmp_path, get=Registry(), lock=lock)
-    assert [(p.name, p.read_bytes()) for p in found] == [("one-1.0.jar", GOOD), ("two-2.0-linux.jar", GOOD)]
+    paths = fetch(tmp_path, get=Registry(), lock=lock)
+    assert [(p.name, p.read_bytes()) for p in paths] == [("one-1.0.jar", GOOD), ("two-2.0-linux.jar", GOOD)]
 
 
 def test_what_is_there_is_not_fetched_again(tmp_path: Path, lock: Path) -> None:

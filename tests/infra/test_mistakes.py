@@ -1,9 +1,11 @@
 """What somebody mistyped, or has not written yet, is answered in one line that says where and what to do."""
 
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import asyncpg
 import pytest
+from cyclopts import App
 
 from infra import cli
 from infra.cli.console import guarded
@@ -65,6 +67,22 @@ def test_a_mesh_that_is_half_made_keeps_every_command_to_one_line(
     with pytest.raises(SystemExit, match="1"):
         cli.main()
     assert capfd.readouterr().err == "streams.loyalty is no context\n"
+
+
+@pytest.mark.parametrize(("command", "code"), [("down", 0), ("demo", 1)])
+def test_a_mesh_that_cannot_be_loaded_keeps_only_its_own_commands_away(
+    command: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "half_made.py").write_text(MODULES["unclosed"])
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("WEFT_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("WEFT_MESH", "half_made:mesh")
+    monkeypatch.setattr(cli, "app", App())
+    monkeypatch.setattr(cli, "_register", cli._register.__wrapped__)
+    monkeypatch.setattr(cli, "entry_points", lambda **_: [EntryPoint("commands", "half_made:register", "weft")])
+    monkeypatch.setattr("sys.argv", ["weft", command, *(["--wipe"] if command == "down" else [])])
+    with pytest.raises(SystemExit, match=str(code)):
+        cli.main()
 
 
 def test_what_postgres_refuses_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr
 from infra.embedded.instance import Instance, environment, wipe
 from infra.embedded.runfile import resolved
 from infra.errors import Unusable
-from infra.model.needs import Address, Outside, Secret, StandIn, Variables, VaultNeeds, needed
+from infra.model.needs import Address, Outside, Secret, StandIn, Variables, VaultNeeds, check_fit, needed
 from infra.settings import Settings
 
 LISTENER = """
@@ -54,11 +54,15 @@ def started(settings: Settings, outside: Outside = OUTSIDE) -> Instance:
     return Instance(settings, outside, lambda text: None, lambda done, total: None)
 
 
+def unloadable() -> Outside:
+    raise Unusable("streams/loyalty/decider.py, line 3: invalid syntax")
+
+
 def test_an_address_that_is_missing_is_served_though_its_siblings_are_given(home: Path) -> None:
     with started(given(home, carrier="http://carrier", depot="depot:1")) as instance:
-        found = instance.start_services()
-    assert (found.given("carrier"), found.given("depot")) == ("http://carrier", "depot:1")
-    assert found.given("scale").startswith("127.0.0.1:")
+        settings = instance.start_services()
+    assert (settings.given("carrier"), settings.given("depot")) == ("http://carrier", "depot:1")
+    assert settings.given("scale").startswith("127.0.0.1:")
 
 
 def test_an_instance_gives_its_workers_all_that_is_declared(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,16 +78,16 @@ def test_an_instance_gives_its_workers_all_that_is_declared(home: Path, monkeypa
 
 def test_what_another_variable_makes_needless_is_not_served(home: Path) -> None:
     with started(given(home, depot_key="live")) as instance:
-        found = instance.start_services()
-        assert found.given("depot") is None
+        settings = instance.start_services()
+        assert settings.given("depot") is None
         assert resolved(given(home, depot_key="live"), OUTSIDE).given("depot") is None
 
 
 def test_commands_know_what_the_running_instance_serves_where_nothing_is_given(home: Path) -> None:
     with started(given(home)) as instance:
-        found = instance.start_services()
+        settings = instance.start_services()
         mine = resolved(given(home, scale="mine:1"), OUTSIDE)
-    assert (mine.given("scale"), mine.given("carrier")) == ("mine:1", found.given("carrier"))
+    assert (mine.given("scale"), mine.given("carrier")) == ("mine:1", settings.given("carrier"))
     assert mine.given("seal_key") == "made"
 
 
@@ -108,8 +112,22 @@ def test_wipe_removes_what_was_made_for_the_contexts(home: Path) -> None:
         instance.start_services()
         assert (home / "seal.key").read_text() == "made\n"
         assert (home / "seal.key").stat().st_mode & 0o077 == 0
-    wipe(home, OUTSIDE)
+    wipe(home, unloadable)
     assert not home.exists()
+
+
+def test_what_an_instance_made_before_it_noted_that_is_wiped_by_what_contexts_need(home: Path) -> None:
+    with started(given(home)) as instance:
+        instance.start_services()
+    (home / "made.json").unlink()
+    wipe(home, lambda: OUTSIDE)
+    assert not home.exists()
+
+
+def test_an_instance_that_serves_no_context_notes_nothing_of_them(home: Path) -> None:
+    with started(given(home), NOTHING) as instance:
+        instance.start_services()
+    assert not (home / "made.json").exists()
 
 
 @pytest.mark.parametrize(
@@ -128,6 +146,16 @@ def test_what_nobody_gives_is_named_before_anything_starts(
     with pytest.raises(Unusable) as refused:
         needed(given(tmp_path, **(all_but_customs | known)), Needs)
     assert all(words in str(refused.value) for words in says)
+
+
+def test_what_is_missing_may_be_served_yet(tmp_path: Path) -> None:
+    check_fit(given(tmp_path), Needs)
+
+
+def test_what_is_given_and_does_not_fit_is_named_before_anything_is_served(tmp_path: Path) -> None:
+    with pytest.raises(Unusable) as refused:
+        check_fit(given(tmp_path, patience="long"), Needs)
+    assert str(refused.value).startswith("WEFT_PATIENCE: Input should be a valid number")
 
 
 def test_a_secret_that_does_not_fit_is_not_shown(tmp_path: Path) -> None:

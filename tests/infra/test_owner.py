@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from infra.kafka.memory import MemoryKafka, MemoryLog
+from infra.settings import DAY_MS
 from infra.wire.record import Read
 from infra.write.owner import Owner
 from infra.write.reactions import outgoing_command
@@ -14,7 +15,6 @@ from tests.counter.mesh import mesh
 
 CONTEXT = mesh.context("counter")
 MANY = 1000
-DAY_MS = 86_400_000
 TOPIC_IDS = {topic: f"id of {topic}" for topic in (CONTEXT.own_topic, CONTEXT.events_topic)}
 
 

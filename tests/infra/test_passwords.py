@@ -10,9 +10,9 @@ GOOD = "correct horse battery staple"
 
 
 async def test_a_password_is_kept_as_argon2id() -> None:
-    kept = await Passwords().hashed(GOOD)
-    assert kept.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
-    assert await Passwords().matches(kept, GOOD)
+    stored_hash = await Passwords().hashed(GOOD)
+    assert stored_hash.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert await Passwords().matches(stored_hash, GOOD)
 
 
 @pytest.mark.parametrize("wrong", ["", "correct horse battery stapler", GOOD + "x" * 10_000])

@@ -78,14 +78,14 @@ class Log:
         self._waiting = [Message(first.partition, n) for n in range(max(first.offset, 0), end)]
 
     def consume(self, most: int, timeout: float) -> list[Message]:
-        taken, self._waiting = self._waiting[:most], self._waiting[most:]
-        return taken
+        records, self._waiting = self._waiting[:most], self._waiting[most:]
+        return records
 
 
 def test_the_age_of_what_waits_is_that_of_the_first_unread_record_of_each_partition() -> None:
     client: Any = Log(3000, 12)
-    found = reading.recorded(client, {(PLACE[0], 0): 7, (PLACE[0], 1): 11})
-    assert {place[1]: at.timestamp() for place, at in found.items()} == {0: 7.0, 1: 11.0}
+    times = reading.recorded(client, {(PLACE[0], 0): 7, (PLACE[0], 1): 11})
+    assert {place[1]: at.timestamp() for place, at in times.items()} == {0: 7.0, 1: 11.0}
 
 
 def test_what_does_not_come_has_no_age() -> None:

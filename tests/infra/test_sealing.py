@@ -59,9 +59,9 @@ def test_every_message_that_names_a_person_says_so() -> None:
 
 
 def spec(name: str) -> object:
-    found = personal(mesh.codec.schemas[name])
-    assert found
-    return found
+    fields = personal(mesh.codec.schemas[name])
+    assert fields
+    return fields
 
 
 def test_a_command_in_plain_is_sealed_and_its_digest_added() -> None:

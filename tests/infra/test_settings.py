@@ -1,5 +1,7 @@
 """Addresses, and the logins that follow from them."""
 
+import pickle
+
 import pytest
 
 from infra.errors import Unusable
@@ -34,3 +36,13 @@ def test_what_is_shown_holds_no_password(url: str) -> None:
 def test_a_missing_address_says_how_to_get_one() -> None:
     with pytest.raises(Unusable, match="weft up"):
         address(Settings(kafka=None), "kafka")
+
+
+def test_a_variable_that_is_no_setting_of_ours_is_left_to_whoever_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEFT_OUTSIDE", "x")
+    assert Settings().given("outside") == "x"
+
+
+def test_settings_in_another_process_are_the_same() -> None:
+    here = Settings(kafka="broker:9092").having(gateway="http://gateway")
+    assert pickle.loads(pickle.dumps(here)).given("gateway") == "http://gateway"

@@ -2,11 +2,15 @@
 
 import subprocess
 import sys
+from random import Random
 
 import pytest
 
-from infra.testing.off import RULES
+from infra.testing.off import RULES, Heedless
+from infra.testing.strangers import noise
+from infra.wire.record import Read
 from tests.counter.story import simulation
+from tests.infra.counter_log import NOW, add, commands, decide, empty, fresh, said
 
 SEEDS = 300
 CHUNKS = 6
@@ -25,11 +29,31 @@ def test_a_rule_that_is_switched_off_is_missed(name: str) -> None:
     assert any(rule.breaks in simulation.play(seed, rule.without)[1] for seed in range(2000)), rule.says
 
 
+def test_noise_is_no_command_whatever_it_is_made_of() -> None:
+    asked = commands((add(1), "a"), (empty(2), "b"))
+    for seed in range(300):
+        record = noise(asked, "noise", Random(seed))
+        posted = Read("counter.commands", 0, 0, NOW, record.key, record.value, record.headers)
+        assert [name for name, _ in said(decide(fresh(), [posted]))] == ["Rejected"]
+
+
+def test_who_goes_on_with_a_batch_of_a_partition_it_lost_is_a_zombie_like_any_other() -> None:
+    assert all(simulation.play(seed, Heedless)[1] == {} for seed in range(100))
+
+
+PLAYED = """
+from tests.counter.story import simulation
+for seed in range(40):
+    print(*simulation.play(seed)[0].schedule, sep="\\n")
+"""
+
+
 def test_a_seed_plays_the_same_again_in_any_process() -> None:
-    command = [sys.executable, "-m", "infra.testing.simulate", "tests.counter.story:simulation", "--show", "7"]
     played = {
-        subprocess.run(command, capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": h}).stdout
+        subprocess.run(
+            [sys.executable, "-c", PLAYED], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": h}
+        ).stdout
         for h in ("1", "2")
     }
     assert len(played) == 1
-    assert "at rest" in played.pop()
+    assert played.pop().count("at rest") == 40

@@ -9,19 +9,19 @@ from infra.messages import changed
 from infra.read.fold import one_by_one
 from infra.read.rebuild.compare import compare_rows, traced
 from infra.read.verify import Chain
+from infra.settings import DAY_MS
 from infra.shop.mesh import mesh
 from infra.wire.envelope import CAUSATION, EXPECTED_OFFSET, ID
 from infra.wire.record import Read, with_header
 from schemas.orders import OrderConfirmed
 from tests.infra.recorded_log import CODEC, LOG
 
-DAY = 86_400_000
 ORDERS = mesh.projections["orders"]
 PARTITION = [r for r in LOG if r.topic == "orders.events" and r.partition == 0]
 
 
 def wrong(records: list[Read]) -> list[str]:
-    chain = Chain(mesh.context("orders"), mesh.codec, 30 * DAY)
+    chain = Chain(mesh.context("orders"), mesh.codec, 30 * DAY_MS)
     for record in records:
         chain.add(record)
     return chain.wrong
@@ -32,20 +32,20 @@ def test_a_log_that_a_mesh_wrote_is_whole() -> None:
 
 
 def test_a_record_that_is_gone_is_missed() -> None:
-    (found,) = wrong([*PARTITION[:5], *PARTITION[6:]])
-    assert found.endswith("/6 follows 4: records are gone")
+    (complaint,) = wrong([*PARTITION[:5], *PARTITION[6:]])
+    assert complaint.endswith("/6 follows 4: records are gone")
 
 
 def test_time_that_goes_back_is_seen() -> None:
     late = PARTITION[5]._replace(timestamp=PARTITION[4].timestamp - 10)
-    (found,) = wrong([*PARTITION[:5], late])
-    assert "was recorded 10 ms before the one in front of it" in found
+    (complaint,) = wrong([*PARTITION[:5], late])
+    assert "was recorded 10 ms before the one in front of it" in complaint
 
 
 def test_an_id_that_is_not_the_place_is_seen() -> None:
     other = PARTITION[3]._replace(headers=_with(PARTITION[3], ID, b"orders.events/0/99"))
-    (found,) = wrong([*PARTITION[:3], other])
-    assert "has the id b'orders.events/0/99'" in found
+    (complaint,) = wrong([*PARTITION[:3], other])
+    assert "has the id b'orders.events/0/99'" in complaint
 
 
 def test_a_command_that_is_decided_again_is_seen() -> None:
@@ -53,8 +53,8 @@ def test_a_command_that_is_decided_again_is_seen() -> None:
     headers = _with(first, EXPECTED_OFFSET, b"%d" % last)
     headers = with_header(headers, ID, b"orders.events/0/%d" % last)
     again = first._replace(offset=last, timestamp=PARTITION[-1].timestamp, headers=headers)
-    (found,) = wrong([*PARTITION, again])
-    assert f"decides {dict(first.headers)[CAUSATION].decode()} again, which 0/" in found  # type: ignore[union-attr]
+    (complaint,) = wrong([*PARTITION, again])
+    assert f"decides {dict(first.headers)[CAUSATION].decode()} again, which 0/" in complaint  # type: ignore[union-attr]
 
 
 def _with(record: Read, name: str, value: bytes) -> list[tuple[str, bytes | None]]:
@@ -75,12 +75,12 @@ def forgetful(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_a_wrong_projection_is_told_with_the_row_and_the_event(forgetful: Any) -> None:
     # given rows that a wrong `project` made
     records = [r for r in LOG if r.topic == "orders.events"]
-    found = compare_rows(ORDERS, one_by_one(forgetful, CODEC, records), one_by_one(ORDERS, CODEC, records))
+    differences = compare_rows(ORDERS, one_by_one(forgetful, CODEC, records), one_by_one(ORDERS, CODEC, records))
     # when they are compared with the log
-    samples = traced(ORDERS, CODEC, found.samples, [records])
+    samples = traced(ORDERS, CODEC, differences.samples, [records])
     # then each says the row, the column, both values and which event set it
     confirmed = {r.key for r in records if dict(r.headers).get("ce_type") == b"orders.OrderConfirmed"}
-    assert found.by_column == {"total_minor": len(confirmed)}
+    assert differences.by_column == {"total_minor": len(confirmed)}
     (line,) = samples[0].lines()
     row, total = samples[0].row, samples[0].columns["total_minor"][1]
     placed = next(r for r in records if r.key == row.encode())
@@ -95,6 +95,6 @@ def test_rows_too_many_and_too_few_are_told() -> None:
     first, second = sorted(rows)[:2]
     live = {k: row for k, row in rows.items() if k != first}
     log = {k: row for k, row in rows.items() if k != second}
-    found = compare_rows(ORDERS, live, log)
-    assert (found.missing, found.extra, found.changed) == (1, 1, 0)
-    assert [change.kind for change in found.samples] == ["missing", "extra"]
+    differences = compare_rows(ORDERS, live, log)
+    assert (differences.missing, differences.extra, differences.changed) == (1, 1, 0)
+    assert [change.kind for change in differences.samples] == ["missing", "extra"]

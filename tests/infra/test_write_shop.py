@@ -8,6 +8,7 @@ import pytest
 
 from commands.products import AdjustStock, ListProduct
 from infra.errors import Unreadable
+from infra.settings import DAY_MS
 from infra.shop.mesh import mesh
 from infra.wire.envelope import Way
 from infra.wire.inbox import CommandReader
@@ -17,11 +18,9 @@ from infra.write.decision import CommandHandler, ways
 from infra.write.reactions import outgoing_command
 from tests.orders.examples import place
 
-DAY = 86_400_000
-
 
 def fresh(context: str) -> Aggregates:
-    return Aggregates(mesh.context(context), mesh.codec, 0, 1, DAY)
+    return Aggregates(mesh.context(context), mesh.codec, 0, 1, DAY_MS)
 
 
 def test_what_names_a_person_in_plain_is_kept_by_nobody() -> None:

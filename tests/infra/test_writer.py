@@ -9,7 +9,8 @@ import pytest
 from infra.errors import LogDamaged, Unknown
 from infra.wire.record import Outgoing, Read
 from infra.write.aggregates import Aggregates
-from infra.write.writer import Writer
+from infra.write.intents import Intent
+from infra.write.writer import Bounds, Writer
 from tests.infra.counter_log import add, commands, fresh
 
 
@@ -118,3 +119,25 @@ async def test_an_idle_owner_sees_what_a_zombie_appended() -> None:
     await zombie.handle(five())
     await owner.catch_up(end=5)
     assert owner.aggregates.next_offset == 5
+
+
+async def test_what_a_duplicate_wakes_is_wanted_as_soon_as_it_is_folded() -> None:
+    # given a long log that was only taken in, whose aggregate wants something
+    log, heard = MemoryLog(), list[Intent]()
+    await writer(log).handle(five())
+    own = Writer(fresh(), log, log, heard.extend, Bounds(far=0))
+    await own.catch_up()
+    assert heard == []
+    # when a command of it comes that was decided long ago
+    await own.handle([five()[0]._replace(offset=5)])
+    # then its deadline is set, though nothing was appended
+    assert [intent.place for intent in heard] == [b"c0\0due"]
+
+
+async def test_what_a_zombie_appended_while_its_owner_was_at_work_is_folded_however_much_it_is() -> None:
+    log, heard = MemoryLog(), list[Intent]()
+    own = Writer(fresh(), log, log, heard.extend, Bounds(far=1))
+    await own.catch_up()
+    await writer(log).handle(five())
+    await own.catch_up(end=5)
+    assert len(heard) == 5

@@ -62,10 +62,10 @@ def _download(cache: Path) -> Path:
 
     context = MavenContext(repo_cache=cache / "apicurio", timeout=120)
     project = context.project("io.apicurio", "apicurio-registry-app").at_version(VERSION)
-    found = Path(project.artifact(classifier="all", packaging="tar.gz").resolve())
-    with found.open("rb") as file:
+    archive = Path(project.artifact(classifier="all", packaging="tar.gz").resolve())
+    with archive.open("rb") as file:
         assert hashlib.file_digest(file, "sha256").hexdigest() == SHA256, "other bytes than the ones we know"
-    return found
+    return archive
 
 
 def _answers(url: str) -> bool:

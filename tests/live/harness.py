@@ -109,8 +109,8 @@ class LiveMesh:
 
     # -- commands and rows
 
-    def post(self, asked: Sequence[Asked]) -> list[Posted]:
-        return client.post_all(self.settings, self.mesh, asked)
+    def post(self, commands: Sequence[Asked]) -> list[Posted]:
+        return client.post_all(self.settings, self.mesh, commands)
 
     def send(self, *wishes: Wish) -> list[Posted]:
         """Seal and post."""
@@ -140,8 +140,8 @@ class LiveMesh:
 
     def last_words(self) -> str:
         """What the processes said last: all that is left of a mesh whose test failed."""
-        said = {log.name: log.read_text(errors="replace").splitlines()[-15:] for log in self._logs.glob("*.log")}
-        return "\n".join(f"{name}: {line[:400]}" for name, lines in said.items() for line in lines)
+        tails = {log.name: log.read_text(errors="replace").splitlines()[-15:] for log in self._logs.glob("*.log")}
+        return "\n".join(f"{name}: {line[:400]}" for name, lines in tails.items() for line in lines)
 
     # -- faults
 
@@ -175,8 +175,8 @@ def live_mesh(mesh: Mesh, backend: str, **known: Any) -> Iterator[LiveMesh]:
         known = {"home": home, "session_timeout": 6.0, **known}
         settings = mesh.outside.nothing_given(Settings()).having(**known)
         instance = stack.enter_context(Instance(settings, mesh.outside, lambda text: None, lambda done, total: None))
-        found = instance.start_services()
-        live = LiveMesh(instance, found, prepare(found, mesh))
+        settings = instance.start_services()
+        live = LiveMesh(instance, settings, prepare(settings, mesh))
         try:
             yield live
         finally:

@@ -93,10 +93,10 @@ def cancel_in_bytes(live: LiveMesh, order_id: str, command_id: str, value: bytes
 def row(live: LiveMesh, sql: str, *values: Any, where: Callable[[Any], bool] = lambda row: True) -> dict[str, Any]:
     """The first row that is there, and as it should be."""
 
-    def found() -> list[dict[str, Any]]:
+    def rows() -> list[dict[str, Any]]:
         return [dict(r) for r in live.query(sql, *values) if where(r)]
 
-    return until(found, PATIENCE, f"{sql} {values}")[0]
+    return until(rows, PATIENCE, f"{sql} {values}")[0]
 
 
 def _in_status(status: str | None) -> Callable[[Any], bool]:

@@ -46,11 +46,11 @@ def test_views_join_across_contexts(shop: LiveMesh) -> None:
 def test_the_whole_history_of_a_context_is_in_sql_and_names_nobody(shop: LiveMesh) -> None:
     place(shop, "past-1")
     saga(shop, "past-1")
-    found = shop.query(
+    events = shop.query(
         "SELECT type, content FROM orders_events WHERE subject = 'past-1' AND type LIKE 'orders.%' ORDER BY at, event_id"
     )
-    assert [row["type"] for row in found][:1] == ["orders.OrderPlaced"]
-    placed = json.loads(found[0]["content"])
+    assert [row["type"] for row in events][:1] == ["orders.OrderPlaced"]
+    placed = json.loads(events[0]["content"])
     assert placed["total_minor"] == 1380 and "card" not in placed
     (registered,) = shop.query(
         "SELECT content FROM users_events WHERE subject = 'ada' AND type = 'users.UserRegistered'"
@@ -103,12 +103,14 @@ def test_a_producer_reads_its_own_writes(shop: LiveMesh) -> None:
     body = json.dumps({"delta": 1, "reason": "found one"})
     for number in range(3):
         before = shop.query("SELECT adjusted FROM stock WHERE sku = 'mug'")[0][0]
-        said = printed(shop, "send", "products.AdjustStock", "mug", body, "--id", f"found-{number}", "--wait=projected")
-        assert shop.query("SELECT adjusted FROM stock WHERE sku = 'mug'")[0][0] == before + 1, said
+        output = printed(
+            shop, "send", "products.AdjustStock", "mug", body, "--id", f"found-{number}", "--wait=projected"
+        )
+        assert shop.query("SELECT adjusted FROM stock WHERE sku = 'mug'")[0][0] == before + 1, output
 
 
 def test_a_query_waits_for_a_version_token(shop: LiveMesh) -> None:
-    said = printed(
+    output = printed(
         shop,
         "send",
         "products.AdjustStock",
@@ -119,7 +121,7 @@ def test_a_query_waits_for_a_version_token(shop: LiveMesh) -> None:
         "--wait",
         "--json",
     )
-    token = json.loads(said)["last_event_id"]
+    token = json.loads(output)["last_event_id"]
     answered = printed(shop, "sql", "--after", token, "--json", "select adjusted from stock where sku = 'mug'")
     assert json.loads(answered)["adjusted"] > 0
     late = weft(shop, "sql", "--after", "products.events/0/999999999", "--timeout", "0.3", "select 1 from stock")
@@ -180,13 +182,13 @@ def test_an_export_writes_what_came_since_the_last_one(shop: LiveMesh, tmp_path:
     first = {file.name for file in (tmp_path / "orders").glob("*.parquet")}
     place(shop, "export-2")
     saga(shop, "export-2")
-    said = printed(shop, "export", str(tmp_path), "orders")
+    output = printed(shop, "export", str(tmp_path), "orders")
     files = sorted((tmp_path / "orders").glob("*.parquet"))
-    assert "events written" in said and first < {file.name for file in files}
+    assert "events written" in output and first < {file.name for file in files}
     ids = [row["event_id"] for file in files for row in parquet.read_table(file).to_pylist()]
-    known = {row["event_id"] for row in shop.query("SELECT event_id FROM orders_events")}
-    assert len(ids) == len(set(ids)) and set(ids) <= known
-    assert len(ids) == len(known)
+    event_ids = {row["event_id"] for row in shop.query("SELECT event_id FROM orders_events")}
+    assert len(ids) == len(set(ids)) and set(ids) <= event_ids
+    assert len(ids) == len(event_ids)
 
 
 def test_a_mistyped_moment_says_how_to_write_it(shop: LiveMesh) -> None:

@@ -94,9 +94,9 @@ def storm(live: LiveMesh, module: str, freezes: int) -> None:
 def test_kill_and_freeze_lose_nothing_and_apply_nothing_twice(own_mesh: LiveMesh) -> None:
     storm(own_mesh, "infra.cli", freezes=1)
     until_at_rest(own_mesh, ORDERS, patience=120)
-    found, wrong = audit(own_mesh)
+    evidence, wrong = audit(own_mesh)
     assert wrong == []
-    print(f"{len(found.facts)} events, {found.voids} void")
+    print(f"{len(evidence.facts)} events, {evidence.voids} void")
 
 
 @pytest.mark.timeout(240)

@@ -39,8 +39,8 @@ def test_the_same_id_again_is_told_to_be_a_duplicate(shop: LiveMesh) -> None:
 @pytest.mark.parametrize("database", ["", "postgresql://nobody@127.0.0.1:1/nothing"])
 def test_who_cannot_wait_for_a_receipt_posts_nothing(database: str, shop: LiveMesh, tmp_path: Path) -> None:
     before = shop.length("users.commands")
-    known = {"WEFT_KAFKA": str(shop.settings.kafka), "WEFT_POSTGRES": database}
-    done = weft(tmp_path, "send", "users.ActivateUser", "cli-5", '{"email_key": "k"}', "--wait", **known)
+    variables = {"WEFT_KAFKA": str(shop.settings.kafka), "WEFT_POSTGRES": database}
+    done = weft(tmp_path, "send", "users.ActivateUser", "cli-5", '{"email_key": "k"}', "--wait", **variables)
     assert (done.returncode, "ostgres" in done.stderr, "Traceback" in done.stderr) == (1, True, False)
     assert shop.length("users.commands") == before
 
@@ -160,9 +160,9 @@ def test_watch_shows_an_order_from_its_beginning(shop: LiveMesh) -> None:
 
 
 def test_status_speaks_to_machines(shop: LiveMesh) -> None:
-    found = json.loads(weft(shop, "status", "--json").stdout)
-    assert found["contexts"]["orders"]["state"] == "stable"
-    assert set(found["projections"]) >= {"orders", "receipts", "sagas"}
+    status = json.loads(weft(shop, "status", "--json").stdout)
+    assert status["contexts"]["orders"]["state"] == "stable"
+    assert set(status["projections"]) >= {"orders", "receipts", "sagas"}
 
 
 # -- one's own instance: up, kill, down
@@ -170,9 +170,9 @@ def test_status_speaks_to_machines(shop: LiveMesh) -> None:
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    with directory() as found:
-        yield found
-        weft(found, "down")
+    with directory() as path:
+        yield path
+        weft(path, "down")
 
 
 def up(home: Path) -> subprocess.Popen[str]:
@@ -181,10 +181,10 @@ def up(home: Path) -> subprocess.Popen[str]:
 
 def run_file(home: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads((home / "run.json").read_text())
+        content: dict[str, Any] = json.loads((home / "run.json").read_text())
     except (FileNotFoundError, ValueError):
         return {}
-    return found
+    return content
 
 
 def children(home: Path) -> list[int]:
@@ -235,16 +235,23 @@ def test_an_instance_in_the_background_says_how_it_is_stopped_and_that_it_runs(h
 
 @pytest.mark.timeout(120)
 def test_an_instance_whose_port_was_taken_finds_another(home: Path) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
         (home / "ports.json").write_text(json.dumps({"kafka": port}))
         process = up(home)
         until(lambda: run_file(home).get("ready"), 60, "weft up is ready")
         assert run_file(home)["addresses"]["kafka"] != f"127.0.0.1:{port}"
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
+
+
+@pytest.mark.parametrize("command", ["up", "demo", "setup", "run"])
+def test_a_setting_of_a_context_that_does_not_fit_is_said_before_anything_starts(command: str, tmp_path: Path) -> None:
+    done = weft(tmp_path, command, WEFT_GATEWAY_TIMEOUT="soon")
+    assert (done.returncode, "WEFT_GATEWAY_TIMEOUT" in done.stderr) == (1, True)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_directory_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:

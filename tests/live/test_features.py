@@ -42,11 +42,11 @@ def messages(live: LiveMesh) -> list[dict[str, Any]]:
     """What arrived by SMS and push."""
 
     async def ask() -> Any:
-        async with aiohttp.ClientSession() as http, http.get(f"{live.settings.given('sms')}/v1/messages") as said:
-            return await said.json()
+        async with aiohttp.ClientSession() as http, http.get(f"{live.settings.given('sms')}/v1/messages") as response:
+            return await response.json()
 
-    found: list[dict[str, Any]] = asyncio.run(ask())
-    return found
+    inbox: list[dict[str, Any]] = asyncio.run(ask())
+    return inbox
 
 
 # -- users
@@ -278,16 +278,16 @@ def test_payments_webhooks_come_late_twice_and_out_of_order(shop: LiveMesh) -> N
         async with (
             webhooks.serving(settings, shop.mesh, "127.0.0.1", 0) as served,
             aiohttp.ClientSession() as http,
-            http.post(f"{served}/webhooks/payments", data=body, headers=headers or signed(body)) as said,
+            http.post(f"{served}/webhooks/payments", data=body, headers=headers or signed(body)) as response,
         ):
-            return said.status
+            return response.status
 
     captured, authorised = "payment_intent.succeeded", "payment_intent.amount_capturable_updated"
     assert [asyncio.run(post(kind)) for kind in (captured, captured, authorised)] == [200, 200, 200]
     assert asyncio.run(post(captured, headers={"Stripe-Signature": "t=1,v1=00"})) == 400
     for kind in (captured, authorised):
-        found = receipt(shop, f"stripe/{kind}")
-        assert (found["status"], found["code"]) == ("refused", "nothing_to_do")
+        answer = receipt(shop, f"stripe/{kind}")
+        assert (answer["status"], answer["code"]) == ("refused", "nothing_to_do")
     assert payment(shop, "hook-1", "captured")["captured_minor"] == 1380
 
 
@@ -378,9 +378,9 @@ def test_a_context_goes_on_deciding_while_its_gateway_is_away_and_drains_when_it
     async def outage() -> None:
         async with (
             aiohttp.ClientSession() as http,
-            http.post(f"{live.settings.given('gateway')}/v1/outage", json={"seconds": 5}) as said,
+            http.post(f"{live.settings.given('gateway')}/v1/outage", json={"seconds": 5}) as response,
         ):
-            said.raise_for_status()
+            response.raise_for_status()
 
     asyncio.run(outage())
     for number in range(20):
@@ -389,19 +389,19 @@ def test_a_context_goes_on_deciding_while_its_gateway_is_away_and_drains_when_it
     until(lambda: live.query(decided)[0][0] == 20, PATIENCE, "payments decided all of them")
     from infra.ops import status
 
-    def opened() -> bool:
+    def circuit_is_open() -> bool:
         return any(c["target"] == "gateway" and c["state"] == "opened" for c in status.circuits(live.settings))
 
-    until(opened, PATIENCE, "the open circuit is seen")
+    until(circuit_is_open, PATIENCE, "the open circuit is seen")
     rest = "SELECT count(*) FROM sagas WHERE step = 'to be shipped'"
     until(lambda: live.query(rest)[0][0] == 20, 60, "all of them drained")
 
 
 def test_what_the_features_left_behind_adds_up(shop: LiveMesh) -> None:
     until_at_rest(shop, len(shop.query("SELECT 1 FROM orders")))
-    found, wrong = audit(shop)
+    evidence, wrong = audit(shop)
     assert wrong == []
-    assert found.facts
+    assert evidence.facts
 
 
 def test_an_analyst_may_search_and_not_see_who(shop: LiveMesh) -> None:

@@ -96,15 +96,17 @@ def test_a_rebuild_under_load_survives_everything_that_is_killed_around_it(busy:
         until(lambda: _begun(busy, "orders_next"), 30, "the rebuild has begun")
         time.sleep(0.3)
         first.send_signal(signal.SIGINT)
-        said, _ = first.communicate(timeout=60)
-        assert first.returncode == 130, said
+        output, _ = first.communicate(timeout=60)
+        assert first.returncode == 130, output
         # when the projector is killed, then Postgres, and the rebuild is run again
         busy.kill("mesh")
         until(lambda: busy.instance.children.get("mesh") is not None, 30, "the worker is started again")
         busy.kill("postgres")
         until(lambda: _answers(busy), 60, "Postgres is back")
-        said = printed(busy, "rebuild", "orders")
-        assert "going on with what an earlier run has done" in said and "swapped" in said and "differ" not in said, said
+        output = printed(busy, "rebuild", "orders")
+        assert (
+            "going on with what an earlier run has done" in output and "swapped" in output and "differ" not in output
+        ), output
         assert load.posted > 5 * RATE / 2
     # then every row is what the log says, and the projector has gone on with the new tables
     until(lambda: _behind(busy, "orders") == 0, 60, "everything is projected")
@@ -229,12 +231,12 @@ def test_a_wrong_projection_is_shown_by_the_comparison_and_by_verify(
     refused = asyncio.run(rebuild(shop.settings, mistaken, wrong, stage()))
     # then the row, the column and the event are told, and nothing is swapped
     assert not refused.swapped and refused.differences is not None
-    told = list(refused.differences.lines())
-    assert any("total_minor" in line and "orders.OrderConfirmed)" in line for line in told), told
+    lines = list(refused.differences.lines())
+    assert any("total_minor" in line and "orders.OrderConfirmed)" in line for line in lines), lines
     # and when somebody swaps all the same, the right code sees it in the live rows
     assert asyncio.run(rebuild(shop.settings, mistaken, wrong, stage(may_swap=True))).swapped
-    found = verify.projection(shop.settings, shop.mesh, "orders")
-    assert any("total_minor is 0, the log says" in line and "orders.OrderPlaced)" in line for line in found.wrong)
+    verdict = verify.projection(shop.settings, shop.mesh, "orders")
+    assert any("total_minor is 0, the log says" in line and "orders.OrderPlaced)" in line for line in verdict.wrong)
     # until it is rebuilt with that
     assert asyncio.run(rebuild(shop.settings, shop.mesh, right, stage(may_swap=True))).swapped
     assert verify.projection(shop.settings, shop.mesh, "orders").wrong == []
@@ -271,9 +273,9 @@ def test_a_column_is_added_without_stopping_anything(shop: LiveMesh, tmp_path: P
     mistaken = weft(shop, "rebuild", "orders", "--yes", cwd=code)
     assert "projections/orders.sql, line 18: " in mistaken.stderr + mistaken.stdout
     sql.write_text(right)
-    said = printed(shop, "rebuild", "orders", "--yes", cwd=code)
+    output = printed(shop, "rebuild", "orders", "--yes", cwd=code)
     # then the column is there, and its old values are the log's
-    assert "new columns: item_count" in said
+    assert "new columns: item_count" in output
     assert shop.query("SELECT item_count FROM orders WHERE order_id = 'kept-0'")[0][0] == 2
     # and the worker of the old code knows that it is the older one, and so do those who ask
     place(shop, "kept-8")
@@ -294,8 +296,8 @@ def test_a_column_is_added_without_stopping_anything(shop: LiveMesh, tmp_path: P
 
 
 def _status(live: LiveMesh, code: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(printed(live, "status", "--json", cwd=code))["projections"]["orders"]
-    return found
+    row: dict[str, Any] = json.loads(printed(live, "status", "--json", cwd=code))["projections"]["orders"]
+    return row
 
 
 ANSWER = """SELECT json_build_object(

@@ -57,8 +57,8 @@ def test_the_mesh_runs_on_the_ids_of_the_registry(registry: str, monkeypatch: py
             values = [r.value or b"" for batch in reading.read_all(client, {}, ends) for r in batch]
         finally:
             client.close()
-    known = Registry(registry).locked(mesh.subjects())
-    names = [known[int.from_bytes(value[1:5])].name for value in values]
+    schemas = Registry(registry).locked(mesh.subjects())
+    names = [schemas[int.from_bytes(value[1:5])].name for value in values]
     assert "products.ProductListed" in names
     ours = {entry.name: number for number, entry in mesh.vocabulary.schemas.locked().items()}
     assert any(int.from_bytes(value[1:5]) != ours[name] for value, name in zip(values, names, strict=True))

@@ -17,12 +17,12 @@ def ready(live: LiveMesh, worker: subprocess.Popen[bytes]) -> dict[str, dict[str
     """What each context said when it was ready: where it resumed and where it is, by partition."""
     live.ready(worker)
 
-    def said() -> dict[str, dict[str, dict[str, int]]]:
+    def reports() -> dict[str, dict[str, dict[str, int]]]:
         lines = live.log_of(worker).read_text().splitlines()
         return {line["context"]: line for line in map(json.loads, lines) if line.get("event") == "ready"}
 
-    until(lambda: len(said()) == 5, 40, "every context is ready")
-    return said()
+    until(lambda: len(reports()) == 5, 40, "every context is ready")
+    return reports()
 
 
 @pytest.mark.timeout(180)
@@ -37,9 +37,9 @@ def test_a_worker_resumes_from_its_snapshots_and_everything_adds_up(own_mesh: Li
     assert worker.wait(30) == 0
     # when it starts again, nothing is folded anew
     again = live.worker()
-    said = ready(live, again)["orders"]
-    assert said["resumed"] == said["partitions"]
-    assert sum(said["resumed"].values()) > 300
+    report = ready(live, again)["orders"]
+    assert report["resumed"] == report["partitions"]
+    assert sum(report["resumed"].values()) > 300
     # and when it is killed in the middle of its work, with snapshots that are behind the log, nothing is lost
     live.post(list(demo.commands(mesh, 200, seed=12)))
     again.kill()
@@ -64,5 +64,5 @@ def test_a_deadline_outlives_the_worker_that_set_it(own_mesh: LiveMesh) -> None:
     time.sleep(4)
     # when a worker starts, it fires at once
     live.ready(live.worker())
-    found = saga(live, "patient-1", "done")
-    assert (found["outcome"], found["code"]) == ("cancelled", "expired")
+    end = saga(live, "patient-1", "done")
+    assert (end["outcome"], end["code"]) == ("cancelled", "expired")

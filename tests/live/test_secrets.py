@@ -46,14 +46,14 @@ def test_no_canary_is_found_in_topics_tables_logs_or_files(own_mesh: LiveMesh) -
     live.stop_workers()
     # when everything is dumped and everything written is searched
     searched = {"topics": topics(live), "tables": tables(live), **files(live.settings.home)}
-    found = [
+    leaks = [
         (where, canary)
         for where, content in searched.items()
         for canary in (*CANARIES, *tokens)
         if canary in content or canary[::-1] in content
     ]
     # then they are nowhere, though the outside has heard of them
-    assert found == []
+    assert leaks == []
     assert PHONE.encode() in (live.settings.home / OUTSIDE / "messages.jsonl").read_bytes()
     assert sum(len(content) for content in searched.values()) > 1_000_000
 
@@ -96,8 +96,8 @@ def tables(live: LiveMesh) -> bytes:
 
 def files(home: Path) -> dict[str, bytes]:
     """Every file of the instance but what the outside keeps."""
-    found = {}
+    contents = {}
     for path in home.rglob("*"):
         if path.is_file() and OUTSIDE not in path.relative_to(home).parts:
-            found[str(path.relative_to(home))] = path.read_bytes()
-    return found
+            contents[str(path.relative_to(home))] = path.read_bytes()
+    return contents

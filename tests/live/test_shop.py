@@ -161,9 +161,9 @@ def test_bad_input_gets_a_clear_receipt_and_is_kept(
 ) -> None:
     command_id = f"bad {name}"
     shop.produce("orders.commands", value, key, ce_id=command_id.encode(), **headers)
-    found = receipt(shop, command_id)
-    assert (found["status"], found["code"]) == (status, code)
-    assert found["reason"]
+    answer = receipt(shop, command_id)
+    assert (answer["status"], answer["code"]) == (status, code)
+    assert answer["reason"]
     if status == "rejected":
         assert command_id in dead_letters(shop)
 
@@ -203,6 +203,6 @@ def test_a_nul_in_a_text_does_not_stop_the_projections(shop: LiveMesh) -> None:
 def test_what_the_shop_did_adds_up(shop: LiveMesh) -> None:
     orders = len(shop.query("SELECT 1 FROM orders"))
     until_at_rest(shop, orders)
-    found, wrong = audit(shop)
+    evidence, wrong = audit(shop)
     assert wrong == []
-    assert found.facts
+    assert evidence.facts

@@ -31,5 +31,5 @@ def started(at: LiveMesh | Path | None, *arguments: str, stdout: int = PIPE, **a
 
 def _surroundings(at: LiveMesh | Path | None, cwd: Path = ROOT, **env: str) -> dict[str, Any]:
     """Of a process: `cwd` is the code it runs."""
-    known = environment(at.settings) if isinstance(at, LiveMesh) else {"WEFT_HOME": str(at)} if at else {}
-    return {"env": {**os.environ, **known, **env}, "cwd": cwd, "stdin": DEVNULL}
+    variables = environment(at.settings) if isinstance(at, LiveMesh) else {"WEFT_HOME": str(at)} if at else {}
+    return {"env": {**os.environ, **variables, **env}, "cwd": cwd, "stdin": DEVNULL}

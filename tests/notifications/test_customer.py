@@ -27,8 +27,8 @@ def test_a_known_customer_is_told_the_way_they_prefer() -> None:
 
 def test_the_first_channel_that_is_switched_on_is_chosen() -> None:
     channels = (replace(email, enabled=False), sms)
-    told = replace(chosen, channel="sms", recipient=sms.address)
-    given(customer, replace(known, channels=channels)).when(tell).then(told)
+    choice = replace(chosen, channel="sms", recipient=sms.address)
+    given(customer, replace(known, channels=channels)).when(tell).then(choice)
 
 
 def test_a_customer_with_every_channel_off_is_not_told() -> None:

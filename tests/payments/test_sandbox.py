@@ -13,8 +13,8 @@ async def authorise(directory: Path, card: str) -> dict[str, Any]:
     body = {"amount_minor": 1380, "currency": "EUR", "card": card, "reference": "order-1"}
     async with TestClient(TestServer(Gateway(Ledger(directory / "ledger.jsonl")).app())) as http:
         answer = await http.post("/v1/authorisations", json=body, headers={"Idempotency-Key": "k"})
-        said: dict[str, Any] = await answer.json()
-        return said
+        content: dict[str, Any] = await answer.json()
+        return content
 
 
 async def test_a_card_there_is_can_pay(tmp_path: Path) -> None:
@@ -23,6 +23,6 @@ async def test_a_card_there_is_can_pay(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("card", ["card_no", "", "4111111111111111"])
 async def test_a_card_nobody_knows_is_declined_and_the_cards_there_are_named(tmp_path: Path, card: str) -> None:
-    said = await authorise(tmp_path, card)
-    assert said["outcome"] == "declined"
-    assert all(known in said["reason"] for known in CARDS) and (not card or card not in said["reason"])
+    answer = await authorise(tmp_path, card)
+    assert answer["outcome"] == "declined"
+    assert all(known in answer["reason"] for known in CARDS) and (not card or card not in answer["reason"])

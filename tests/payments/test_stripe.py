@@ -42,9 +42,9 @@ def mock() -> Iterator[str]:
 @pytest.mark.parametrize("intent", [authorise, capture, void, refund])
 async def test_every_request_is_one_that_stripe_understands(mock: str, intent: Any) -> None:
     async with connect(needs(mock)) as perform:
-        said = await perform(intent, "payments.events/0/1")
-    assert (said.order_id, said.step) == (ORDER, type(intent).__name__.lower())
-    assert not said.reason.startswith("refused")
+        record = await perform(intent, "payments.events/0/1")
+    assert (record.order_id, record.step) == (ORDER, type(intent).__name__.lower())
+    assert not record.reason.startswith("refused")
 
 
 # -- against answers we choose
@@ -54,10 +54,10 @@ Answers = list[tuple[int, dict[str, Any]]]
 
 
 @asynccontextmanager
-async def answering(answers: Answers, asked: list[web.Request] | None = None) -> AsyncIterator[str]:
+async def answering(answers: Answers, requests: list[web.Request] | None = None) -> AsyncIterator[str]:
     async def answer(request: web.Request) -> web.Response:
-        if asked is not None:
-            asked.append(request)
+        if requests is not None:
+            requests.append(request)
         status, body = answers.pop(0)
         return web.json_response(body, status=status)
 
@@ -113,8 +113,8 @@ UNEXPECTED = error(400, "invalid_request_error", code="payment_intent_unexpected
 async def test_what_stripe_answers_is_taken_for_what_it_means(
     intent: Any, answers: Answers, ok: bool, reason: str
 ) -> None:
-    said = await outcome(intent, *answers)
-    assert (said.ok, said.reason) == (ok, reason)
+    record = await outcome(intent, *answers)
+    assert (record.ok, record.reason) == (ok, reason)
 
 
 @pytest.mark.parametrize(
@@ -140,14 +140,14 @@ async def test_nobody_there_is_unknown() -> None:
 
 
 async def test_asking_again_carries_the_same_idempotency_key() -> None:
-    asked: list[web.Request] = []
+    requests: list[web.Request] = []
     async with (
-        answering([payment("requires_capture")] * 2, asked) as address,
+        answering([payment("requires_capture")] * 2, requests) as address,
         connect(needs(address)) as perform,
     ):
         for _ in range(2):
             await perform(authorise, "payments.events/0/1")
-    assert [request.headers["Idempotency-Key"] for request in asked] == ["payments.events/0/1"] * 2
+    assert [request.headers["Idempotency-Key"] for request in requests] == ["payments.events/0/1"] * 2
 
 
 # -- webhooks
@@ -167,10 +167,10 @@ def heard(body: bytes) -> tuple[str, RecordGatewayOutcome] | None:
     ],
 )
 def test_a_webhook_is_the_outcome_of_a_step_under_stripes_event_id(kind: str, step: str, ok: bool) -> None:
-    found = heard(event(kind))
-    assert found is not None
-    identity, said = found
-    assert (identity, said.order_id, said.step, said.ok, said.authorisation) == (
+    message = heard(event(kind))
+    assert message is not None
+    identity, outcome = message
+    assert (identity, outcome.order_id, outcome.step, outcome.ok, outcome.authorisation) == (
         "stripe/evt_1",
         ORDER,
         step,
@@ -181,9 +181,9 @@ def test_a_webhook_is_the_outcome_of_a_step_under_stripes_event_id(kind: str, st
 
 def test_a_webhook_of_a_refund_says_which() -> None:
     about = {"id": "re_1", "object": "refund", "payment_intent": "pi_1", "status": "succeeded"}
-    found = heard(event("refund.updated", **about, metadata={"order_id": ORDER, "refund_id": "r1"}))
-    assert found is not None
-    assert (found[1].step, found[1].refund_id, found[1].authorisation) == ("refund", "r1", "pi_1")
+    message = heard(event("refund.updated", **about, metadata={"order_id": ORDER, "refund_id": "r1"}))
+    assert message is not None
+    assert (message[1].step, message[1].refund_id, message[1].authorisation) == ("refund", "r1", "pi_1")
 
 
 @pytest.mark.parametrize("body", [event("customer.created"), event("payment_intent.succeeded", metadata={})])

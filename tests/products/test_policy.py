@@ -7,9 +7,12 @@ OFFER = OfferStock(sku="tea", unit_price_minor=690, currency="EUR")
 
 
 def test_every_line_of_an_order_is_reserved_at_its_price() -> None:
-    asked = list(react(placed))
-    assert [(ask.sku, ask.quantity, ask.unit_price_minor) for ask in asked] == [("tea", 2, 690), ("mug", 1, 1250)]
-    assert all(isinstance(ask, ReserveStock) and ask.order_id == ORDER for ask in asked)
+    commands = list(react(placed))
+    assert [(command.sku, command.quantity, command.unit_price_minor) for command in commands] == [
+        ("tea", 2, 690),
+        ("mug", 1, 1250),
+    ]
+    assert all(isinstance(command, ReserveStock) and command.order_id == ORDER for command in commands)
 
 
 def test_every_line_of_a_cancelled_order_is_released() -> None:

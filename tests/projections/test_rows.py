@@ -143,14 +143,14 @@ def test_attributes_are_json_that_postgres_can_read() -> None:
 
 
 def test_a_stock_row_always_adds_up() -> None:
-    one = {"sku": "tea", "order_id": "o", "quantity": 3}
+    line = {"sku": "tea", "order_id": "o", "quantity": 3}
     events = (
         StockAdjusted(sku="tea", delta=10, on_hand=10, reason=""),
-        StockReserved(**one),
-        StockReleased(**one),
-        StockReserved(**one),
-        StockShipped(**one),
-        StockRefused(**one, code="out_of_stock", reason=""),
+        StockReserved(**line),
+        StockReleased(**line),
+        StockReserved(**line),
+        StockShipped(**line),
+        StockRefused(**line, code="out_of_stock", reason=""),
     )
     for length in range(1, len(events) + 1):
         row = fold(stock, *events[:length])

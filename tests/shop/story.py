@@ -74,11 +74,11 @@ class Outside:
             declined = {"outcome": "declined"} if wanted.card == "card_declined" else {}
             name, amount = f"auth_{len(self.ledger)}", wanted.money.amount_minor
             return entry | declined | {"authorisation": name, "amount_minor": amount, "card": wanted.card}
-        held = next(e for e in self.ledger if e["authorisation"] == wanted.authorisation)
-        entry |= {name: held[name] for name in ("authorisation", "amount_minor", "card")}
+        hold = next(e for e in self.ledger if e["authorisation"] == wanted.authorisation)
+        entry |= {name: hold[name] for name in ("authorisation", "amount_minor", "card")}
         if isinstance(wanted, Refund):
             return entry | {"amount_minor": wanted.amount_minor}
-        lapsed = isinstance(wanted, Capture) and held["card"] == "card_lapses"
+        lapsed = isinstance(wanted, Capture) and hold["card"] == "card_lapses"
         return entry | ({"outcome": "declined"} if lapsed else {})
 
     async def tell(self, wanted: Deliver, key: str) -> RecordDelivery:

@@ -28,18 +28,18 @@ class Passwords:
         async with self._slots:
             return await asyncio.to_thread(self._hasher.hash, password)
 
-    async def matches(self, kept: str | None, password: str) -> bool:
-        """Whether it is the password; it takes as long to say no for a user who is not there (`kept` is None)."""
+    async def matches(self, stored_hash: str | None, password: str) -> bool:
+        """Whether it is the password; it takes as long to say no for a user who is not there (`stored_hash` is None)."""
         async with self._slots:
-            found = await asyncio.to_thread(self._verify, kept or self._nobody, password[: LONGEST + 1])
-        return found and kept is not None
+            is_right = await asyncio.to_thread(self._verify, stored_hash or self._nobody, password[: LONGEST + 1])
+        return is_right and stored_hash is not None
 
-    def outdated(self, kept: str) -> bool:
+    def outdated(self, stored_hash: str) -> bool:
         """Whether it was made with weaker parameters than today's."""
-        return self._hasher.check_needs_rehash(kept)
+        return self._hasher.check_needs_rehash(stored_hash)
 
-    def _verify(self, kept: str, password: str) -> bool:
+    def _verify(self, stored_hash: str, password: str) -> bool:
         try:
-            return self._hasher.verify(kept, password)
+            return self._hasher.verify(stored_hash, password)
         except (VerificationError, InvalidHashError):
             return False

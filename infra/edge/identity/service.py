@@ -80,21 +80,21 @@ class Identity:
         lost answer does no harm.
         """
         user_id, email = registration.key or str(uuid4()), str(registration.payload["email"])
-        email_key, kept = digest(self._keys.digest_secret, email), await self._passwords.hashed(password)
+        email_key, stored_hash = digest(self._keys.digest_secret, email), await self._passwords.hashed(password)
         with postgres.unknown_if_away(WHAT):
             added = await self._pool.execute(
                 f"INSERT INTO {SCHEMA}.credentials (user_id, email_key, hash) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
                 user_id,
                 email_key,
-                kept,
+                stored_hash,
             )
-            known = await self._pool.fetchrow(
+            credentials = await self._pool.fetchrow(
                 f"SELECT email_key, hash FROM {SCHEMA}.credentials WHERE user_id = $1", user_id
             )
-        if known is None:
+        if credentials is None:
             raise Refusal("email_taken", "this e-mail address is registered")
         if added == "INSERT 0 0" and (
-            known["email_key"] != email_key or not await self._passwords.matches(known["hash"], password)
+            credentials["email_key"] != email_key or not await self._passwords.matches(credentials["hash"], password)
         ):
             raise Refusal("already_registered", "this user is registered")
         wish = replace(registration, key=user_id, id=f"register-{user_id}")
@@ -126,14 +126,14 @@ class Identity:
 
     async def refresh(self, refresh_token: str) -> Session:
         """A new pair for a refresh token that was not used; BadToken otherwise, and a reused one ends its session."""
-        known, fresh = fingerprint(refresh_token), new_refresh_token()
+        token_print, fresh = fingerprint(refresh_token), new_refresh_token()
         with postgres.unknown_if_away(WHAT):
             async with self._pool.acquire() as db, db.transaction():
                 row = await db.fetchrow(
                     f"UPDATE {SCHEMA}.refresh_tokens t SET used_at = now() FROM {SCHEMA}.sessions s "
                     "WHERE t.fingerprint = $1 AND t.used_at IS NULL AND s.session = t.session AND s.ended_at IS NULL AND s.expires_at > now() "
                     "RETURNING s.session, s.user_id",
-                    known,
+                    token_print,
                 )
                 if row is not None:
                     await _keep(db, fresh, row["session"])
@@ -141,7 +141,7 @@ class Identity:
                     reused = await db.fetchval(
                         f"UPDATE {SCHEMA}.sessions s SET ended_at = now() FROM {SCHEMA}.refresh_tokens t "
                         "WHERE t.fingerprint = $1 AND t.used_at IS NOT NULL AND s.session = t.session AND s.ended_at IS NULL RETURNING s.session",
-                        known,
+                        token_print,
                     )
         if row is None:
             if reused:

@@ -65,19 +65,19 @@ class Signer:
         if len(token) > LONGEST:
             raise BadToken("too long")
         try:
-            found = jwt.decode(token, self._keys, algorithms=[ALGORITHM])
-            if found.header.get("typ") != TYPE:
-                raise BadToken(f"a token of type {found.header.get('typ')!r}")
+            content = jwt.decode(token, self._keys, algorithms=[ALGORITHM])
+            if content.header.get("typ") != TYPE:
+                raise BadToken(f"a token of type {content.header.get('typ')!r}")
             named: Any = {name: {"essential": True} for name in ("sub", "sid", "exp", "nbf", "iat")}
             JWTClaimsRegistry(
                 now=lambda: int(self._now()),
                 iss={"essential": True, "value": ISSUER},
                 aud={"essential": True, "value": AUDIENCE},
                 **named,
-            ).validate(found.claims)
+            ).validate(content.claims)
         except (JoseError, ValueError) as error:
             raise BadToken(str(error) or type(error).__name__) from error
-        return Claims(str(found.claims["sub"]), str(found.claims["sid"]))
+        return Claims(str(content.claims["sub"]), str(content.claims["sid"]))
 
     def jwks(self) -> dict[str, Any]:
         """The public keys (RFC 7517), for whoever checks tokens without asking us."""
@@ -86,7 +86,7 @@ class Signer:
 
 def seeds(text: str) -> list[bytes]:
     """The keys of WEFT_TOKEN_KEYS: base64url, the signing one first, commas in between."""
-    found = []
+    keys = []
     for part in filter(None, text.split(",")):
         try:
             seed = urlsafe_b64decode(part.strip())
@@ -94,8 +94,8 @@ def seeds(text: str) -> list[bytes]:
             seed = b""
         if len(seed) != SEED_BYTES:
             raise Unusable(f"WEFT_TOKEN_KEYS holds keys of {SEED_BYTES} bytes in base64url; `weft key token` makes one")
-        found.append(seed)
-    return found
+        keys.append(seed)
+    return keys
 
 
 def _key(seed: bytes) -> OKPKey:

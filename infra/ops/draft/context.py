@@ -33,9 +33,9 @@ def context(settings: Settings, mesh: Mesh, name: str, aggregate: str, heard: st
 
 
 def _is_free(name: str, settings: Settings, mesh: Mesh) -> None:
-    taken = {entry.name for entry in catalogue.entries(settings, mesh)} | mesh.contexts.keys()
+    names = {entry.name for entry in catalogue.entries(settings, mesh)} | mesh.contexts.keys()
     for wanted in (name, f"{name}_events"):  # the view of its history
-        if wanted in taken:
+        if wanted in names:
             raise Unusable(f"there is {wanted!r} already: choose another name")
 
 
@@ -76,9 +76,9 @@ def _event(mesh: Mesh, name: str) -> type:
 
 def _filled(kind: str, where: Mapping[str, Place], words: Mapping[str, str]) -> dict[Path, str]:
     """The files of one kind of template; a folder of it is a facet, CONTEXT and AGGREGATE stand for the names."""
-    found = {}
+    files = {}
     for template in sorted((TEMPLATES / kind).rglob(f"*{SUFFIX}")):
         facet, _, path = template.relative_to(TEMPLATES / kind).as_posix().removesuffix(SUFFIX).partition("/")
         named = path.replace("CONTEXT", words["context"]).replace("AGGREGATE", words["aggregate"])
-        found[where[facet].folder / named] = Template(template.read_text()).substitute(words)
-    return found
+        files[where[facet].folder / named] = Template(template.read_text()).substitute(words)
+    return files

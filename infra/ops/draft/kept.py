@@ -25,5 +25,5 @@ def told(mesh: Mesh, context: str, event: str) -> dict[Path, str]:
     before, heading, listed = (file.read_text() if file.exists() else "").partition(EVENTS)
     if not heading:
         return {}
-    more, found = re.subn(rf"^(- {context}: .*)\.$", rf"\1, {event}.", listed, count=1, flags=re.MULTILINE)
-    return {file: before + heading + (more if found else f"- {context}: {event}.\n{listed}")}
+    more, count = re.subn(rf"^(- {context}: .*)\.$", rf"\1, {event}.", listed, count=1, flags=re.MULTILINE)
+    return {file: before + heading + (more if count else f"- {context}: {event}.\n{listed}")}

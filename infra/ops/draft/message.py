@@ -30,13 +30,13 @@ def message(
     place, _, short = name.partition(".")
     context = mesh.context(place)
     aggregate = _aggregate(context, of)
-    known = aggregate.commands if kind == "command" else aggregate.events
-    content = [(fields(known[0])[0].name, "str"), *map(_field, described)]
+    types = aggregate.commands if kind == "command" else aggregate.events
+    content = [(fields(types[0])[0].name, "str"), *map(_field, described)]
     if len(dict(content)) < len(content):
         raise Unusable(f"a field of {name} is there twice; {content[0][0]}, the aggregate's id, is there anyway")
     file = _module(mesh, kind, context.name)
     way = ("Own" if own else "Asked") if kind == "command" else None
-    source = _with(file.read_text(), {t.__name__ for t in known}, message_name(short), _dataclass(short, content), way)
+    source = _with(file.read_text(), {t.__name__ for t in types}, message_name(short), _dataclass(short, content), way)
     new = {mesh.vocabulary.schemas.file(name): _schema(context.name, short, content)}
     return Draft(
         new, {file: source} | locked(mesh, new) | (told(mesh, place, short) if kind == "event" else {})
@@ -45,11 +45,11 @@ def message(
 
 def _aggregate(context: Context, name: str | None) -> Aggregate:
     """The aggregate of that name; none has to be named if there is only one."""
-    found = [a for a in context.aggregates if name in (None, a.name)]
-    if len(found) != 1:
+    candidates = [a for a in context.aggregates if name in (None, a.name)]
+    if len(candidates) != 1:
         names = ", ".join(a.name for a in context.aggregates)
         raise Unusable(f"{context.name} has several aggregates: say with --aggregate which of {names}")
-    return found[0]
+    return candidates[0]
 
 
 def _module(mesh: Mesh, kind: Kind, context: str) -> Path:

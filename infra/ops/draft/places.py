@@ -15,13 +15,13 @@ class Place:
 
 def places(mesh: Mesh) -> dict[str, Place]:
     """By question: commands, schemas, streams, projections, tests. Unusable if this is no source that one can add to."""
-    found = {name: Place(package, folder(package)) for name, package in vars(mesh.packages).items() if package}
-    schemas = found["schemas"]
+    answers = {name: Place(package, folder(package)) for name, package in vars(mesh.packages).items() if package}
+    schemas = answers["schemas"]
     beside = schemas.package.removesuffix(schemas.folder.name)
-    found |= {name: Place(beside + name, schemas.folder.with_name(name)) for name in ("commands", "tests")}
-    missing = [n for n in ("commands", "projections", "tests") if n not in found or not found[n].folder.is_dir()]
+    answers |= {name: Place(beside + name, schemas.folder.with_name(name)) for name in ("commands", "tests")}
+    missing = [n for n in ("commands", "projections", "tests") if n not in answers or not answers[n].folder.is_dir()]
     if missing:
         raise Unusable(
             f"{mesh.source} has no {' and no '.join(missing)} in {schemas.folder.parent}: nothing was written"
         )
-    return found
+    return answers

@@ -67,18 +67,18 @@ async def rebuild(settings: Settings, mesh: Mesh, projection: Projection, stage:
     begun = time.monotonic()
     async with postgres.connection(address(settings, "postgres")) as db:
         with reading.opened(settings) as client:
-            one = _Rebuild(settings, mesh, projection, stage, db, client)
-            await one.prepare()
+            run = _Rebuild(settings, mesh, projection, stage, db, client)
+            await run.prepare()
             if await shadow.is_stripped(db, projection, shadow.shadow(projection)):
-                await one.load()
-            await one.catch_up()
-            differences = await one.compare()
+                await run.load()
+            await run.catch_up()
+            differences = await run.compare()
             swapped = not differences or stage.may_swap(projection, differences)
             if swapped:
-                await one.swap()
+                await run.swap()
             schema = projection.schema if swapped else shadow.shadow(projection)
             rows = await db.fetchval(f"SELECT count(*) FROM {schema}.{projection.name}", timeout=postgres.LONG)
-            records = sum(one.positions.values())
+            records = sum(run.positions.values())
     return Rebuilt(projection.name, rows, records, time.monotonic() - begun, differences, swapped)
 
 
@@ -166,17 +166,17 @@ class _Rebuild:
             return None
         async with db.transaction(isolation="repeatable_read"):
             await self._advance()
-            found = await compare(db, self._projection, live, self._store.schema)
-        if not found.samples:
-            return found
+            differences = await compare(db, self._projection, live, self._store.schema)
+        if not differences.samples:
+            return differences
         self._stage.say(f"{self._projection.name}: looking for the events behind the rows that differ")
         whole = reading.read_all(self._client, {}, self.positions)
-        return replace(found, samples=traced(self._projection, self._mesh.codec, found.samples, whole))
+        return replace(differences, samples=traced(self._projection, self._mesh.codec, differences.samples, whole))
 
     async def swap(self) -> None:
         """Put the shadow where the live tables are; waits for readers that hold a view, without making others wait long."""
         for attempt in range(SWAP_ATTEMPTS):
-            known = dict(self.positions), self._store.version
+            before = dict(self.positions), self._store.version
             try:
                 async with self._db.transaction():
                     await self._db.execute(f"SET LOCAL lock_timeout = '{shadow.LOCK_WAIT}'")
@@ -185,7 +185,7 @@ class _Rebuild:
                     await shadow.swap(self._db, self._mesh, self._projection, version + 1)
                 return
             except asyncpg.LockNotAvailableError:
-                self.positions, self._store.version = known
+                self.positions, self._store.version = before
                 self._stage.say(f"{self._projection.name}: somebody reads it in a long query; trying again")
                 await asyncio.sleep(0.2 * (attempt + 1))
                 self._stop_if_asked()
@@ -213,17 +213,17 @@ class _Rebuild:
         if not await self._is_comparable():
             return reading.ends(self._client, places)
         live = await tables.position(self._db, self._projection.schema)
-        found = {place: live.get(place, ("", 0))[1] for place in places}
-        reading.ends(self._client, places, found)
-        return found
+        target = {place: live.get(place, ("", 0))[1] for place in places}
+        reading.ends(self._client, places, target)
+        return target
 
     async def _is_comparable(self) -> bool:
         live = self._projection.schema
         return bool(await tables.position(self._db, live)) and await self._is_of_this_log(live)
 
     async def _is_of_this_log(self, schema: str) -> bool:
-        known = await tables.position(self._db, schema)
-        return all(self._topic_ids.get(topic) == topic_id for (topic, _), (topic_id, _) in known.items())
+        positions = await tables.position(self._db, schema)
+        return all(self._topic_ids.get(topic) == topic_id for (topic, _), (topic_id, _) in positions.items())
 
     def _stop_if_asked(self) -> None:
         if self._stage.stopping():

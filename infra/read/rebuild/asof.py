@@ -66,8 +66,8 @@ async def build(settings: Settings, mesh: Mesh, names: Iterable[str], at: dateti
     async with postgres.connection(address(settings, "postgres")) as db:
         if not await db.fetchval("SELECT pg_try_advisory_lock(hashtext($1))", f"weft as of {into}"):
             raise Unusable(f"{into} is being made by somebody else; wait for that")
-        made = await _begin(db, mesh, at, into)
-        wanted = [p for name, p in mesh.projections.items() if name in set(names) - made]
+        present_names = await _begin(db, mesh, at, into)
+        wanted = [p for name, p in mesh.projections.items() if name in set(names) - present_names]
         heard = sorted({topic for p in wanted for topic in mesh.topics_of(p)})
         with reading.opened(settings) as client:
             ends = reading.ends(client, reading.partitions_of(client, heard) if heard else [])
@@ -86,10 +86,10 @@ async def _begin(db: asyncpg.Connection, mesh: Mesh, at: datetime, into: str) ->
     if await db.fetchval("SELECT to_regnamespace($1)", into) is not None:
         if not await db.fetchval("SELECT to_regclass($1)", f"{rows}.made"):
             raise Unusable(f"there is a schema {into} that no rebuild made: choose another name")
-        known = {r["projection"]: r for r in await db.fetch(f"SELECT * FROM {rows}.made")}
+        by_projection = {r["projection"]: r for r in await db.fetch(f"SELECT * FROM {rows}.made")}
         definitions = {name: p.definition for name, p in mesh.projections.items()}
-        if all(r["at"] == at and r["definition"] == definitions.get(n) for n, r in known.items()):
-            return set(known)
+        if all(r["at"] == at and r["definition"] == definitions.get(n) for n, r in by_projection.items()):
+            return set(by_projection)
         await drop(db, into)
     async with db.transaction():
         await db.execute(f"CREATE SCHEMA {rows}")
@@ -121,7 +121,7 @@ async def _load(
         if not await shadow.is_stripped(db, projection, rows):
             await shadow.strip(db, projection, rows)
     parts = bulk.parts(projection, rows, ends, {}, until_ms=int(at.timestamp() * 1000))
-    found = await asyncio.to_thread(
+    count = await asyncio.to_thread(
         bulk.load_all,
         settings,
         mesh,
@@ -132,7 +132,7 @@ async def _load(
     )
     await shadow.furnish(db, projection, rows)
     await db.execute(f"INSERT INTO {rows}.made VALUES ($1, $2, $3)", name, projection.definition, at)
-    return found
+    return count
 
 
 async def drop(db: asyncpg.Connection, into: str) -> None:
@@ -144,10 +144,10 @@ async def drop(db: asyncpg.Connection, into: str) -> None:
 async def drop_made(settings: Settings, into: str) -> None:
     """Drop a schema that `build` made; Unusable names those there are."""
     async with postgres.connection(address(settings, "postgres")) as db:
-        known = await _made(db)
-        if into not in known:
+        names = await _made(db)
+        if into not in names:
             raise Unusable(
-                f"{into!r} is no schema of a moment, as --into makes one; there are: {', '.join(known) or 'none'}"
+                f"{into!r} is no schema of a moment, as --into makes one; there are: {', '.join(names) or 'none'}"
             )
         await drop(db, into)
 
@@ -162,9 +162,9 @@ async def _made(db: asyncpg.Connection) -> list[str]:
 async def drop_unused(settings: Settings) -> None:
     """Of the schemas that `weft sql` made, keep the ones that were used last."""
     async with postgres.connection(address(settings, "postgres")) as db:
-        kept = [name for name in await _made(db) if SQLS.fullmatch(name)]
-        used = [(await db.fetchval(f"SELECT max(used_at) FROM {tables_of(name)}.made"), name) for name in kept]
-        for _, name in sorted(used, key=lambda one: (one[0] is not None, one[0]), reverse=True)[KEPT:]:
+        names = [name for name in await _made(db) if SQLS.fullmatch(name)]
+        used = [(await db.fetchval(f"SELECT max(used_at) FROM {tables_of(name)}.made"), name) for name in names]
+        for _, name in sorted(used, key=lambda use: (use[0] is not None, use[0]), reverse=True)[KEPT:]:
             await drop(db, name)
 
 
@@ -178,8 +178,8 @@ def still_open(settings: Settings, contexts: Iterable[Context], at: datetime) ->
 def _is_open(settings: Settings, client: Consumer, c: Context, after_ms: int) -> bool:
     places = reading.partitions_of(client, [c.commands_topic, c.own_topic])
     decided = topics.committed(settings, c, places)
-    asked = [TopicPartition(topic, p, after_ms) for topic, p in places]
-    for tp in reading.asking(lambda: client.offsets_for_times(asked, timeout=reading.TIMEOUT)):
+    moments = [TopicPartition(topic, p, after_ms) for topic, p in places]
+    for tp in reading.asking(lambda: client.offsets_for_times(moments, timeout=reading.TIMEOUT)):
         place = (tp.topic, tp.partition)
         low, high = reading.bounds(client, place)
         if (high if tp.offset < 0 else tp.offset) > max(low, decided[place]):

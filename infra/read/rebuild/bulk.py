@@ -48,7 +48,7 @@ def parts(
 ) -> list[Part]:
     """The parts of a log that can be folded without each other."""
     groups: Sequence[tuple[tuple[Place, int], ...]]
-    groups = [(one,) for one in ends.items()] if len({topic for topic, _ in ends}) == 1 else [tuple(ends.items())]
+    groups = [(end,) for end in ends.items()] if len({topic for topic, _ in ends}) == 1 else [tuple(ends.items())]
     return [Part(projection.name, schema, group, tuple(topic_ids.items()), until_ms) for group in groups]
 
 
@@ -82,7 +82,7 @@ def _load_here(
     """In this process and in one piece: for a short log the others would hardly be there before it is done."""
     if not wanted:
         return 0
-    whole = replace(wanted[0], ends=tuple(one for part in wanted for one in part.ends))
+    whole = replace(wanted[0], ends=tuple(end for part in wanted for end in part.ends))
 
     def note(read: int) -> None:
         say(read, whole.records)
@@ -150,12 +150,12 @@ async def _copy(settings: Settings, mesh: Mesh, part: Part, note: Note) -> int:
     for batch in _batches(settings, fold, part, note):
         fold.apply(rows, batch.facts)
         recorded |= batch.recorded
-    kept = [row for row in rows.values() if row is not None]
+    final_rows = [row for row in rows.values() if row is not None]
     async with postgres.connection(address(settings, "postgres")) as db, db.transaction():
-        await tables.copy(db, projection, part.schema, kept)
+        await tables.copy(db, projection, part.schema, final_rows)
         if part.until_ms is None:
             await tables.move(db, part.schema, dict(part.ends), dict(part.topic_ids), dict(part.ends), recorded)
-    return len(kept)
+    return len(final_rows)
 
 
 def _batches(settings: Settings, fold: Fold, part: Part, note: Note) -> Iterator[Batch]:

@@ -29,9 +29,12 @@ class Change:
     events: dict[str, str] = field(default_factory=dict)  # column or "row": event id and type
 
     def lines(self) -> Iterator[str]:
-        said = {"missing": "is in the log and not in the live rows", "extra": "is in the live rows and not in the log"}
+        sentences = {
+            "missing": "is in the log and not in the live rows",
+            "extra": "is in the live rows and not in the log",
+        }
         if self.kind != "changed":
-            yield f"{self.row} {said[self.kind]}{self._because('row')}"
+            yield f"{self.row} {sentences[self.kind]}{self._because('row')}"
         for column, (live, rebuilt) in self.columns.items():
             yield f"{self.row}.{column} is {live!r}, the log says {rebuilt!r}{self._because(column)}"
 
@@ -82,12 +85,12 @@ async def compare(db: asyncpg.Connection, projection: Projection, live: str, reb
     joined = f"FROM {live}.{name} a FULL JOIN {rebuilt}.{name} b ON a.{key} = b.{key}"
     any_ = " OR ".join(differs.values()) or "false"
     counts = ", ".join(f"count(*) FILTER (WHERE {both} AND {test})" for test in differs.values())
-    found = await db.fetchrow(
+    totals = await db.fetchrow(
         f"SELECT count(*), count(*) FILTER (WHERE a.{key} IS NULL), count(*) FILTER (WHERE b.{key} IS NULL), "
         f"count(*) FILTER (WHERE {both} AND ({any_})){', ' if counts else ''}{counts} {joined}",
         timeout=LONG,
     )
-    rows, missing, extra, changed, *each = found.values()
+    rows, missing, extra, changed, *each = totals.values()
     samples: list[Change] = []
     if missing or extra or changed:
         pairs = "".join(f", a.{c}, b.{c}" for c in common)

@@ -21,7 +21,7 @@ PLAIN_SHARE = 5  # the slower of the two gets a fifth of the commands
 def compare(settings: Settings, count: int, rounds: int, say: Callable[[str], None]) -> list[dict[str, float]]:
     """Alternate between the two; each round has topics of its own. Raises Unusable when a result is not what it has to be."""
     servers = address(settings, "kafka")
-    found = []
+    results = []
     for number in range(rounds):
         suffix = str(number)
         few = max(count // PLAIN_SHARE, 1000)
@@ -36,27 +36,27 @@ def compare(settings: Settings, count: int, rounds: int, say: Callable[[str], No
         faust = _measure(settings, "plain", suffix, few)
         _check(servers, c.events_topic, count, ruled=True)
         _check(servers, f"plain-{suffix}.events", few, ruled=False)
-        one = {
+        result = {
             "weft": weft["per_second"],
             "plain": faust["per_second"],
             "ratio": weft["per_second"] / faust["per_second"],
             "weft_cpu_us": weft["cpu_us"],
             "plain_cpu_us": faust["cpu_us"],
         }
-        found.append(one)
+        results.append(result)
         say(
-            f"round {number + 1}: Weft {one['weft']:,.0f}/s ({one['weft_cpu_us']:.0f} µs CPU), plain Faust {one['plain']:,.0f}/s ({one['plain_cpu_us']:.0f} µs CPU), {one['ratio']:.1f} times"
+            f"round {number + 1}: Weft {result['weft']:,.0f}/s ({result['weft_cpu_us']:.0f} µs CPU), plain Faust {result['plain']:,.0f}/s ({result['plain_cpu_us']:.0f} µs CPU), {result['ratio']:.1f} times"
         )
-    return found
+    return results
 
 
-def summary(found: list[dict[str, float]]) -> dict[str, Any]:
+def summary(results: list[dict[str, float]]) -> dict[str, Any]:
     """Medians over the rounds, and the range of the ratio."""
-    ratios = sorted(one["ratio"] for one in found)
-    return {name: median(one[name] for one in found) for name in found[0]} | {
+    ratios = sorted(result["ratio"] for result in results)
+    return {name: median(result[name] for result in results) for name in results[0]} | {
         "ratio_min": ratios[0],
         "ratio_max": ratios[-1],
-        "rounds": len(found),
+        "rounds": len(results),
     }
 
 

@@ -49,29 +49,29 @@ FIRST = 20_000  # records that are projected one by one; it would take an hour f
 
 def measure(settings: Settings, events: int, rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
     """Make the log, then take the three rates in turns. Raises Unusable if any of them makes other rows than the others."""
-    made = asyncio.run(make_log(settings, events))
-    say(f"{made} events of {made // EVENTS_PER_ORDER} orders are in the log")
-    found: list[dict[str, float]] = []
+    count = asyncio.run(make_log(settings, events))
+    say(f"{count} events of {count // EVENTS_PER_ORDER} orders are in the log")
+    results: list[dict[str, float]] = []
     for number in range(rounds):
-        slow = _apart(settings, "one", min(FIRST, made))
-        unsynced = _apart(settings, "one_unsynced", min(FIRST, made))
-        live = _apart(settings, "live", made)
+        slow = _apart(settings, "one", min(FIRST, count))
+        unsynced = _apart(settings, "one_unsynced", min(FIRST, count))
+        live = _apart(settings, "live", count)
         begun = time.perf_counter()
         done = asyncio.run(rebuild(settings, mesh, mesh.projection(PROJECTION), _stage()))
         took = time.perf_counter() - begun
         if done.differences is None or done.differences or not done.swapped:
             raise Unusable(f"what was rebuilt is not what was projected live: {done.differences}")
-        one = {"one_by_one": slow, "one_by_one_unsynced": unsynced, "live": live, "rebuilt": made / took}
-        found.append(one)
+        rates = {"one_by_one": slow, "one_by_one_unsynced": unsynced, "live": live, "rebuilt": count / took}
+        results.append(rates)
         say(
             f"round {number + 1}: one by one {slow:,.0f}/s ({unsynced:,.0f}/s if no commit waits for the disk); "
             f"live {live:,.0f}/s, {live / slow:.0f} times; "
-            f"rebuilt, compared and swapped {made / took:,.0f}/s, {made / took / slow:.0f} times"
+            f"rebuilt, compared and swapped {count / took:,.0f}/s, {count / took / slow:.0f} times"
         )
     asyncio.run(_check(settings))
-    result: dict[str, Any] = {"events": made, "rounds": rounds}
+    result: dict[str, Any] = {"events": count, "rounds": rounds}
     for name in ("live", "rebuilt"):
-        ratios = sorted(one[name] / one["one_by_one"] for one in found)
+        ratios = sorted(rates[name] / rates["one_by_one"] for rates in results)
         result |= {f"{name}_times": median(ratios), f"{name}_times_min": ratios[0], f"{name}_times_max": ratios[-1]}
     say(
         f"median of {rounds} rounds: live {result['live_times']:.0f} times ({result['live_times_min']:.0f} to {result['live_times_max']:.0f}), "
@@ -107,7 +107,7 @@ def _commands(number: int, partitions: int, orders: int) -> Iterator[Read]:
     begun = int(time.time() * 1000) - BEGUN_MS
     mine = (i for i in itertools.count() if partition_of(work.order_id(i).encode(), partitions) == number)
     offset = 0
-    for made, i in enumerate(itertools.islice(mine, orders)):
+    for turn, i in enumerate(itertools.islice(mine, orders)):
         place = work.order(i)
         order_id = place.order_id
         steps = [
@@ -120,7 +120,7 @@ def _commands(number: int, partitions: int, orders: int) -> Iterator[Read]:
         ]
         for step in steps:
             record = outgoing_command(codec, step, f"c/{number}/{offset}", Cause(f"r/{i}"))
-            at = begun + made * STEP_MS
+            at = begun + turn * STEP_MS
             yield Read("", number, offset, at, record.key, record.value, record.headers)
             offset += 1
 
@@ -179,8 +179,8 @@ async def _one_by_one(client: Any, db: Any, projection: Projection, records: int
         for record in reading.poll(client, 500, 5.0)[0]:
             for row_id, event, m in fold.facts([record]):
                 async with db.transaction():
-                    known = await select.fetchrow(row_id)
-                    row = projection.project(projection.row(**dict(known)) if known else None, event, m)
+                    stored_row = await select.fetchrow(row_id)
+                    row = projection.project(projection.row(**dict(stored_row)) if stored_row else None, event, m)
                     await upsert.fetch(*row.__dict__.values())
                     await moved.fetch(record.topic, record.partition, record.offset + 1)
             done += 1

@@ -40,19 +40,19 @@ def measure(settings: Settings, events: int, directory: Path, say: Callable[[str
     servers = address(settings, "kafka")
     c = work.context(NAME)
     work.create(servers, [c.events_topic], partitions=1)
-    made = asyncio.run(_make(servers, events))
-    say(f"{made} events are in one partition")
-    found = {}
+    count = asyncio.run(_make(servers, events))
+    say(f"{count} events are in one partition")
+    starts = {}
     for name, scratch in (("nothing", directory / "1"), ("again", directory / "2"), ("snapshot", directory / "1")):
-        found[name] = one = _start(settings, scratch)
-        if one["events"] != made:
-            raise Unusable(f"{one['events']} of {made} events were recovered")
+        starts[name] = start = _start(settings, scratch)
+        if start["events"] != count:
+            raise Unusable(f"{start['events']} of {count} events were recovered")
         say(
-            f"from {'nothing' if name == 'again' else name}: ready after {one['ready_s']:.2f} s, {made / one['ready_s']:,.0f} events/s; "
-            f"all {one['aggregates']:,.0f} aggregates folded after {one['settled_s']:.2f} s"
+            f"from {'nothing' if name == 'again' else name}: ready after {start['ready_s']:.2f} s, {count / start['ready_s']:,.0f} events/s; "
+            f"all {start['aggregates']:,.0f} aggregates folded after {start['settled_s']:.2f} s"
         )
-    return {"events": made} | {
-        f"{name}_{what}": one[what] for name, one in found.items() for what in ("ready_s", "settled_s")
+    return {"events": count} | {
+        f"{name}_{what}": start[what] for name, start in starts.items() for what in ("ready_s", "settled_s")
     }
 
 
@@ -89,8 +89,8 @@ def _start(settings: Settings, directory: Path) -> dict[str, float]:
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=env)
     if done.returncode:
         raise Unusable(f"the recovery did not finish: {done.stderr[-2000:]}")
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return figures
 
 
 def _aggregates() -> Aggregates:
@@ -115,8 +115,8 @@ async def recover(settings: Settings, directory: Path) -> dict[str, float]:
         await writer.settle()
         settled = time.perf_counter() - begun
     await save(aggregates, snapshot)
-    known = len(aggregates.states.keys() | aggregates.cold.keys())
-    return {"events": aggregates.next_offset, "aggregates": known, "ready_s": ready, "settled_s": settled}
+    aggregate_count = len(aggregates.states.keys() | aggregates.cold.keys())
+    return {"events": aggregates.next_offset, "aggregates": aggregate_count, "ready_s": ready, "settled_s": settled}
 
 
 if __name__ == "__main__":

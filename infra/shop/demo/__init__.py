@@ -63,8 +63,8 @@ async def tell(s: Settings, mesh: Mesh, orders: int, seed: int, stage: Stage) ->
             return 1
         say(f"all {orders} orders done in {time.monotonic() - begun:.1f} s")
         await _show(db)
-    found, wrong = await audit.audit(s, mesh)
-    wrong = [*wrong, *_counted(found, orders)]
+    evidence, wrong = await audit.audit(s, mesh)
+    wrong = [*wrong, *_counted(evidence, orders)]
     for line in wrong[:20]:
         say(f"WRONG  {line}")
     say(
@@ -99,16 +99,16 @@ async def _registered(db: Connection, stage: Stage) -> None:
 async def _until_at_rest(db: Connection, s: Settings, mesh: Mesh, orders: int, stage: Stage) -> bool:
     """Play warehouse and customers until every order is done and nothing moves; in a large demo the gateway goes away once."""
     moved, seen, shown, away = time.monotonic(), (-1, -1, -1, ""), 0.0, False
-    asked: set[str] = set()
+    ids: set[str] = set()
     while not stage.stopping():
         stage.keep_alive()
         progress = await db.fetchrow(PROGRESS)
         receipts = await db.fetchval("SELECT count(*) FROM analytics.receipts")
         now = (progress["seen"], progress["done"], progress["at_rest"], receipts)
-        wanted = [ask for saga in await db.fetch(WORKING) for ask in warehouse(mesh, saga) if ask.id not in asked]
+        wanted = [ask for saga in await db.fetch(WORKING) for ask in warehouse(mesh, saga) if ask.id not in ids]
         if wanted:
             await asyncio.to_thread(client.post_all, s, mesh, wanted)
-            asked |= {ask.id for ask in wanted}
+            ids |= {ask.id for ask in wanted}
             moved = time.monotonic()
         if not away and orders >= OUTAGE_FROM and progress["at_rest"] > orders // 3:
             away = True
@@ -141,8 +141,8 @@ async def _outage(s: Settings, say: Callable[[str], None]) -> None:
         answer.raise_for_status()
 
 
-def _counted(found: Evidence, orders: int) -> list[str]:
-    placed, cancelled, delivered = (len(found.of(kind)) for kind in (OrderPlaced, OrderCancelled, OrderDelivered))
+def _counted(evidence: Evidence, orders: int) -> list[str]:
+    placed, cancelled, delivered = (len(evidence.of(kind)) for kind in (OrderPlaced, OrderCancelled, OrderDelivered))
     wrong = []
     if placed != orders:
         wrong.append(f"{orders} orders were posted, {placed} placed")

@@ -23,8 +23,8 @@ async def main(directory: Path, host: str, ports: dict[str, int]) -> None:
     async with AsyncExitStack() as stack:
         if MAIL in ports:
             stack.enter_context(mail.serving(mail.controller(directory / mail.FOLDER, host, ports[MAIL])))
-        if asked := [ports[name] for name in HTTP if name in ports]:
-            await stack.enter_async_context(gateway.serving(directory, host, asked))
+        if http_ports := [ports[name] for name in HTTP if name in ports]:
+            await stack.enter_async_context(gateway.serving(directory, host, http_ports))
         print("serving", *(f"{name} at {host}:{port}" for name, port in ports.items()), flush=True)
         await stop.wait()
 

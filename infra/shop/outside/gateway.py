@@ -38,17 +38,17 @@ class Ledger:
     def __init__(self, file: Path) -> None:
         self.entries: list[dict[str, Any]] = []
         self.by_key: dict[str, dict[str, Any]] = {}
-        self.opened: dict[str, dict[str, Any]] = {}
+        self.holds: dict[str, dict[str, Any]] = {}
         self.state: dict[str, str] = {}
         self.refunded: dict[str, int] = {}
         file.parent.mkdir(parents=True, exist_ok=True)
         whole = file.read_bytes() if file.exists() else b""
-        kept = whole[: whole.rfind(b"\n") + 1]
-        for line in kept.splitlines():
+        content = whole[: whole.rfind(b"\n") + 1]
+        for line in content.splitlines():
             self._fold(json.loads(line))
         self._file = file.open("r+b" if file.exists() else "w+b")
-        self._file.truncate(len(kept))  # a line torn by a crash was never answered
-        self._file.seek(len(kept))
+        self._file.truncate(len(content))  # a line torn by a crash was never answered
+        self._file.seek(len(content))
 
     def append(self, entry: dict[str, Any]) -> dict[str, Any]:
         self._file.write(json.dumps(entry, separators=(",", ":")).encode() + b"\n")
@@ -61,7 +61,7 @@ class Ledger:
         self.by_key[entry["key"]] = entry
         authorisation = entry["authorisation"]
         if entry["step"] == "authorise":
-            self.opened[authorisation] = entry
+            self.holds[authorisation] = entry
         if entry["step"] == "refund":
             self.refunded[authorisation] = self.refunded.get(authorisation, 0) + entry["amount_minor"]
         elif entry["outcome"] == "ok":
@@ -131,13 +131,13 @@ class Gateway:
     async def _settle(self, request: web.Request) -> web.Response:
         key, body = await _asked(request)
         authorisation, step = request.match_info["id"], request.match_info["step"]
-        opened = self._known(authorisation)
+        hold = self._hold(authorisation)
         if key not in self._ledger.by_key and self._ledger.state.get(authorisation) != "authorise":
             raise web.HTTPConflict(
                 text=f"{authorisation} is already {self._ledger.state.get(authorisation, 'declined')}"
             )
-        lapses = step == "capture" and opened["body"]["card"] == "card_lapses"
-        entry = _about(opened) | {
+        lapses = step == "capture" and hold["body"]["card"] == "card_lapses"
+        entry = _about(hold) | {
             "step": step,
             "outcome": "declined" if lapses else "ok",
             "reason": "the authorisation has lapsed" if lapses else "",
@@ -147,34 +147,34 @@ class Gateway:
     async def _refund(self, request: web.Request) -> web.Response:
         key, body = await _asked(request)
         authorisation = request.match_info["id"]
-        opened = self._known(authorisation)
+        hold = self._hold(authorisation)
         amount = body.get("amount_minor")
         if not isinstance(amount, int) or amount <= 0:
             raise web.HTTPBadRequest(text="amount_minor has to be a positive number of minor units")
         if key not in self._ledger.by_key:
             if self._ledger.state.get(authorisation) != "capture":
                 raise web.HTTPConflict(text=f"{authorisation} was not captured")
-            if self._ledger.refunded.get(authorisation, 0) + amount > opened["amount_minor"]:
+            if self._ledger.refunded.get(authorisation, 0) + amount > hold["amount_minor"]:
                 raise web.HTTPConflict(text=f"more than was captured of {authorisation}")
-        entry = _about(opened) | {"step": "refund", "amount_minor": amount, "outcome": "ok", "reason": ""}
+        entry = _about(hold) | {"step": "refund", "amount_minor": amount, "outcome": "ok", "reason": ""}
         return self._answer(key, body, "", entry)
 
-    def _known(self, authorisation: str) -> dict[str, Any]:
-        opened = self._ledger.opened.get(authorisation)
-        if opened is None:
+    def _hold(self, authorisation: str) -> dict[str, Any]:
+        hold = self._ledger.holds.get(authorisation)
+        if hold is None:
             raise web.HTTPNotFound(text=f"no authorisation {authorisation}")
-        return opened
+        return hold
 
     def _answer(self, key: str, body: dict[str, Any], card: str, entry: dict[str, Any]) -> web.Response:
-        known = self._ledger.by_key.get(key)
-        if known is None:
+        first_entry = self._ledger.by_key.get(key)
+        if first_entry is None:
             numbered = {"authorisation": f"auth_{len(self._ledger.entries) + 1}"} | entry
-            known = self._ledger.append({"key": key, **numbered, "body": body})
+            first_entry = self._ledger.append({"key": key, **numbered, "body": body})
             if card == "card_flaky":
                 raise web.HTTPInternalServerError(text="the reply was lost")
-        elif known["body"] != body or known["step"] != entry["step"]:
+        elif first_entry["body"] != body or first_entry["step"] != entry["step"]:
             raise web.HTTPUnprocessableEntity(text=f"key {key} was used for another request")
-        return web.json_response({k: known[k] for k in ("authorisation", "outcome", "reason")}, status=201)
+        return web.json_response({k: first_entry[k] for k in ("authorisation", "outcome", "reason")}, status=201)
 
 
 def _declined(card: str, amount_minor: int) -> str:
@@ -186,8 +186,8 @@ def _declined(card: str, amount_minor: int) -> str:
     return "over the limit" if amount_minor > LIMIT_MINOR else ""
 
 
-def _about(opened: dict[str, Any]) -> dict[str, Any]:
-    return {name: opened[name] for name in ("amount_minor", "currency", "reference", "authorisation")}
+def _about(hold: dict[str, Any]) -> dict[str, Any]:
+    return {name: hold[name] for name in ("amount_minor", "currency", "reference", "authorisation")}
 
 
 async def _asked(request: web.Request) -> tuple[str, dict[str, Any]]:

@@ -56,14 +56,14 @@ def messages(maildir: Path) -> list[dict[str, str]]:
     if not maildir.exists():
         return []
     box = mailbox.Maildir(maildir, create=False)
-    found = []
+    mails = []
     for key in sorted(
         box.keys(), key=lambda k: [int(p) if p.isdigit() else p for p in k.replace(".", "_").split("_")][:1]
     ):
         message = box[key]
         payload = message.get_payload(decode=True)
         text = payload.decode("utf-8", "replace") if isinstance(payload, bytes) else ""
-        found.append(
+        mails.append(
             {
                 "to": str(message["To"]),
                 "subject": str(message["Subject"]),
@@ -71,4 +71,4 @@ def messages(maildir: Path) -> list[dict[str, str]]:
                 "text": text,
             }
         )
-    return found
+    return mails

@@ -50,7 +50,7 @@ def decide(command: CustomerCommand, customer: Customer) -> Iterator[CustomerEve
         case TellCustomer(), _ if command.occasion not in TEMPLATES:
             yield Refused(code="unknown_occasion", reason=f"{command.occasion!r} is none of {', '.join(TEMPLATES)}")
         case TellCustomer(), Unknown(waiting) if any(
-            told.notification_id == command.notification_id for told in waiting
+            telling.notification_id == command.notification_id for telling in waiting
         ):
             return
         case TellCustomer(), Unknown(waiting) if len(waiting) >= MAX_WAITING:
@@ -65,35 +65,35 @@ def decide(command: CustomerCommand, customer: Customer) -> Iterator[CustomerEve
             yield _skip(_postpone(command), "the customer was erased")
         case RecordContact(), Unknown(waiting):
             yield ContactRecorded(customer_id=command.customer_id, channels=command.channels)
-            for told in waiting:
-                yield _choose(told, command.channels)
+            for telling in waiting:
+                yield _choose(telling, command.channels)
         case RecordContact(), Known(channels) if channels != command.channels:
             yield ContactRecorded(customer_id=command.customer_id, channels=command.channels)
         case ForgetContact(), Unknown(waiting):
             yield ContactForgotten(customer_id=command.customer_id)
-            for told in waiting:
-                yield _skip(told, "the customer was erased")
+            for telling in waiting:
+                yield _skip(telling, "the customer was erased")
         case ForgetContact(), Known():
             yield ContactForgotten(customer_id=command.customer_id)
         case GiveUpTelling(), Unknown(waiting):
-            for told in waiting:
-                yield _skip(told, "nothing became known of the customer")
+            for telling in waiting:
+                yield _skip(telling, "nothing became known of the customer")
 
 
 def _postpone(command: TellCustomer) -> TellingPostponed:
     return TellingPostponed(**vars(command))
 
 
-def _choose(told: TellingPostponed, channels: tuple[Channel, ...]) -> ChannelChosen | TellingSkipped:
+def _choose(telling: TellingPostponed, channels: tuple[Channel, ...]) -> ChannelChosen | TellingSkipped:
     channel = next((c for c in channels if c.enabled), None)
     if channel is None:
-        return _skip(told, "the customer has switched every channel off")
-    subject, body = render(told.occasion, told.order_id, told.amount_minor, told.currency, told.detail)
+        return _skip(telling, "the customer has switched every channel off")
+    subject, body = render(telling.occasion, telling.order_id, telling.amount_minor, telling.currency, telling.detail)
     return ChannelChosen(
-        customer_id=told.customer_id,
-        notification_id=told.notification_id,
-        order_id=told.order_id,
-        occasion=told.occasion,
+        customer_id=telling.customer_id,
+        notification_id=telling.notification_id,
+        order_id=telling.order_id,
+        occasion=telling.occasion,
         channel=channel.kind,
         recipient=channel.address,
         subject=subject,
@@ -101,12 +101,12 @@ def _choose(told: TellingPostponed, channels: tuple[Channel, ...]) -> ChannelCho
     )
 
 
-def _skip(told: TellingPostponed, reason: str) -> TellingSkipped:
+def _skip(telling: TellingPostponed, reason: str) -> TellingSkipped:
     return TellingSkipped(
-        customer_id=told.customer_id,
-        notification_id=told.notification_id,
-        order_id=told.order_id,
-        occasion=told.occasion,
+        customer_id=telling.customer_id,
+        notification_id=telling.notification_id,
+        order_id=telling.order_id,
+        occasion=telling.occasion,
         reason=reason,
     )
 
@@ -124,7 +124,7 @@ def evolve(customer: Customer, event: CustomerEvent) -> Customer:
 
 
 def _told(customer: Unknown, notification_id: str) -> Unknown:
-    rest = tuple(told for told in customer.waiting if told.notification_id != notification_id)
+    rest = tuple(telling for telling in customer.waiting if telling.notification_id != notification_id)
     return replace(customer, waiting=rest)
 
 

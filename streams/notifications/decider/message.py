@@ -50,13 +50,13 @@ def decide(command: MessageCommand, message: Message) -> Iterator[MessageEvent |
             yield NotificationRequested(**vars(command))
         case RecordDelivery(), Unasked():
             yield Refused(code="unknown_notification", reason=f"there is no notification {command.notification_id}")
-        case RecordDelivery(ok=True), Wanted(asked):
+        case RecordDelivery(ok=True), Wanted(request):
             yield NotificationSent(
-                notification_id=command.notification_id, order_id=asked.order_id, message_id=command.message_id
+                notification_id=command.notification_id, order_id=request.order_id, message_id=command.message_id
             )
-        case RecordDelivery(ok=False), Wanted(asked):
+        case RecordDelivery(ok=False), Wanted(request):
             yield NotificationFailed(
-                notification_id=command.notification_id, order_id=asked.order_id, reason=command.reason
+                notification_id=command.notification_id, order_id=request.order_id, reason=command.reason
             )
 
 
@@ -71,9 +71,9 @@ def evolve(message: Message, event: MessageEvent) -> Message:
 def pending(notification_id: str, message: Message) -> Deliver | None:
     """What still has to be delivered."""
     match message:
-        case Wanted(asked):
+        case Wanted(request):
             return Deliver(
-                notification_id, asked.customer_id, asked.channel, asked.recipient, asked.subject, asked.body
+                notification_id, request.customer_id, request.channel, request.recipient, request.subject, request.body
             )
         case _:
             return None

@@ -38,13 +38,13 @@ TEMPLATES = {  # occasion: (subject, body)
 def render(occasion: str, order_id: str, amount_minor: int, currency: str, detail: str) -> tuple[str, str]:
     """Subject and body; KeyError for an occasion there is no template of."""
     subject, body = TEMPLATES[occasion]
-    known = {
+    words = {
         "order": order_id,
         "money": money(amount_minor, currency),
         "detail": detail,
         "tracking": f", tracking number {detail}" if detail else "",
     }
-    return subject.format(**known), body.format(**known)
+    return subject.format(**words), body.format(**words)
 
 
 def money(amount_minor: int, currency: str) -> str:

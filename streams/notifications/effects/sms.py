@@ -32,13 +32,13 @@ async def connect(needs: Needs) -> AsyncIterator[Callable[[Deliver, str], Awaita
             form = {"To": message.recipient, "From": needs.sms_from, "Body": f"{text} ({mark})"}
             try:
                 async with client.post(url, data=form) as answer:
-                    said = await answer.json(content_type=None)
+                    content = await answer.json(content_type=None)
                     if answer.status == 201:
                         return mark
             except (aiohttp.ClientError, TimeoutError, ValueError) as error:
                 raise Unknown(f"the SMS service did not answer: {type(error).__name__}") from error
             if answer.status in (401, 403, 429) or answer.status >= 500:  # ours to mend, or to wait for
                 raise Unknown(f"the SMS service answered {answer.status}")
-            raise Undeliverable(f"the SMS service answered {answer.status}, code {said.get('code')}")
+            raise Undeliverable(f"the SMS service answered {answer.status}, code {content.get('code')}")
 
         yield send

@@ -28,15 +28,15 @@ async def connect(needs: Needs) -> AsyncIterator[Perform[Intent, RecordGatewayOu
                 async with client.post(path, json=body, headers={"Idempotency-Key": key}) as answer:
                     if answer.status != 201:
                         raise Unknown(f"the payment gateway answered {answer.status}: {(await answer.text())[:200]}")
-                    said = await answer.json()
+                    content = await answer.json()
             except (aiohttp.ClientError, TimeoutError) as error:
                 raise Unknown(f"the payment gateway did not answer: {error!r}") from error
             return RecordGatewayOutcome(
                 order_id=intent.order_id,
                 step=type(intent).__name__.lower(),
-                ok=said["outcome"] == "ok",
-                authorisation=said["authorisation"],
-                reason=said["reason"],
+                ok=content["outcome"] == "ok",
+                authorisation=content["authorisation"],
+                reason=content["reason"],
                 refund_id=intent.refund_id if isinstance(intent, Refund) else "",
             )
 

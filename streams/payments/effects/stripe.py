@@ -64,7 +64,7 @@ async def _ask(client: stripe.StripeClient, intent: Intent, options: Any) -> Rec
     intents = client.v1.payment_intents
     match intent:
         case Authorise(order_id, money, card):
-            made = await intents.create_async(
+            payment = await intents.create_async(
                 {
                     "amount": money.amount_minor,
                     "currency": money.currency.lower(),
@@ -76,8 +76,8 @@ async def _ask(client: stripe.StripeClient, intent: Intent, options: Any) -> Rec
                 },
                 options,
             )
-            ok = made.status == "requires_capture"
-            return _outcome(intent, ok, made.id, "" if ok else f"the payment is {made.status}")
+            ok = payment.status == "requires_capture"
+            return _outcome(intent, ok, payment.id, "" if ok else f"the payment is {payment.status}")
         case Capture(_, authorisation):
             return _settled(intent, await intents.capture_async(authorisation, {}, options))
         case Void(_, authorisation):
@@ -145,21 +145,21 @@ def hear(needs: Needs, headers: Mapping[str, str], body: bytes) -> tuple[str, Re
 
 def outcome_of(event: Mapping[str, Any]) -> tuple[str, RecordGatewayOutcome] | None:
     """What a Stripe event says of a payment of ours."""
-    known = STEPS.get(event["type"])
-    said = event["data"]["object"]
-    about = said.get("metadata") or {}
-    if known is None or not about.get("order_id"):
+    meaning = STEPS.get(event["type"])
+    resource = event["data"]["object"]
+    about = resource.get("metadata") or {}
+    if meaning is None or not about.get("order_id"):
         return None
-    step, ok = known
-    if event["type"] == "refund.updated" and said["status"] != "succeeded":
+    step, ok = meaning
+    if event["type"] == "refund.updated" and resource["status"] != "succeeded":
         return None
-    failure = said.get("last_payment_error") or {}
+    failure = resource.get("last_payment_error") or {}
     outcome = RecordGatewayOutcome(
         order_id=about["order_id"],
         step=step,
         ok=ok,
-        authorisation=str((said.get("payment_intent") if step == "refund" else said["id"]) or ""),
-        reason="" if ok else failure.get("message") or said.get("failure_reason") or "declined",
+        authorisation=str((resource.get("payment_intent") if step == "refund" else resource["id"]) or ""),
+        reason="" if ok else failure.get("message") or resource.get("failure_reason") or "declined",
         refund_id=about.get("refund_id", "") if step == "refund" else "",
     )
     return f"stripe/{event['id']}", outcome

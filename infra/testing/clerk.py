@@ -1,0 +1,35 @@
+"""What somebody does about commands that wait: what is none is discarded, the rest is sent again, as `weft dead` does it."""
+
+import json
+from collections.abc import Iterator, Mapping
+from random import Random
+
+from infra.testing.facts import Partition
+from infra.wire.envelope import ID, CommandName, Way, command_headers
+from infra.wire.record import Outgoing, Read, with_header
+from infra.write.parking import DISCARD, shown
+
+MENDED = ("failed", "behind")  # why a command waits that can be processed by now
+
+
+def answers(
+    partition: Partition, letters: Mapping[CommandName, Read], dice: Random
+) -> Iterator[tuple[str, Way, Outgoing]]:
+    """(what is done, the record that asks for it, and the way it goes) about the heads of the queues, or all in them."""
+    for key, queue in partition.fold.queues.items():
+        for command, why in list(queue.items())[: dice.choice((1, len(queue)))]:
+            letter, way = letters.get(command), Way.COMMANDS if isinstance(command, bytes) else Way.OWN
+            identity = command if isinstance(command, bytes) else command[0]
+            if letter and (why in MENDED or dice.random() < 0.2):
+                yield f"sent again: {shown(command)}, {why}", way, _again(letter, identity)
+            else:
+                yield f"to be discarded: {shown(command)}, {why}", way, _discard(key, identity, why)
+
+
+def _again(letter: Read, identity: bytes) -> Outgoing:
+    headers = [(name, value) for name, value in letter.headers if not name.startswith("dlq-")]
+    return Outgoing(letter.key, letter.value, with_header(headers, ID, identity))
+
+
+def _discard(key: bytes, identity: bytes, why: str) -> Outgoing:
+    return Outgoing(key, json.dumps({"reason": why}).encode(), command_headers(DISCARD.decode(), identity.decode()))
