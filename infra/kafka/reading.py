@@ -81,6 +81,11 @@ def bounds(client: Consumer, place: Place) -> tuple[int, int]:
     return low, high
 
 
+def ends_of_any(client: Consumer, places: Sequence[Place]) -> dict[Place, int]:
+    """The next offset of each partition, also of topics that may have lost their beginning."""
+    return {place: bounds(client, place)[1] for place in places}
+
+
 def ends(client: Consumer, places: Sequence[Place], positions: Mapping[Place, int] | None = None) -> dict[Place, int]:
     """The next offset of each partition; LogDamaged if one lost its beginning, or what `positions` have read before."""
     next_offsets: dict[Place, int] = {}

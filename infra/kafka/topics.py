@@ -54,6 +54,13 @@ def growth(settings: Settings) -> dict[str, Growth]:
     return {(r.key or b"").decode(): Growth(**json.loads(r.value or b"")) for r in records}
 
 
+def make_heard(settings: Settings) -> None:
+    """Create `weft.heard`, if it is missing."""
+    with admin(settings) as client:
+        if HEARD_TOPIC not in client.list_topics(timeout=TIMEOUT).topics:
+            _create(client, [NewTopic(HEARD_TOPIC, 1, settings.replication, config=COMPACTED)])
+
+
 def heard_positions(settings: Settings) -> list[Read]:
     """What there is of `weft.heard`."""
     with reading.opened(settings) as client:
@@ -111,12 +118,16 @@ def _create_missing(client: AdminClient, settings: Settings, contexts: Collectio
         if topic not in existing:
             wanted.append(NewTopic(topic, 1, settings.replication, config=COMPACTED))
     if wanted:
-        for topic, future in client.create_topics(wanted, operation_timeout=TIMEOUT).items():
-            try:
-                future.result(TIMEOUT)
-            except KafkaException as error:
-                if error.args[0].name() != "TOPIC_ALREADY_EXISTS":
-                    raise Unusable(f"cannot create the topic {topic}: {error.args[0].str()}") from error
+        _create(client, wanted)
+
+
+def _create(client: AdminClient, wanted: list[NewTopic]) -> None:
+    for topic, future in client.create_topics(wanted, operation_timeout=TIMEOUT).items():
+        try:
+            future.result(TIMEOUT)
+        except KafkaException as error:
+            if error.args[0].name() != "TOPIC_ALREADY_EXISTS":
+                raise Unusable(f"cannot create the topic {topic}: {error.args[0].str()}") from error
 
 
 def committed(settings: Settings, context: Context, places: Iterable[Place]) -> dict[Place, int]:

@@ -13,20 +13,14 @@ from infra.kafka.reading import Place
 from infra.kafka.topics import HEARD_TOPIC
 from infra.mesh import Mesh
 from infra.model.context import Context
+from infra.ops.positions import listener
 from infra.settings import Settings, address
 from infra.wire.envelope import Way
 from infra.write.aggregates import Aggregates
-from infra.write.heard import Heard, Listener
+from infra.write.heard import Heard
 from infra.write.intents import Intent
 from infra.write.reactions import commands_from
 from infra.write.writer import Writer
-
-
-def listener(settings: Settings, mesh: Mesh, context: Context) -> Listener:
-    """A context as it listens."""
-    names = [context.own_topic, *mesh.heard_topics(context)]
-    ids = reading.topic_ids(address(settings, "kafka"), names)
-    return Listener(context.name, ids[context.own_topic], ids)
 
 
 async def hear(

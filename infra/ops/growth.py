@@ -30,7 +30,8 @@ from infra.mesh import Growth, Mesh
 from infra.messages import Moved, Opened
 from infra.model.context import Context
 from infra.model.projection import Projection
-from infra.ops.finish import finish, hear, listener
+from infra.ops.finish import finish, hear
+from infra.ops.positions import listener
 from infra.read import analytics, postgres, tables
 from infra.read.fold import Fold
 from infra.read.tables import Store

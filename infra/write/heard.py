@@ -37,7 +37,8 @@ class Listener:
 
 def positions(records: Iterable[Record]) -> dict[bytes, int]:
     """The last position under each key."""
-    return {record.key or b"": int(json.loads(record.value or b"")["offset"]) for record in records}
+    said = {record.key or b"": json.loads(record.value or b"{}") for record in records}
+    return {key: position["offset"] for key, position in said.items() if isinstance(position, dict) and position}
 
 
 class Heard:
