@@ -4,10 +4,11 @@ import json
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 
+import stamina
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
-from infra.errors import Unusable
+from infra.errors import Unknown, Unusable
 from infra.kafka import reading
 from infra.kafka.reading import Place
 from infra.mesh import Growth
@@ -61,6 +62,7 @@ def make_heard(settings: Settings) -> None:
             _create(client, [NewTopic(HEARD_TOPIC, 1, settings.replication, config=COMPACTED)])
 
 
+@stamina.retry(on=Unknown, timeout=TIMEOUT)  # a topic that was just made has no leader yet
 def heard_positions(settings: Settings) -> list[Read]:
     """What there is of `weft.heard`."""
     with reading.opened(settings) as client:
