@@ -5,8 +5,9 @@ A rule whose absence nobody notices is not proved. The rules are those of DESIGN
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
-from itertools import count, takewhile
+from itertools import count
 from typing import Any
 
 from infra.errors import Unknown
@@ -459,39 +460,50 @@ class Pushing(Node):
     owner = PushingOwner
 
 
-class HastyWriter(Writer):
-    """Every command is an append of its own, and decided as if the ones in front had landed."""
+class InFlightWriter(Writer):
+    """Every command is an append of its own, decided as if the ones in front had landed; `in_flight` of them are sent at once.
 
-    async def handle(self, records: Sequence[Any]) -> None:
-        async with self._turn:
-            left = list(records)
-            while left:
-                decisions = [self._guess(record) for record in left]
-                landed = await asyncio.gather(*map(self._append, decisions))
-                right = list(takewhile(lambda pair: pair[0].expected == pair[1], zip(decisions, landed, strict=True)))
-                left = left[len(right) :]
-                if left:
-                    self.aggregates = _fresh(self.aggregates)
-                    self._commands = CommandHandler(self.aggregates)
-                    await self._catch_up()
-            self._on_intents(self.aggregates.new_intents())
+    What is believed of them is a copy, so that the state stays what the log has said, whatever becomes of them.
+    """
 
-    def _guess(self, record: Any) -> Decision:
-        decision = self._commands.decide([record])
-        self.aggregates.merge(decision)
-        return decision
+    in_flight = 8
 
-    async def _append(self, decision: Decision) -> int:
-        if not decision.records:
-            return decision.expected
-        try:
-            return await self._log.append(self.aggregates.number, decision.records)
-        except Unknown:
-            return -1
+    async def _decide(self, records: Sequence[Any], start: int) -> int:
+        belief = _copy(self.aggregates)
+        commands = self.handler_kind(belief)
+        end = min(start + self.in_flight, len(records))
+        decisions = [_believing(belief, commands.decide([record])) for record in records[start:end]]
+        if not all(await asyncio.gather(*map(self._append, decisions))):
+            await self._catch_up()
+            return start
+        self.aggregates, self._commands = belief, commands
+        self._on_intents(belief.new_intents())
+        return end
 
 
-def _fresh(a: Aggregates) -> Aggregates:
-    return Aggregates(a.context, a.codec, a.number, a.partitions, a.dedupe_ms)
+def _copy(aggregates: Aggregates) -> Aggregates:
+    same = (aggregates.context, aggregates.codec, aggregates.kinds)
+    return deepcopy(aggregates, {id(part): part for part in same})
+
+
+def _believing(belief: Aggregates, decision: Decision) -> Decision:
+    if decision.records:
+        belief.merge(decision)
+    return decision
+
+
+class OneByOneWriter(InFlightWriter):
+    """No rule: with one append at a time, what is left of it breaks nothing."""
+
+    in_flight = 1
+
+
+class OneByOneOwner(Owner):
+    writer_kind = OneByOneWriter
+
+
+class OneByOne(Node):
+    owner = OneByOneOwner
 
 
 class EagerWriter(Writer):
@@ -522,7 +534,7 @@ class Silent(Node):
 
 
 class InFlightOwner(Owner):
-    writer_kind = HastyWriter
+    writer_kind = InFlightWriter
 
 
 class EagerOwner(Owner):
