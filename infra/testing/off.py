@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
-from infra.errors import Unknown
+from infra.errors import Unknown, Unreadable
 from infra.kafka.log import until_known
 from infra.messages import Due
 from infra.model.context import Perform
@@ -23,7 +23,7 @@ from infra.write.decision import CommandHandler, Decision, Standing
 from infra.write.intents import Intent
 from infra.write.lanes import Delivery, Lanes, Place
 from infra.write.owner import Owner
-from infra.write.parking import Queue
+from infra.write.parking import DISCARD, Queue
 from infra.write.writer import Writer
 
 
@@ -283,6 +283,27 @@ class IndifferentOwner(Owner):
 
 class Indifferent(Node):
     owner = IndifferentOwner
+
+
+class SqueamishHandler(CommandHandler):
+    """A command is rejected for its place in the topic."""
+
+    def _decide_on(self, posted: Posted, decision: Decision) -> None:
+        if posted.record.offset % 3 == 0 and posted.type != DISCARD:
+            posted = replace(posted, command=Unreadable("bad_header", "nobody else sees it"))
+        super()._decide_on(posted, decision)
+
+
+class SqueamishWriter(Writer):
+    handler_kind = SqueamishHandler
+
+
+class SqueamishOwner(Owner):
+    writer_kind = SqueamishWriter
+
+
+class Squeamish(Node):
+    owner = SqueamishOwner
 
 
 class UnguardedHandler(CommandHandler):
@@ -580,6 +601,7 @@ RULES = {
     "gullible": Rule("an answer counts if what it answers is open", Gullible, "an_answer_is_to_what_is_open"),
     "indifferent": Rule("an id stands for one content", Indifferent, "who_takes_an_id_hears_of_it"),
     "unguarded": Rule("what is a context's own comes by its own way", Unguarded, "nobody_asks_what_is_not_theirs"),
+    "squeamish": Rule("what can be read is processed", Squeamish, "what_is_rejected_cannot_be_read"),
     "leaky": Rule("nothing is handled after a batch that was dropped", Leaky, "every_event_is_reacted_to_once"),
     "blind": Rule("an idle owner sees what others append", Blind, "an_owner_knows_the_end_of_its_log"),
     "sluggish": Rule("what was taken in is folded by itself", Sluggish, "nothing_that_was_wanted_is_left_open"),

@@ -32,7 +32,9 @@ def test_what_names_a_person_in_plain_is_kept_by_nobody() -> None:
     assert mesh.codec.decode(decision.records[0].value or b"").code == "not_sealed"
 
 
-@pytest.mark.parametrize("torn", [b'{"email": "ada@example.org"', b'{"email": "ada@example.org"}'], ids=["torn", "short"])
+@pytest.mark.parametrize(
+    "torn", [b'{"email": "ada@example.org"', b'{"email": "ada@example.org"}'], ids=["torn", "short"]
+)
 def test_json_that_cannot_be_read_is_kept_by_nobody_in_a_context_about_persons(torn: bytes) -> None:
     record = Read("users.commands", 0, 0, 1000, b"ada", torn, [("ce_type", b"users.RegisterUser")])
     decision = CommandHandler(fresh("users")).decide([record])
