@@ -1,5 +1,6 @@
 """What somebody mistyped, or has not written yet, is answered in one line that says where and what to do."""
 
+import gzip
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -9,11 +10,14 @@ from cyclopts import App
 
 from infra import cli
 from infra.cli.console import guarded
+from infra.cli.looking import check
 from infra.edge import client
 from infra.errors import Unreadable, Unusable
 from infra.mesh import imported, load
 from infra.model.projection import in_form
+from infra.ops import recording
 from infra.shop.mesh import mesh
+from infra.wire.schemas import Schemas
 
 
 def test_a_mistyped_command_is_asked_about() -> None:
@@ -83,6 +87,54 @@ def test_a_mesh_that_cannot_be_loaded_keeps_only_its_own_commands_away(
     monkeypatch.setattr("sys.argv", ["weft", command, *(["--wipe"] if command == "down" else [])])
     with pytest.raises(SystemExit, match=str(code)):
         cli.main()
+
+
+def checked(log: Path, capfd: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    """How `weft schemas check` ends that folds this log, and what it says of what is wrong."""
+    code = guarded(lambda: check(log=log))
+    return code, capfd.readouterr().err
+
+
+LOGS = {
+    "text": b"no gzip",
+    "half": gzip.compress(b'["orders.events", 0]')[:-9],
+    "damaged": gzip.compress(bytes(1000))[:12] + b"\xff" * 30,
+    "bytes": gzip.compress(b"\xff\xfe"),
+    "lines": gzip.compress(b"no JSON\n"),
+    "number": gzip.compress(b"7\n"),
+    "short": gzip.compress(b'["orders.events", 0]\n'),
+    "texts": gzip.compress(b'["orders.events", 0, 0, 0, 1, 2, []]\n'),
+    "topics": gzip.compress(b'[7, 0, 0, "now", "", "", []]\n'),
+    "headers": gzip.compress(b'["orders.events", 0, 0, 0, "", "", [["name", 7]]]\n'),
+}
+
+
+@pytest.mark.parametrize("content", LOGS.values(), ids=LOGS.keys())
+def test_a_file_that_is_no_recorded_log_is_one_line(
+    content: bytes, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "log.gz").write_bytes(content)
+    code, said = checked(tmp_path / "log.gz", capfd)
+    assert (code, said.count("\n"), "log.gz is no recorded log: " in said) == (1, 1, True)
+
+
+def test_a_recorded_log_that_is_not_there_or_a_directory_is_one_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for log, why in ((tmp_path / "nothing", "No such file or directory"), (tmp_path, "Is a directory")):
+        assert checked(log, capfd) == (1, f"{log} is no recorded log: {why}; `weft schemas record` makes one\n")
+
+
+def test_a_log_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(Unusable, match=r"cannot write .*: Is a directory"):
+        recording.write(tmp_path, [])
+
+
+@pytest.mark.parametrize("torn", ['{"1": {"name"', "[]", '{"1": {}}', '{"one": {}}', '{"1": 7}', "7"])
+def test_a_torn_lock_is_named(torn: str, tmp_path: Path) -> None:
+    (tmp_path / "lock.json").write_text(torn)
+    with pytest.raises(Unusable, match=r"lock\.json is torn: .* Restore it"):
+        Schemas(tmp_path).locked()
 
 
 def test_what_postgres_refuses_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
