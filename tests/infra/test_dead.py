@@ -1,7 +1,11 @@
 """Dead letters as operators see them: which wait in a queue, and what is sent again of them."""
 
+from collections.abc import Callable
+
 import pytest
 
+from infra.cli.console import guarded
+from infra.cli.dead import discard, redrive
 from infra.errors import Unusable
 from infra.ops.dead import Letter, Office, Queues, again, discard_of
 from infra.settings import Settings
@@ -38,6 +42,23 @@ def test_what_does_not_wait_is_neither_sent_again_nor_discarded() -> None:
         office.redrive([letter], 0)
     with pytest.raises(Unusable, match="bad does not wait: its key is no id"):
         office.discard(letter, "it never will", 0)
+
+
+class OneLetter(Office):
+    """Where nothing is but a letter whose key is no id."""
+
+    def letters(self) -> list[Letter]:
+        return [letter_of(junk(b"\xff", b"bad", 0))]
+
+
+@pytest.mark.parametrize(
+    "ask", [lambda: redrive("counter", "\ufffd"), lambda: discard("counter", "bad", reason="none")]
+)
+def test_who_asks_for_what_does_not_wait_is_told_and_the_command_fails(
+    ask: Callable[[], int], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("infra.cli.dead._office", lambda context: OneLetter(Settings(), mesh, CONTEXT))
+    assert (guarded(ask), " wait" in capfd.readouterr().err) == (1, True)
 
 
 def test_what_waits_is_asked_under_its_own_id_also_if_that_can_only_be_shown() -> None:
