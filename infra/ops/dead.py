@@ -20,15 +20,20 @@ from infra.model.context import Context
 from infra.settings import Settings
 from infra.wire.avro import Codec
 from infra.wire.envelope import CAUSATION, ID, TYPE, CommandName, Way, accepted, command_headers, command_name, way_of
-from infra.wire.record import Read, place_of, text, when
+from infra.wire.inbox import aggregate_key
+from infra.wire.record import Header, Read, place_of, text, when
 from infra.write.parking import DISCARD, Queue, queue_after
 
 PREFIX = "dlq-"
+OPEN = ("waiting", "behind")
 
 
 @dataclass(frozen=True)
 class Letter:
-    """A command that was kept. `status` is waiting (the head of its key's queue), behind, processed, discarded or kept."""
+    """A command that was kept. `status` is waiting (the head of its key's queue), behind, processed, discarded or kept.
+
+    `key` and `id` are to be read: what is none in UTF-8 is not what they say.
+    """
 
     context: str
     key: str
@@ -75,7 +80,7 @@ class Queues:
             content = " ".join(str(value) for value in vars(event).values()) if headers.get(TYPE) in kinds else ""
             line = f"{when(record.timestamp):%Y-%m-%d %H:%M:%S}  {place}  {type(event).__name__}  {content}".rstrip()
             self.history.setdefault((key, command), []).append(line)
-            if key:
+            if aggregate_key(key):
                 self.waiting[key] = queue_after(self.waiting.get(key, ()), event, command)
             yield key, command, event
 
@@ -84,7 +89,30 @@ class Queues:
         if command in queue:
             return "waiting" if queue[0] == command else "behind"
         last = self.history.get((key, command), ["?"])[-1]
-        return "kept" if not key else "discarded" if "  Discarded" in last else "processed"
+        return "kept" if not aggregate_key(key) else "discarded" if "  Discarded" in last else "processed"
+
+    def letter(self, record: Read) -> Letter:
+        """What was kept, and where it stands."""
+        headers = dict(record.headers)
+        key, identity, way = record.key or b"", _id(record), self.way(record)
+        return Letter(
+            self.context.name,
+            key.decode(errors="replace"),
+            identity.decode(errors="replace"),
+            way.name.lower(),
+            text(headers.get(TYPE)) or "?",
+            text(headers.get("dlq-exception-class")) or "?",
+            text(headers.get("dlq-exception-message")) or "",
+            self.status(key, command_name(way, identity)),
+            f"{when(record.timestamp):%Y-%m-%d %H:%M:%S}",
+            place_of(record),
+            record,
+        )
+
+    def way(self, record: Read) -> Way:
+        """The way a letter's command came by."""
+        is_own = dict(record.headers).get("dlq-original-topic") == self.context.own_topic.encode()
+        return Way.OWN if is_own else Way.COMMANDS
 
 
 class Office:
@@ -94,7 +122,6 @@ class Office:
         self._mesh = mesh
         self.context = context
         self._settings = settings
-        self._own = context.own_topic.encode()
         self.queues = Queues(context, mesh.codec, {}, {})
         self._ends: dict[Place, int] = {}
 
@@ -111,43 +138,26 @@ class Office:
             for batch in reading.read_all(client, {}, self._ends):
                 for _ in self.queues.fold(batch):
                     pass
-        unique = {(r.key or b"", self._way(r), _id(r)): r for r in reversed(records)}
-        return [self._letter(r) for r in sorted(unique.values(), key=lambda r: r.timestamp)]
-
-    def _letter(self, record: Read) -> Letter:
-        headers = dict(record.headers)
-        key, identity, way = record.key or b"", _id(record), self._way(record)
-        return Letter(
-            self.context.name,
-            key.decode(errors="replace"),
-            identity.decode(errors="replace"),
-            way.name.lower(),
-            text(headers.get(TYPE)) or "?",
-            text(headers.get("dlq-exception-class")) or "?",
-            text(headers.get("dlq-exception-message")) or "",
-            self.queues.status(key, command_name(way, identity)),
-            f"{when(record.timestamp):%Y-%m-%d %H:%M:%S}",
-            place_of(record),
-            record,
-        )
+        unique = {(r.key or b"", self.queues.way(r), _id(r)): r for r in reversed(records)}
+        return [self.queues.letter(r) for r in sorted(unique.values(), key=lambda r: r.timestamp)]
 
     def history(self, letter: Letter) -> list[str]:
         return self.queues.history.get(((letter.record.key or b""), letter.command), [])
 
-    def _way(self, record: Read) -> Way:
-        return Way.OWN if dict(record.headers).get("dlq-original-topic") == self._own else Way.COMMANDS
-
     def redrive(self, letters: Sequence[Letter], patience: float) -> dict[str, str]:
-        """Send these again, in the order of their keys' queues; what became of each by id, `waiting` if that takes too long."""
+        """Send these again, in the order of their keys' queues; what became of each by id, `waiting` if that takes too long.
+
+        Raises Unusable, and sends nothing, if any of them does not wait.
+        """
+        _check_open(letters)
         in_order = self._in_order(letters)
-        post_all(self._settings, self._mesh, [_again(letter) for letter in in_order])
+        post_all(self._settings, self._mesh, [again(letter) for letter in in_order])
         return self._outcomes(in_order, patience)
 
     def discard(self, letter: Letter, reason: str, patience: float) -> str:
-        """Never process this one; what became of it."""
-        headers = command_headers(DISCARD.decode(), letter.id)
-        value = json.dumps({"reason": reason}).encode()
-        post_all(self._settings, self._mesh, [Asked(_topic(letter), letter.key, value, headers, letter.id)])
+        """Never process this one; what became of it. Raises Unusable if it does not wait."""
+        _check_open([letter])
+        post_all(self._settings, self._mesh, [discard_of(letter, reason)])
         return self._outcomes([letter], patience)[letter.id]
 
     def _in_order(self, letters: Sequence[Letter]) -> list[Letter]:
@@ -184,21 +194,36 @@ class Office:
         return outcomes
 
 
-def _topic(letter: Letter) -> str:
-    """Where it came from."""
-    return (dict(letter.record.headers).get("dlq-original-topic") or b"").decode()
+def _check_open(letters: Iterable[Letter]) -> None:
+    for letter in letters:
+        if letter.status == "kept":
+            raise Unusable(f"{letter.id} does not wait: its key is no id, so it is kept, and in nobody's way")
+        if letter.status not in OPEN:
+            raise Unusable(f"{letter.id} does not wait any more: it is {letter.status}")
 
 
-def _again(letter: Letter) -> Asked:
-    headers = [
-        (name, value or b"") for name, value in letter.record.headers if not name.startswith(PREFIX) and name != ID
-    ]
-    value = letter.record.value or b""
-    if any(name == "dlq-withheld" for name, _ in letter.record.headers):
+def again(letter: Letter) -> Asked:
+    """What waits, as it came; Unusable if nobody kept what it said."""
+    record = letter.record
+    if any(name == "dlq-withheld" for name, _ in record.headers):
         raise Unusable(
             f"{letter.id} named a person in plain, so nobody kept it: send it again with `weft send --id {letter.id}`, or discard it"
         )
-    return Asked(_topic(letter), letter.key, value, [*headers, (ID, letter.id.encode())], letter.id)
+    headers = [(name, value or b"") for name, value in record.headers if not name.startswith(PREFIX) and name != ID]
+    return _asked(letter, record.value or b"", headers)
+
+
+def discard_of(letter: Letter, reason: str) -> Asked:
+    """What asks never to process it."""
+    headers = [header for header in command_headers(DISCARD.decode(), letter.id) if header[0] != ID]
+    return _asked(letter, json.dumps({"reason": reason}).encode(), headers)
+
+
+def _asked(letter: Letter, value: bytes, headers: list[Header]) -> Asked:
+    """By the way the letter came, of its own aggregate and under its own id, whatever is shown of them."""
+    topic = (dict(letter.record.headers).get("dlq-original-topic") or b"").decode()
+    key = (letter.record.key or b"").decode()  # what waits has an id
+    return Asked(topic, key, value, [*headers, (ID, _id(letter.record))], letter.id)
 
 
 def _id(record: Read) -> bytes:

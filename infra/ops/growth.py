@@ -113,18 +113,18 @@ class Fingerprints:
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
-        self._hashes: dict[bytes, Any] = {}
+        self._hashes: dict[bytes | int, Any] = {}  # by key, or by the partition of those without one
         self.events = 0
 
     def add(self, record: Read) -> None:
         if is_copied(self._codec, record):
             self.events += 1
             identity = dict(record.headers).get(ID) or b""
-            events = self._hashes.setdefault(record.key or b"no key, %d" % record.partition, sha256())
+            events = self._hashes.setdefault(record.key or record.partition, sha256())
             events.update(b"%b\0%d\0%b\0" % (identity, record.timestamp, record.value or b""))
 
-    def differ(self, other: "Fingerprints") -> list[bytes]:
-        """The keys that have not the same events in both."""
+    def differ(self, other: "Fingerprints") -> list[bytes | int]:
+        """The keys, or partitions of keyless events, that have not the same events in both."""
         mine, theirs = ({key: h.digest() for key, h in log._hashes.items()} for log in (self, other))
         return [key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key)]
 
@@ -354,7 +354,7 @@ def _compare(client: Consumer, codec: Codec, before: Fingerprints, ends: Mapping
             after.add(record)
     if differing := before.differ(after):
         raise LogDamaged(
-            f"the copy has other events of {len(differing)} keys, such as {differing[0]!r}; it is not used"
+            f"the copy has other events of {len(differing)} keys or keyless partitions, such as {differing[0]!r}; it is not used"
         )
 
 

@@ -3,20 +3,40 @@
 Each law is a function of a world; its name is the law's. What a process believes is held against the fold of the log.
 """
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from itertools import pairwise
 from typing import Any
 
-from infra.messages import LOG_KEEPING, Discarded, Due, Refused
+from infra.messages import LOG_KEEPING, MAX_ID, Discarded, Due, Refused, Rejected, is_id
 from infra.model.context import Aggregate, Context
 from infra.testing.facts import Fact, Fold, Partition, Queues, aggregate_of, identity_of, requeue
 from infra.testing.world import World
-from infra.wire.envelope import CAUSATION, CAUSE_TIME, DUE_OF, ID, OUTCOME_OF, TYPE, CommandName, Way, command_name
-from infra.wire.record import Read, place_of
+from infra.wire.avro import Codec
+from infra.wire.envelope import (
+    CAUSATION,
+    CAUSE_TIME,
+    CORRELATION,
+    DUE_OF,
+    ID,
+    OUTCOME_OF,
+    REACTION,
+    TRACE,
+    TYPE,
+    CommandName,
+    Way,
+    command_name,
+)
+from infra.wire.record import MAX_COMMAND_BYTES, Read, place_of
+from infra.wire.sealing import personal, unsealed
 from infra.write.aggregates import Aggregates
 from infra.write.parking import DISCARD, MAX_KEY, shown
 from infra.write.reactions import commands_from
+
+UNDECIDABLE = ("failed", "unrecordable")  # codes of what was read, and could not be processed
+A_REACTION = re.compile(rb"[^/]+/\d+/\d+/\d+")
 
 Law = Callable[[World], Iterator[str]]
 
@@ -131,6 +151,43 @@ def the_queues_are_the_fold_of_the_log(world: World) -> Iterator[str]:
         waiting = {key: tuple(queue) for key, queue in partition.fold.queues.items()}
         if aggregates.queues != waiting:
             yield f"{owner} has {aggregates.queues}, the log says {waiting}"
+
+
+def what_is_rejected_cannot_be_read(world: World) -> Iterator[str]:
+    """Unless nobody could decide it, it is no plain command of those that its way allows."""
+    for partition in world.partitions():
+        for fact in partition.facts:
+            if isinstance(fact.event, Rejected) and fact.event.code not in UNDECIDABLE:
+                record = partition.command_of(fact)
+                if _is_plain(world, partition.context, fact.way, record):
+                    yield f"{place_of(record)} is a command, and was rejected: {fact.event.code}: {fact.event.reason}"
+
+
+def _is_plain(world: World, context: Context, way: Way, record: Read) -> bool:
+    """Whether a record is a command as our own producers write it: what anybody has to be able to read."""
+    codec, value, headers = world.mesh.codec, record.value or b"", dict(record.headers)
+    type_name, message = codec.name_of(value), _decoded_plain(codec, value)
+    allowed = {Way.COMMANDS: context.asked, Way.OWN: context.own}
+    if type_name is None or type(message) not in allowed[way] or len(value) > MAX_COMMAND_BYTES:
+        return False
+    subject, spec = str(getattr(message, fields(message)[0].name)), personal(codec.schemas[type_name])
+    return (
+        is_id(subject)
+        and record.key == subject.encode()
+        and all(len(headers.get(name) or b"") <= MAX_ID for name in (ID, CORRELATION, TRACE))
+        and headers.get(TYPE, type_name.encode()) == type_name.encode()
+        and (headers.get(CAUSE_TIME) or b"0").isdigit()
+        and (way is Way.COMMANDS or A_REACTION.fullmatch(headers.get(REACTION) or b"t/0/0/0") is not None)
+        and not (spec and unsealed(spec, message))
+    )
+
+
+def _decoded_plain(codec: Codec, value: bytes) -> Any:
+    """The message in framed Avro; None if there is none."""
+    try:
+        return codec.decode(value)
+    except ValueError:
+        return None
 
 
 def nothing_overtakes_what_waits(world: World) -> Iterator[str]:
@@ -278,6 +335,7 @@ LAWS: tuple[Law, ...] = (
     the_state_is_the_fold_of_the_log,
     the_intents_are_the_fold_of_the_log,
     the_queues_are_the_fold_of_the_log,
+    what_is_rejected_cannot_be_read,
     nothing_overtakes_what_waits,
     what_waits_is_kept,
     nothing_is_left_waiting,

@@ -5,11 +5,12 @@ A rule whose absence nobody notices is not proved. The rules are those of DESIGN
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
-from itertools import count, takewhile
+from itertools import count
 from typing import Any
 
-from infra.errors import Unknown
+from infra.errors import Unknown, Unreadable
 from infra.kafka.log import until_known
 from infra.messages import Due
 from infra.model.context import Perform
@@ -22,7 +23,7 @@ from infra.write.decision import CommandHandler, Decision, Standing
 from infra.write.intents import Intent
 from infra.write.lanes import Delivery, Lanes, Place
 from infra.write.owner import Owner
-from infra.write.parking import Queue
+from infra.write.parking import DISCARD, Queue
 from infra.write.writer import Writer
 
 
@@ -284,6 +285,27 @@ class Indifferent(Node):
     owner = IndifferentOwner
 
 
+class SqueamishHandler(CommandHandler):
+    """A command is rejected for its place in the topic."""
+
+    def _decide_on(self, posted: Posted, decision: Decision) -> None:
+        if posted.record.offset % 3 == 0 and posted.type != DISCARD:
+            posted = replace(posted, command=Unreadable("bad_header", "nobody else sees it"))
+        super()._decide_on(posted, decision)
+
+
+class SqueamishWriter(Writer):
+    handler_kind = SqueamishHandler
+
+
+class SqueamishOwner(Owner):
+    writer_kind = SqueamishWriter
+
+
+class Squeamish(Node):
+    owner = SqueamishOwner
+
+
 class UnguardedHandler(CommandHandler):
     """Everything may be asked by both ways."""
 
@@ -459,39 +481,50 @@ class Pushing(Node):
     owner = PushingOwner
 
 
-class HastyWriter(Writer):
-    """Every command is an append of its own, and decided as if the ones in front had landed."""
+class InFlightWriter(Writer):
+    """Every command is an append of its own, decided as if the ones in front had landed; `in_flight` of them are sent at once.
 
-    async def handle(self, records: Sequence[Any]) -> None:
-        async with self._turn:
-            left = list(records)
-            while left:
-                decisions = [self._guess(record) for record in left]
-                landed = await asyncio.gather(*map(self._append, decisions))
-                right = list(takewhile(lambda pair: pair[0].expected == pair[1], zip(decisions, landed, strict=True)))
-                left = left[len(right) :]
-                if left:
-                    self.aggregates = _fresh(self.aggregates)
-                    self._commands = CommandHandler(self.aggregates)
-                    await self._catch_up()
-            self._on_intents(self.aggregates.new_intents())
+    What is believed of them is a copy, so that the state stays what the log has said, whatever becomes of them.
+    """
 
-    def _guess(self, record: Any) -> Decision:
-        decision = self._commands.decide([record])
-        self.aggregates.merge(decision)
-        return decision
+    in_flight = 8
 
-    async def _append(self, decision: Decision) -> int:
-        if not decision.records:
-            return decision.expected
-        try:
-            return await self._log.append(self.aggregates.number, decision.records)
-        except Unknown:
-            return -1
+    async def _decide(self, records: Sequence[Any], start: int) -> int:
+        belief = _copy(self.aggregates)
+        commands = self.handler_kind(belief)
+        end = min(start + self.in_flight, len(records))
+        decisions = [_believing(belief, commands.decide([record])) for record in records[start:end]]
+        if not all(await asyncio.gather(*map(self._append, decisions))):
+            await self._catch_up()
+            return start
+        self.aggregates, self._commands = belief, commands
+        self._on_intents(belief.new_intents())
+        return end
 
 
-def _fresh(a: Aggregates) -> Aggregates:
-    return Aggregates(a.context, a.codec, a.number, a.partitions, a.dedupe_ms)
+def _copy(aggregates: Aggregates) -> Aggregates:
+    same = (aggregates.context, aggregates.codec, aggregates.kinds)
+    return deepcopy(aggregates, {id(part): part for part in same})
+
+
+def _believing(belief: Aggregates, decision: Decision) -> Decision:
+    if decision.records:
+        belief.merge(decision)
+    return decision
+
+
+class OneByOneWriter(InFlightWriter):
+    """No rule: with one append at a time, what is left of it breaks nothing."""
+
+    in_flight = 1
+
+
+class OneByOneOwner(Owner):
+    writer_kind = OneByOneWriter
+
+
+class OneByOne(Node):
+    owner = OneByOneOwner
 
 
 class EagerWriter(Writer):
@@ -522,7 +555,7 @@ class Silent(Node):
 
 
 class InFlightOwner(Owner):
-    writer_kind = HastyWriter
+    writer_kind = InFlightWriter
 
 
 class EagerOwner(Owner):
@@ -568,6 +601,7 @@ RULES = {
     "gullible": Rule("an answer counts if what it answers is open", Gullible, "an_answer_is_to_what_is_open"),
     "indifferent": Rule("an id stands for one content", Indifferent, "who_takes_an_id_hears_of_it"),
     "unguarded": Rule("what is a context's own comes by its own way", Unguarded, "nobody_asks_what_is_not_theirs"),
+    "squeamish": Rule("what can be read is processed", Squeamish, "what_is_rejected_cannot_be_read"),
     "leaky": Rule("nothing is handled after a batch that was dropped", Leaky, "every_event_is_reacted_to_once"),
     "blind": Rule("an idle owner sees what others append", Blind, "an_owner_knows_the_end_of_its_log"),
     "sluggish": Rule("what was taken in is folded by itself", Sluggish, "nothing_that_was_wanted_is_left_open"),

@@ -101,6 +101,15 @@ class Writer:
 
     async def _commit(self, decision: Decision) -> bool:
         """Put a decision into the log, and make it the state; False if it is not there, or nobody can say."""
+        if not await self._append(decision):
+            return False
+        if decision.records:
+            self.aggregates.merge(decision)
+        self._on_intents(self.aggregates.new_intents())  # also of an aggregate that was folded for a duplicate
+        return True
+
+    async def _append(self, decision: Decision) -> bool:
+        """Put a decision into the log; False if it is not there, or nobody can say."""
         try:
             await self._send_aside(decision)
             if decision.records:
@@ -112,9 +121,6 @@ class Writer:
         except Unknown as error:
             self._warn("unknown", error=str(error))
             return False
-        if decision.records:
-            self.aggregates.merge(decision)
-        self._on_intents(self.aggregates.new_intents())  # also of an aggregate that was folded for a duplicate
         return True
 
     async def _send_aside(self, decision: Decision) -> None:

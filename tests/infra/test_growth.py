@@ -148,6 +148,21 @@ def test_answers_to_records_without_a_key_are_compared_by_the_partition_they_sta
     assert by_time.differ(by_partition) == []
 
 
+def test_no_aggregate_is_taken_for_a_partition_of_answers_without_a_key() -> None:
+    # given an answer without a key in one partition, and in another an event of an aggregate of any name
+    accepted = [("ce_id", b"e"), ("weft-expected-offset", b"0")]
+    keyless = Read("orders.events", 0, 0, 2, None, b"rejected", accepted)
+    for name in (b"no key, 0", b"0", b"\0", b"None"):
+        named = Read("orders.events", 1, 0, 1, name, b"placed", accepted)
+        by_time, by_partition = Fingerprints(CODEC), Fingerprints(CODEC)
+        # when they are read by time, and by partition
+        for log, records in ((by_time, (named, keyless)), (by_partition, (keyless, named))):
+            for record in records:
+                log.add(record)
+        # then nothing differs
+        assert by_time.differ(by_partition) == []
+
+
 def test_whoever_reads_a_sealed_log_stops() -> None:
     target = Target(mesh.context("orders"), "orders.events.2", MORE)
     (last,) = landed("orders.events", 0, [seal(CODEC, target, ("orders.events", 0), 0, 5)])
