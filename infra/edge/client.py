@@ -239,7 +239,8 @@ async def receipts(db: Connection, ids: list[str]) -> list[dict[str, Any]]:
 async def wait_for_receipts(db: Connection, posted: list[Posted], timeout: float) -> dict[str, dict[str, Any]]:
     """The receipt of each command by id, as far as they come within `timeout` seconds.
 
-    A receipt for another record of the same id that said the same says that this one was a duplicate.
+    A receipt for another record of the same id that said the same says that this one was a duplicate. Rows that other code
+    made know nothing of ways and digests, until they are rebuilt.
     """
     waiting = {(p.topic.rpartition(".")[0], p.key, p.id): p for p in posted}
     answers: dict[str, dict[str, Any]] = {}
@@ -248,10 +249,14 @@ async def wait_for_receipts(db: Connection, posted: list[Posted], timeout: float
     while waiting:
         for row in await receipts(db, [p.id for p in waiting.values()]):
             p = waiting.get((row["context"], row["subject"], row["command_id"]))
-            if p is None or row["way"] != "commands" or (row["status"] in KEPT and row["command_offset"] < p.offset):
+            if (
+                p is None
+                or row.get("way", "commands") != "commands"
+                or (row["status"] in KEPT and row["command_offset"] < p.offset)
+            ):
                 continue  # the answer to an earlier, mended record
             row["duplicate"] = (row["command_partition"], row["command_offset"]) != (p.partition, p.offset)
-            if row["duplicate"] and row["command_digest"] not in ("", p.digest):
+            if row["duplicate"] and row.get("command_digest", "") not in ("", p.digest):
                 continue  # the answer to another command, whose id was taken: this one gets its own
             del waiting[row["context"], row["subject"], row["command_id"]]
             answers[p.id] = row
