@@ -66,3 +66,5 @@ class RecordDelivery:
 
 CustomerCommand = RecordContact | ForgetContact | TellCustomer | GiveUpTelling
 MessageCommand = RequestNotification | RecordDelivery
+
+Own = CustomerCommand | MessageCommand

@@ -68,4 +68,6 @@ class ExpireOrder:
     order_id: str
 
 
-OrderCommand = PlaceOrder | CancelOrder | ShipOrder | DeliverOrder | RecordStock | RecordPayment | ExpireOrder
+Asked = PlaceOrder | CancelOrder | ShipOrder | DeliverOrder
+Own = RecordStock | RecordPayment | ExpireOrder
+OrderCommand = Asked | Own

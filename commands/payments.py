@@ -50,4 +50,6 @@ class RecordGatewayOutcome:
     refund_id: str = ""
 
 
-PaymentCommand = AuthorisePayment | CapturePayment | VoidPayment | RefundPayment | RecordGatewayOutcome
+Asked = RefundPayment
+Own = AuthorisePayment | CapturePayment | VoidPayment | RecordGatewayOutcome
+PaymentCommand = Asked | Own

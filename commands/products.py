@@ -86,3 +86,6 @@ class ShipStock:
 
 ProductCommand = ListProduct | ChangePrice | DelistProduct
 StockCommand = OfferStock | WithdrawStock | AdjustStock | ReserveStock | ReleaseStock | ShipStock
+
+Asked = ProductCommand | AdjustStock
+Own = OfferStock | WithdrawStock | ReserveStock | ReleaseStock | ShipStock

@@ -112,3 +112,6 @@ UserCommand = (
     | RecordErasure
 )
 EmailCommand = ReserveEmail | ConfirmEmail | ReleaseEmail | ExpireReservation
+
+Asked = RegisterUser | ChangeProfile | ChangeContactChannels | EraseUser
+Own = ClaimEmail | ActivateUser | RefuseRegistration | RecordErasure | EmailCommand

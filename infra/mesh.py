@@ -5,7 +5,8 @@ import importlib.util
 import os
 import pkgutil
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from hashlib import sha256
@@ -209,7 +210,8 @@ class Mesh:
         """A registry's subject of every message type: `<topic>-<type>`, of the first topic also where that was grown."""
         found = {name: f"{NAMESPACE}-{name}" for name in RUNTIME_TYPES}
         for c in self.grown({}).contexts.values():
-            for topic, types in ((c.commands_topic, c.commands), (c.events_topic, c.events)):
+            own = [t for t in c.own if t not in c.asked]
+            for topic, types in ((c.commands_topic, c.asked), (c.own_topic, own), (c.events_topic, c.events)):
                 found |= {name: f"{topic}-{name}" for name in map(self.type_name, types)}
         return found
 
@@ -217,7 +219,7 @@ class Mesh:
 def load(source: str) -> Mesh:
     """The mesh at `module:attribute`; Unusable if there is none."""
     module, _, attribute = source.partition(":")
-    found = getattr(imported(module), attribute or "mesh", None) if _is_there(module) else None
+    found = getattr(imported(module), attribute or "mesh", None)
     if not isinstance(found, Mesh):
         raise Unusable(
             f"there is no mesh at {source!r}: is the application installed? WEFT_MESH names one as module:attribute"
@@ -225,22 +227,22 @@ def load(source: str) -> Mesh:
     return found
 
 
-def _is_there(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False
-
-
 def imported(name: str) -> ModuleType:
     """A module of the application; Unusable says which line of whose file keeps it from being imported."""
-    try:
+    with application_code(name):
         return importlib.import_module(name)
-    except WeftError:
+
+
+@contextmanager
+def application_code(name: str) -> Iterator[None]:
+    """What a module of the application raises, be it the wish to end this process, is Unusable and names the line."""
+    try:
+        yield
+    except (WeftError, KeyboardInterrupt):
         raise
     except SyntaxError as error:
         raise Unusable(f"{_short(error.filename)}, line {error.lineno}: {error.msg}") from error
-    except Exception as error:
+    except BaseException as error:
         if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
             raise Unusable(f"there is no module {name}: is it installed? WEFT_MESH names a mesh elsewhere") from error
         last = traceback.extract_tb(error.__traceback__)[-1]

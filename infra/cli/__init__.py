@@ -10,7 +10,7 @@ from cyclopts import App, CycloptsError
 
 from infra.cli.console import USAGE, guarded
 from infra.errors import WeftError
-from infra.mesh import imported
+from infra.mesh import application_code, imported
 
 WRITTEN = {"--wait=projected": "--wait-projected"}  # cyclopts has no flag that may take a value
 
@@ -59,7 +59,8 @@ def _register() -> WeftError | None:
     app.command(new.new)
     try:
         for extension in entry_points(group="weft", name="commands"):  # what an application adds
-            getattr(imported(extension.module), extension.attr)(app)
+            with application_code(extension.module):
+                getattr(imported(extension.module), extension.attr)(app)
     except WeftError as error:
         return error
     return None

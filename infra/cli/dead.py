@@ -7,11 +7,9 @@ from cyclopts import App, Parameter
 from rich.markup import escape
 from rich.table import Table
 
-from infra.cli.console import DONE, FAILED, Json, err, out, reached
+from infra.cli.console import DONE, FAILED, Json, out, reached
 from infra.errors import Unusable
-from infra.ops.dead import Letter, Office
-
-OPEN = ("waiting", "behind")
+from infra.ops.dead import OPEN, Letter, Office
 
 dead = App(
     name="dead",
@@ -119,6 +117,10 @@ def redrive(context: str, /, *keys: str, timeout: float = 30.0) -> int:
     """
     office = _office(context)
     chosen = [x for x in office.letters() if x.status in OPEN and (not keys or x.key in keys)]
+    if idle := set(keys) - {x.key for x in chosen}:
+        raise Unusable(
+            f"of {', '.join(sorted(idle))} nothing waits; `weft dead list {context} --all` says what became of it"
+        )
     if not chosen:
         out.print("nothing waits", markup=False)
         return DONE
@@ -147,9 +149,6 @@ def discard(context: str, id: str, /, *, reason: str, timeout: float = 30.0) -> 
     """
     office = _office(context)
     letter = _find(office, office.letters(), id)
-    if letter.status not in OPEN:
-        err.print(f"{id} does not wait any more: it is {letter.status}", markup=False)
-        return FAILED
     outcome = office.discard(letter, reason, timeout)
     out.print(f"{id}: {outcome}", markup=False)
     return DONE if outcome == "discarded" else FAILED

@@ -50,8 +50,8 @@ def context(name: str, /, *, aggregate: str | None = None, hears: str | None = N
 
 
 @new.command
-def command(name: str, /, *fields: str, aggregate: str | None = None) -> int:
-    """Write a command of a context: its dataclass, its place in the union, and its schema with an id.
+def command(name: str, /, *fields: str, aggregate: str | None = None, own: bool = False) -> int:
+    """Write a command of a context: its dataclass, its place in the unions, and its schema with an id.
 
     Example: `weft new command orders.ReturnOrder reason:str parcels:int`
 
@@ -63,8 +63,10 @@ def command(name: str, /, *fields: str, aggregate: str | None = None) -> int:
         NAME:TYPE each, behind the aggregate's id; a type is str, int, bool or float.
     aggregate
         Whose, if the context has several: what the module of its decider is called.
+    own
+        Only the context itself asks it: its policy, its effects, or its clock.
     """
-    decider = _write_message("command", name, fields, aggregate)
+    decider = _write_message("command", name, fields, aggregate, own)
     context, _, short = name.partition(".")
     out.print(
         f"\nNow say what comes of it: `case {short}()` in decide() of {decider}, and an example in"
@@ -98,9 +100,9 @@ def event(name: str, /, *fields: str, aggregate: str | None = None) -> int:
     return DONE
 
 
-def _write_message(kind: Kind, name: str, fields: tuple[str, ...], aggregate: str | None) -> Path:
+def _write_message(kind: Kind, name: str, fields: tuple[str, ...], aggregate: str | None, own: bool = False) -> Path:
     """Write it, and say so; returns the module of its decider."""
-    draft, of = message(the_mesh(settings()), kind, name, fields, aggregate)
+    draft, of = message(the_mesh(settings()), kind, name, fields, aggregate, own=own)
     draft.write()
     _say(draft)
     return _near(Path(str(sys.modules[of.decide.__module__].__file__)))

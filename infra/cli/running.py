@@ -37,7 +37,7 @@ from infra.errors import Unreadable, nearest
 from infra.kafka import topics
 from infra.mesh import Mesh
 from infra.model.needs import kind_of
-from infra.ops import logs
+from infra.ops import logs, positions
 from infra.ops import setup as setting_up
 from infra.ops import status as mesh_status
 from infra.ops.interrupts import stop_signals
@@ -173,16 +173,31 @@ def down(*, wipe: Flag = False) -> int:
     return DONE
 
 
-def setup() -> int:
+def setup(*, from_now: list[str] | None = None) -> int:
     """Create topics, schemas and roles on the Kafka and Postgres of WEFT_KAFKA and WEFT_POSTGRES; safe to repeat.
 
     `weft up` does this by itself; deployments run it once, before the workers, with rights the workers need not have.
 
     Example: `WEFT_KAFKA=broker:9092 WEFT_POSTGRES=postgresql://... weft setup`
+
+    Example: `weft setup --from-now shipping`
+
+    Parameters
+    ----------
+    from_now
+        A context that has never run: its policy hears what comes, and not what has ever happened.
     """
-    s, mesh = at_hand()
+    s, mesh = at_hand() if not from_now else reached()
     setting_up.check_given(s, mesh)
-    prepare(s, mesh)
+    mesh = prepare(s, mesh)
+    for name in from_now or []:
+        left_out = positions.begin_now(s, mesh, name)
+        out.print(f"{name} begins now: {left_out} events of the past are not heard", markup=False)
+    for name, count in positions.history(s, mesh).items():
+        out.print(
+            f"{name} has not begun, and will hear {count} events of the past; `weft setup --from-now {name}` leaves them out",
+            markup=False,
+        )
     out.print("topics, schemas and roles are in place", markup=False)
     return DONE
 
@@ -261,9 +276,10 @@ def _show_status(gathered: dict[str, Any]) -> None:
     for title in ("contexts", "projections"):
         if title in gathered:
             rows: dict[str, dict[str, Any]] = gathered[title]
-            table = Table(title[:-1], *(column.replace("_", " ") for column in next(iter(rows.values()))), box=None)
+            columns = [name for name in next(iter(rows.values())) if name != "heard"]  # of each partition: in --json
+            table = Table(title[:-1], *(column.replace("_", " ") for column in columns), box=None)
             for name, row in rows.items():
-                table.add_row(name, *("-" if value is None else str(value) for value in row.values()))
+                table.add_row(name, *("-" if row[column] is None else str(row[column]) for column in columns))
             out.print()
             if not whole(out, table):
                 out.print(table)

@@ -32,7 +32,7 @@ def list_(*, json_: Json = False) -> int:
     s, mesh = reached()
     with reading.opened(s) as client:
         for c in mesh.contexts.values():
-            for topic in (c.commands_topic, c.events_topic, c.dead_topic):
+            for topic in (c.commands_topic, c.own_topic, c.events_topic, c.dead_topic):
                 bounds = [reading.bounds(client, place) for place in reading.partitions_of(client, [topic])]
                 found = {"topic": topic, "partitions": len(bounds), "records": sum(high - low for low, high in bounds)}
                 line = f"{topic:24} {found['partitions']:4} partitions {found['records']:12} records"

@@ -18,7 +18,7 @@ from infra.read.postgres import Connection
 from infra.settings import Settings, address
 from infra.wire.avro import Codec
 from infra.wire.envelope import command_headers
-from infra.wire.inbox import payload_from_json
+from infra.wire.inbox import digest_of, payload_from_json
 from infra.wire.record import MAX_COMMAND_BYTES, Header, partition_of
 from infra.wire.sealing import Personal, personal, seal_payload, unsealed
 
@@ -46,13 +46,15 @@ class Asked:
     value: bytes
     headers: list[Header]
     id: str
+    digest: str = ""
 
 
 @dataclass(frozen=True)
 class Posted:
-    """A command that is in its topic."""
+    """A command that is in its topic; `digest` is of what it says, in hex."""
 
     id: str
+    digest: str
     topic: str
     key: str
     partition: int
@@ -94,6 +96,10 @@ def ask(mesh: Mesh, type_name: str, key: str | None, payload: str, command_id: s
     if type_name not in kinds:
         raise Unreadable("unknown_type", f"there is no command {type_name!r}; {nearest(type_name, kinds)}")
     kind = kinds[type_name]
+    context = mesh.owner(kind)
+    if kind not in context.asked:
+        asked = ", ".join(map(mesh.type_name, context.asked)) or "nothing"
+        raise Unreadable("not_yours", f"{type_name} is what {context.name} asks itself; it can be asked {asked}")
     message = payload_from_json(kind, payload.encode(), key)
     subject: str = getattr(message, fields(kind)[0].name)
     if key is not None and subject != key:
@@ -102,12 +108,15 @@ def ask(mesh: Mesh, type_name: str, key: str | None, payload: str, command_id: s
         value = mesh.codec.encode(message)
     except (ValueError, TypeError, OverflowError) as error:
         raise Unreadable("wrong_fields", f"a value is out of range: {error}") from error
-    if (spec := personal(mesh.codec.schemas[type_name])) and (plain := unsealed(spec, message)):
+    spec = personal(mesh.codec.schemas[type_name])
+    if spec and (plain := unsealed(spec, message)):
         raise Unreadable("not_sealed", f"{', '.join(plain)}: has to be sealed, since it names a person")
     if len(value) > MAX_COMMAND_BYTES:
         raise Unreadable("too_large", f"the command has {len(value)} bytes, the limit is {MAX_COMMAND_BYTES}")
     identity = command_id or str(uuid4())
-    return Asked(mesh.owner(kind).commands_topic, subject, value, command_headers(type_name, identity), identity)
+    digest = digest_of(type_name.encode(), value, message if spec else None).hex()
+    headers = command_headers(type_name, identity)
+    return Asked(context.commands_topic, subject, value, headers, identity, digest)
 
 
 class Poster:
@@ -116,7 +125,11 @@ class Poster:
     def __init__(self, settings: Settings, mesh: Mesh, patience: float = DELIVERY_TIMEOUT) -> None:
         self._patience = patience
         self._servers = address(settings, "kafka")
-        self._partitions = {c.commands_topic: c.partition_count(settings) for c in mesh.contexts.values()}
+        self._partitions = {
+            topic: c.partition_count(settings)
+            for c in mesh.contexts.values()
+            for topic in (c.commands_topic, c.own_topic)
+        }
         self._failed: list[str] = []
         self._producer = Producer(
             {
@@ -136,7 +149,16 @@ class Poster:
             if error is not None:
                 self._failed.append(f"{command.id}: {error.str()}")
             else:
-                then(Posted(command.id, command.topic, command.key, message.partition() or 0, message.offset() or 0))
+                then(
+                    Posted(
+                        command.id,
+                        command.digest,
+                        command.topic,
+                        command.key,
+                        message.partition() or 0,
+                        message.offset() or 0,
+                    )
+                )
 
         key = command.key.encode()
         while True:
@@ -217,7 +239,8 @@ async def receipts(db: Connection, ids: list[str]) -> list[dict[str, Any]]:
 async def wait_for_receipts(db: Connection, posted: list[Posted], timeout: float) -> dict[str, dict[str, Any]]:
     """The receipt of each command by id, as far as they come within `timeout` seconds.
 
-    A receipt for another record of the same id says that this one was a duplicate.
+    A receipt for another record of the same id that said the same says that this one was a duplicate. Rows that other code
+    made know nothing of ways and digests, until they are rebuilt.
     """
     waiting = {(p.topic.rpartition(".")[0], p.key, p.id): p for p in posted}
     answers: dict[str, dict[str, Any]] = {}
@@ -226,10 +249,16 @@ async def wait_for_receipts(db: Connection, posted: list[Posted], timeout: float
     while waiting:
         for row in await receipts(db, [p.id for p in waiting.values()]):
             p = waiting.get((row["context"], row["subject"], row["command_id"]))
-            if p is None or (row["status"] in KEPT and row["command_offset"] < p.offset):
+            if (
+                p is None
+                or row.get("way", "commands") != "commands"
+                or (row["status"] in KEPT and row["command_offset"] < p.offset)
+            ):
                 continue  # the answer to an earlier, mended record
-            del waiting[row["context"], row["subject"], row["command_id"]]
             row["duplicate"] = (row["command_partition"], row["command_offset"]) != (p.partition, p.offset)
+            if row["duplicate"] and row.get("command_digest", "") not in ("", p.digest):
+                continue  # the answer to another command, whose id was taken: this one gets its own
+            del waiting[row["context"], row["subject"], row["command_id"]]
             answers[p.id] = row
         if not waiting or time.monotonic() > deadline:
             break

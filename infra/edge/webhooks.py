@@ -55,7 +55,7 @@ class Webhooks:
         record = outgoing_command(self._mesh.codec, command, identity)
         try:
             partitions = context.partition_count(self._settings)
-            await self._producer.send(context.commands_topic, addressed([record], partitions))
+            await self._producer.send(context.own_topic, addressed([record], partitions))
         except Unknown as error:  # the sender tries again
             raise web.HTTPServiceUnavailable(text="try again later") from error
         return web.json_response({"heard": True})

@@ -42,9 +42,9 @@ OWN = (
     "lock",
     "ports.json",
     "children.json",
-    "made.json",
     "run.json",
 )
+MADE = "made.json"
 PREFERRED = {"kafka": 9092}
 HOST = "127.0.0.1"
 
@@ -116,7 +116,7 @@ class Instance:
 
     def _note_made(self) -> None:
         if made := {*(_noted(self.home) or ()), *_made(self._outside)}:
-            (self.home / "made.json").write_text(json.dumps(sorted(made)))
+            (self.home / MADE).write_text(json.dumps(sorted(made)))
 
     def _keys(self) -> dict[str, str]:
         """The secrets nobody gave, as far as they can be made."""
@@ -261,7 +261,8 @@ def wipe(home: Path, outside: Callable[[], Outside]) -> None:
     made = _noted(home)
     if made is None:
         made = _made(outside()) if home.exists() else []
-    for path in (home / name for name in (*OWN, *made)):
+    names = {*OWN, *made} - {MADE}
+    for path in (home / name for name in (*sorted(names), MADE)):  # it is read again by who goes on with this
         if path.is_dir():
             shutil.rmtree(path)
         else:
@@ -277,10 +278,16 @@ def _made(outside: Outside) -> list[str]:
 
 
 def _noted(home: Path) -> list[str] | None:
-    with contextlib.suppress(FileNotFoundError, ValueError):
-        made: list[str] = json.loads((home / "made.json").read_text())
-        return made
-    return None  # whoever started it did not note it yet
+    with contextlib.suppress(OSError, ValueError):
+        made = json.loads((home / MADE).read_text())
+        if isinstance(made, list) and all(map(_is_plain_name, made)):
+            return made
+    return None  # whoever started it did not note it yet, or the file is torn
+
+
+def _is_plain_name(name: Any) -> bool:
+    """Whether it names something in a directory, and nothing beside or beyond it."""
+    return isinstance(name, str) and name not in ("", ".", "..") and set(name).isdisjoint("/\\\0")
 
 
 def environment(settings: Settings) -> dict[str, str]:

@@ -179,7 +179,7 @@ async def connected(servers: str, context: str) -> AsyncIterator[tuple[Producer,
         yield producer, consumer
     finally:
         await producer.stop()
-        await consumer.stop()
+        await _stop_quietly(consumer)  # its fetcher now and then overhears that it is to end (aiokafka 0.14.0)
 
 
 def addressed(records: Iterable[Outgoing], partitions: int) -> list[tuple[int, Outgoing]]:
@@ -221,9 +221,9 @@ class _unknown_if_unreachable:  # noqa: N801 (reads as a phrase)
             raise Unknown(f"Kafka did not answer for {self._what}: {error!r}") from error
 
 
-async def _stop_quietly(producer: AIOKafkaProducer) -> None:
+async def _stop_quietly(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
     try:
         async with asyncio.timeout(2):
-            await producer.stop()
+            await client.stop()
     except (KafkaError, TimeoutError, OSError):
         pass

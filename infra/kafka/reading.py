@@ -68,10 +68,10 @@ def partitions_of(client: Consumer, topics: Sequence[str]) -> list[Place]:
     return [(topic, p) for topic in topics for p in sorted(known[topic].partitions if topic in known else [])]
 
 
-def topic_ids(servers: str, topics: list[str]) -> dict[str, str]:
+def topic_ids(servers: str, topics: Iterable[str]) -> dict[str, str]:
     """Kafka's own id of each topic: another one under the same name is another topic (KIP-516)."""
     with AdminClient({"bootstrap.servers": servers, "log_level": 0}) as admin:
-        described = admin.describe_topics(TopicCollection(topics), request_timeout=TIMEOUT)
+        described = admin.describe_topics(TopicCollection(list(dict.fromkeys(topics))), request_timeout=TIMEOUT)
         return {topic: str(asking(future.result).topic_id) for topic, future in described.items()}
 
 
@@ -79,6 +79,11 @@ def bounds(client: Consumer, place: Place) -> tuple[int, int]:
     """The first offset that is still there, and the next one to come."""
     low, high = asking(partial(client.get_watermark_offsets, TopicPartition(*place), timeout=TIMEOUT))
     return low, high
+
+
+def ends_of_any(client: Consumer, places: Sequence[Place]) -> dict[Place, int]:
+    """The next offset of each partition, also of topics that may have lost their beginning."""
+    return {place: bounds(client, place)[1] for place in places}
 
 
 def ends(client: Consumer, places: Sequence[Place], positions: Mapping[Place, int] | None = None) -> dict[Place, int]:

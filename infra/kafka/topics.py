@@ -4,20 +4,29 @@ import json
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 
+import stamina
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
-from infra.errors import Unusable
+from infra.errors import Unknown, Unusable
 from infra.kafka import reading
 from infra.kafka.reading import Place
 from infra.mesh import Growth
 from infra.model.context import Context
 from infra.settings import DAY_MS, Settings, address
+from infra.wire.record import Read
 
 TIMEOUT = 15.0
 GROWN_TOPIC = "weft.topics"
 CIRCUITS_TOPIC = "weft.circuits"
+HEARD_TOPIC = "weft.heard"
 WEEK_MS = 7 * DAY_MS
+COMPACTED = {
+    "cleanup.policy": "compact",
+    "max.message.bytes": "65536",
+    "segment.bytes": str(1 << 20),  # read whole at every start, so it has to be compacted soon
+    "min.cleanable.dirty.ratio": "0.1",
+}
 
 
 @contextmanager
@@ -46,6 +55,20 @@ def growth(settings: Settings) -> dict[str, Growth]:
     return {(r.key or b"").decode(): Growth(**json.loads(r.value or b"")) for r in records}
 
 
+def make_heard(settings: Settings) -> None:
+    """Create `weft.heard`, if it is missing."""
+    with admin(settings) as client:
+        if HEARD_TOPIC not in client.list_topics(timeout=TIMEOUT).topics:
+            _create(client, [NewTopic(HEARD_TOPIC, 1, settings.replication, config=COMPACTED)])
+
+
+@stamina.retry(on=Unknown, timeout=TIMEOUT)  # a topic that was just made has no leader yet
+def heard_positions(settings: Settings) -> list[Read]:
+    """What there is of `weft.heard`."""
+    with reading.opened(settings) as client:
+        return [record for batch in reading.read_whole(client, [HEARD_TOPIC]) for record in batch]
+
+
 def configs(context: Context, settings: Settings) -> dict[str, dict[str, str]]:
     """Each topic of a context with its configuration. Events are never deleted and never compacted: they are the truth."""
     safe = {"min.insync.replicas": "2"} if settings.replication > 2 else {}
@@ -58,6 +81,12 @@ def configs(context: Context, settings: Settings) -> dict[str, dict[str, str]]:
             **safe,
         },
         context.commands_topic: {
+            "cleanup.policy": "delete",
+            "retention.ms": str(WEEK_MS),
+            "message.timestamp.type": "LogAppendTime",
+            **safe,
+        },
+        context.own_topic: {
             "cleanup.policy": "delete",
             "retention.ms": str(WEEK_MS),
             "message.timestamp.type": "LogAppendTime",
@@ -87,16 +116,20 @@ def _create_missing(client: AdminClient, settings: Settings, contexts: Collectio
         for topic, config in configs(context, settings).items()
         if topic not in existing
     ]
-    if CIRCUITS_TOPIC not in existing:
-        compacted = {"cleanup.policy": "compact", "max.message.bytes": "65536"}
-        wanted.append(NewTopic(CIRCUITS_TOPIC, 1, settings.replication, config=compacted))
+    for topic in (CIRCUITS_TOPIC, HEARD_TOPIC):
+        if topic not in existing:
+            wanted.append(NewTopic(topic, 1, settings.replication, config=COMPACTED))
     if wanted:
-        for topic, future in client.create_topics(wanted, operation_timeout=TIMEOUT).items():
-            try:
-                future.result(TIMEOUT)
-            except KafkaException as error:
-                if error.args[0].name() != "TOPIC_ALREADY_EXISTS":
-                    raise Unusable(f"cannot create the topic {topic}: {error.args[0].str()}") from error
+        _create(client, wanted)
+
+
+def _create(client: AdminClient, wanted: list[NewTopic]) -> None:
+    for topic, future in client.create_topics(wanted, operation_timeout=TIMEOUT).items():
+        try:
+            future.result(TIMEOUT)
+        except KafkaException as error:
+            if error.args[0].name() != "TOPIC_ALREADY_EXISTS":
+                raise Unusable(f"cannot create the topic {topic}: {error.args[0].str()}") from error
 
 
 def committed(settings: Settings, context: Context, places: Iterable[Place]) -> dict[Place, int]:
@@ -132,7 +165,7 @@ def _check(client: AdminClient, settings: Settings, contexts: Iterable[Context])
                 raise Unusable(
                     f"{topic} has {count} partitions, there should be {wanted}: set WEFT_PARTITIONS={count}; `weft topics grow` is the way to have more"
                 )
-            if topic == context.commands_topic:
+            if topic in (context.commands_topic, context.own_topic):
                 essential_here = {"message.timestamp.type"}
             else:
                 essential_here = essential - {"message.timestamp.type"} if topic == context.events_topic else set()

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 MAX_ID = 255
+REUSED_CODE = "id_reused"  # of the refusal of a command under an id that stands for another one
 
 
 def is_id(text: str) -> bool:
@@ -91,7 +92,11 @@ LOG_KEEPING = (Opened, Moved)  # what a log says of itself; nobody asked for it,
 
 @dataclass(frozen=True, kw_only=True)
 class Meta:
-    """What is known of a recorded event beside its content. `at` never goes back within a partition."""
+    """What is known of a recorded event beside its content. `at` never goes back within a partition.
+
+    `way` is how its command came in: `commands`, where anybody asks, or `own`, where its context does; `command_digest` is
+    of what it said, in hex, empty where nobody has to know.
+    """
 
     context: str
     type: str
@@ -103,6 +108,8 @@ class Meta:
     offset: int
     command_id: str
     command_type: str
+    way: str
+    command_digest: str
     command_offset: int
     correlation_id: str
 

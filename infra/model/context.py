@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from inspect import isfunction
 from types import NoneType
-from typing import Any, Protocol, TypeVar, get_args, get_type_hints
+from typing import Any, Never, Protocol, TypeVar, get_args, get_type_hints
 
 from infra.errors import Unusable
 from infra.messages import Due
@@ -74,10 +74,12 @@ class Aggregate:
 
 @dataclass(frozen=True)
 class Context:
-    """One bounded context, its types read from its annotations."""
+    """One bounded context, its types read from its annotations; `asked` by anybody, `own` is what it asks itself."""
 
     name: str
     aggregates: tuple[Aggregate, ...]
+    asked: tuple[type, ...]
+    own: tuple[type, ...]
     react: Callable[[Any], Iterator[Any]] | None
     connect: Callable[[Any], AbstractAsyncContextManager[Perform[Any, Any]]] | None
     target: Callable[[Any], str]
@@ -109,6 +111,10 @@ class Context:
         return f"{self.name}.commands"
 
     @property
+    def own_topic(self) -> str:
+        return f"{self.name}.own"
+
+    @property
     def events_topic(self) -> str:
         return f"{self.name}.events" + (f".{self.generation}" if self.generation > 1 else "")
 
@@ -120,22 +126,30 @@ class Context:
 def bounded_context(
     name: str,
     *deciders: Decider[Any, Any],
+    asked: object = Never,
+    own: object = Never,
     policy: Policy[Any, object] | None = None,
     effects: Effects[Any, object, N] | None = None,
     needs: type[N] | None = None,
 ) -> Context:
     """Put the modules of one context together: a decider for each kind of aggregate, a policy, an adapter and its needs.
 
-    Unusable names a function that nobody would call (`pendng`), and an intent that nobody performs.
+    `asked` is the union of the commands that anybody may post, `own` of those that only the context itself does: what its
+    policy, its effects and its deadlines ask. Unusable names a command that is in neither, a function that nobody would
+    call (`pendng`), and an intent that nobody performs.
     """
     for decider in deciders:
         _only(decider, "decide", "evolve", "pending", "due")
     _only(policy, "react")
     _only(effects, "target", "connect", "hear")
     _performed(name, deciders, effects)
+    aggregates = tuple(map(_aggregate, deciders))
+    _posted(name, aggregates, _members(asked), _members(own))
     return Context(
         name=name,
-        aggregates=tuple(map(_aggregate, deciders)),
+        aggregates=aggregates,
+        asked=_members(asked),
+        own=_members(own),
         react=policy.react if policy else None,
         connect=effects.connect if effects else None,
         target=effects.target if effects else partial(_itself, name),
@@ -161,6 +175,14 @@ def _only(module: object, *functions: str) -> None:
         raise Unusable(
             f"{name} has a function {function}(), which nobody calls: it has {', '.join(functions)}, and helpers begin with _"
         )
+
+
+def _posted(name: str, aggregates: Sequence[Aggregate], asked: tuple[type, ...], own: tuple[type, ...]) -> None:
+    decided = {t for a in aggregates for t in a.commands}
+    for command in sorted(decided - {*asked, *own}, key=repr):
+        raise Unusable(f"nobody may ask {command.__name__} of {name}: put it into its `asked`, its `own`, or both")
+    for command in sorted({*asked, *own} - decided, key=repr):
+        raise Unusable(f"{name} may be asked {command.__name__}, and none of its deciders takes it")
 
 
 def _performed(name: str, deciders: Sequence[Decider[Any, Any]], effects: Effects[Any, object, Any] | None) -> None:
@@ -193,4 +215,4 @@ def parameter_types(function: Callable[..., Any], position: int) -> tuple[type, 
 
 
 def _members(hint: Any) -> tuple[type, ...]:
-    return get_args(hint) or (hint,)
+    return () if hint is Never else get_args(hint) or (hint,)

@@ -17,6 +17,7 @@ from infra.settings import DAY_MS, Settings
 
 TOPICS = {
     "commands": "What {0} is asked; anybody may post.",
+    "own": "What {0} asks itself: what its policy, its effects and its deadlines want. Nobody else may write here.",
     "events": "What happened in {0}; the truth, never deleted. A record counts if and only if it landed at the offset its writer expected.",
     "dead": "Commands of {0} that could not be processed, and those that wait behind them.",
 }

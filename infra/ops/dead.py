@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from infra.edge.client import Asked, Posted, post_all
+from infra.edge.client import Asked, post_all
 from infra.errors import Unusable
 from infra.kafka import reading
 from infra.kafka.reading import Place
@@ -19,20 +19,26 @@ from infra.messages import Discarded, Parked, Rejected
 from infra.model.context import Context
 from infra.settings import Settings
 from infra.wire.avro import Codec
-from infra.wire.envelope import CAUSATION, ID, TYPE, accepted, command_headers
-from infra.wire.record import Read, place_of, text, when
+from infra.wire.envelope import CAUSATION, ID, TYPE, CommandName, Way, accepted, command_headers, command_name, way_of
+from infra.wire.inbox import aggregate_key
+from infra.wire.record import Header, Read, place_of, text, when
 from infra.write.parking import DISCARD, Queue, queue_after
 
 PREFIX = "dlq-"
+OPEN = ("waiting", "behind")
 
 
 @dataclass(frozen=True)
 class Letter:
-    """A command that was kept. `status` is waiting (the head of its key's queue), behind, processed, discarded or kept."""
+    """A command that was kept. `status` is waiting (the head of its key's queue), behind, processed, discarded or kept.
+
+    `key` and `id` are to be read: what is none in UTF-8 is not what they say.
+    """
 
     context: str
     key: str
     id: str
+    way: str
     type: str
     code: str
     reason: str
@@ -40,6 +46,10 @@ class Letter:
     at: str
     place: str
     record: Read
+
+    @property
+    def command(self) -> CommandName:
+        return command_name(Way[self.way.upper()], _id(self.record))
 
     def shown(self) -> dict[str, str]:
         """Everything but the record."""
@@ -53,14 +63,14 @@ class Queues:
     context: Context
     codec: Codec
     waiting: dict[bytes, Queue]
-    history: dict[tuple[bytes, bytes], list[str]]
+    history: dict[tuple[bytes, CommandName], list[str]]
 
-    def fold(self, records: Iterable[Read]) -> Iterator[tuple[bytes, bytes, Any]]:
-        """Take in events; yields (key, command id, event) of those that concern a queue."""
+    def fold(self, records: Iterable[Read]) -> Iterator[tuple[bytes, CommandName, Any]]:
+        """Take in events; yields (key, command, event) of those that concern a queue."""
         kinds = {self.codec.names[t].encode() for t in (Rejected, Parked, Discarded)}
         for record in records:
             headers = dict(record.headers)
-            key, command = record.key or b"", headers.get(CAUSATION) or b""
+            key, command = record.key or b"", command_name(way_of(headers), headers.get(CAUSATION) or b"")
             if not accepted(headers, record.offset):
                 continue
             if headers.get(TYPE) not in kinds and (key, command) not in self.history:
@@ -70,16 +80,39 @@ class Queues:
             content = " ".join(str(value) for value in vars(event).values()) if headers.get(TYPE) in kinds else ""
             line = f"{when(record.timestamp):%Y-%m-%d %H:%M:%S}  {place}  {type(event).__name__}  {content}".rstrip()
             self.history.setdefault((key, command), []).append(line)
-            if key:
+            if aggregate_key(key):
                 self.waiting[key] = queue_after(self.waiting.get(key, ()), event, command)
             yield key, command, event
 
-    def status(self, key: bytes, command: bytes) -> str:
+    def status(self, key: bytes, command: CommandName) -> str:
         queue = self.waiting.get(key, ())
         if command in queue:
             return "waiting" if queue[0] == command else "behind"
         last = self.history.get((key, command), ["?"])[-1]
-        return "kept" if not key else "discarded" if "  Discarded" in last else "processed"
+        return "kept" if not aggregate_key(key) else "discarded" if "  Discarded" in last else "processed"
+
+    def letter(self, record: Read) -> Letter:
+        """What was kept, and where it stands."""
+        headers = dict(record.headers)
+        key, identity, way = record.key or b"", _id(record), self.way(record)
+        return Letter(
+            self.context.name,
+            key.decode(errors="replace"),
+            identity.decode(errors="replace"),
+            way.name.lower(),
+            text(headers.get(TYPE)) or "?",
+            text(headers.get("dlq-exception-class")) or "?",
+            text(headers.get("dlq-exception-message")) or "",
+            self.status(key, command_name(way, identity)),
+            f"{when(record.timestamp):%Y-%m-%d %H:%M:%S}",
+            place_of(record),
+            record,
+        )
+
+    def way(self, record: Read) -> Way:
+        """The way a letter's command came by."""
+        is_own = dict(record.headers).get("dlq-original-topic") == self.context.own_topic.encode()
+        return Way.OWN if is_own else Way.COMMANDS
 
 
 class Office:
@@ -105,80 +138,92 @@ class Office:
             for batch in reading.read_all(client, {}, self._ends):
                 for _ in self.queues.fold(batch):
                     pass
-        unique = {(r.key or b"", _id(r)): r for r in reversed(records)}
-        return [self._letter(r) for r in sorted(unique.values(), key=lambda r: r.timestamp)]
-
-    def _letter(self, record: Read) -> Letter:
-        headers = dict(record.headers)
-        key, identity = record.key or b"", _id(record)
-        return Letter(
-            self.context.name,
-            key.decode(errors="replace"),
-            identity.decode(errors="replace"),
-            text(headers.get(TYPE)) or "?",
-            text(headers.get("dlq-exception-class")) or "?",
-            text(headers.get("dlq-exception-message")) or "",
-            self.queues.status(key, identity),
-            f"{when(record.timestamp):%Y-%m-%d %H:%M:%S}",
-            place_of(record),
-            record,
-        )
+        unique = {(r.key or b"", self.queues.way(r), _id(r)): r for r in reversed(records)}
+        return [self.queues.letter(r) for r in sorted(unique.values(), key=lambda r: r.timestamp)]
 
     def history(self, letter: Letter) -> list[str]:
-        return self.queues.history.get(((letter.record.key or b""), _id(letter.record)), [])
+        return self.queues.history.get(((letter.record.key or b""), letter.command), [])
 
     def redrive(self, letters: Sequence[Letter], patience: float) -> dict[str, str]:
-        """Send these again, in the order of their keys' queues; what became of each by id, `waiting` if that takes too long."""
-        commands = [_again(self.context, letter) for letter in self._in_order(letters)]
-        posted = post_all(self._settings, self._mesh, commands)
-        return self._outcomes(posted, {command.id for command in commands}, patience)
+        """Send these again, in the order of their keys' queues; what became of each by id, `waiting` if that takes too long.
+
+        Raises Unusable, and sends nothing, if any of them does not wait.
+        """
+        _check_open(letters)
+        in_order = self._in_order(letters)
+        post_all(self._settings, self._mesh, [again(letter) for letter in in_order])
+        return self._outcomes(in_order, patience)
 
     def discard(self, letter: Letter, reason: str, patience: float) -> str:
-        """Never process this one; what became of it."""
-        headers = command_headers(DISCARD.decode(), letter.id)
-        command = Asked(
-            self.context.commands_topic, letter.key, json.dumps({"reason": reason}).encode(), headers, letter.id
-        )
-        return self._outcomes(post_all(self._settings, self._mesh, [command]), {letter.id}, patience)[letter.id]
+        """Never process this one; what became of it. Raises Unusable if it does not wait."""
+        _check_open([letter])
+        post_all(self._settings, self._mesh, [discard_of(letter, reason)])
+        return self._outcomes([letter], patience)[letter.id]
 
     def _in_order(self, letters: Sequence[Letter]) -> list[Letter]:
-        by_id = {(letter.key.encode(), letter.id.encode()): letter for letter in letters}
-        return [by_id[key, id_] for key, queue in self.queues.waiting.items() for id_ in queue if (key, id_) in by_id]
+        known = {(letter.record.key or b"", letter.command): letter for letter in letters}
+        return [
+            known[key, command]
+            for key, queue in self.queues.waiting.items()
+            for command in queue
+            if (key, command) in known
+        ]
 
-    def _outcomes(self, posted: Sequence[Posted], ids: set[str], patience: float) -> dict[str, str]:
-        """Follow the events until every id has an answer, or its key's head was rejected again."""
-        outcomes: dict[str, str] = dict.fromkeys(ids, "waiting")
-        keys = {p.key.encode() for p in posted}
-        open_ = {p.key.encode(): {q.id for q in posted if q.key == p.key} for p in posted}
+    def _outcomes(self, letters: Sequence[Letter], patience: float) -> dict[str, str]:
+        """Follow the events until every letter has an answer, by id, or its key's head was rejected again."""
+        outcomes = {letter.id: "waiting" for letter in letters}
+        known = {(letter.record.key or b"", letter.command): letter.id for letter in letters}
+        open_: dict[bytes, set[CommandName]] = {}
+        for key, command in known:
+            open_.setdefault(key, set()).add(command)
         deadline = time.monotonic() + patience
         with reading.opened(self._settings) as client:
             reading.assign(client, self._ends)
             while open_ and time.monotonic() < deadline:
                 for key, command, event in self.queues.fold(reading.poll(client, 1000, 0.2)[0]):
-                    identity = command.decode(errors="replace")
-                    if key not in keys or identity not in outcomes:
+                    if (identity := known.get((key, command))) is None:
                         continue
                     if isinstance(event, Rejected):
                         outcomes[identity] = f"rejected again: {event.code}: {event.reason}"
                         open_.pop(key, None)
                     else:
                         outcomes[identity] = "discarded" if isinstance(event, Discarded) else "processed"
-                        open_.get(key, set()).discard(identity)
+                        open_.get(key, set()).discard(command)
                         if not open_.get(key, True):
                             open_.pop(key)
         return outcomes
 
 
-def _again(context: Context, letter: Letter) -> Asked:
-    headers = [
-        (name, value or b"") for name, value in letter.record.headers if not name.startswith(PREFIX) and name != ID
-    ]
-    value = letter.record.value or b""
-    if any(name == "dlq-withheld" for name, _ in letter.record.headers):
+def _check_open(letters: Iterable[Letter]) -> None:
+    for letter in letters:
+        if letter.status == "kept":
+            raise Unusable(f"{letter.id} does not wait: its key is no id, so it is kept, and in nobody's way")
+        if letter.status not in OPEN:
+            raise Unusable(f"{letter.id} does not wait any more: it is {letter.status}")
+
+
+def again(letter: Letter) -> Asked:
+    """What waits, as it came; Unusable if nobody kept what it said."""
+    record = letter.record
+    if any(name == "dlq-withheld" for name, _ in record.headers):
         raise Unusable(
             f"{letter.id} named a person in plain, so nobody kept it: send it again with `weft send --id {letter.id}`, or discard it"
         )
-    return Asked(context.commands_topic, letter.key, value, [*headers, (ID, letter.id.encode())], letter.id)
+    headers = [(name, value or b"") for name, value in record.headers if not name.startswith(PREFIX) and name != ID]
+    return _asked(letter, record.value or b"", headers)
+
+
+def discard_of(letter: Letter, reason: str) -> Asked:
+    """What asks never to process it."""
+    headers = [header for header in command_headers(DISCARD.decode(), letter.id) if header[0] != ID]
+    return _asked(letter, json.dumps({"reason": reason}).encode(), headers)
+
+
+def _asked(letter: Letter, value: bytes, headers: list[Header]) -> Asked:
+    """By the way the letter came, of its own aggregate and under its own id, whatever is shown of them."""
+    topic = (dict(letter.record.headers).get("dlq-original-topic") or b"").decode()
+    key = (letter.record.key or b"").decode()  # what waits has an id
+    return Asked(topic, key, value, [*headers, (ID, _id(letter.record))], letter.id)
 
 
 def _id(record: Read) -> bytes:

@@ -3,7 +3,7 @@
 The partition of a key depends on the number of partitions, so a log cannot grow in place. The old log is sealed first, by a
 record that every writer has to take notice of: what anybody appends after it is void, and who reads it stops. Then
 
-    1. what its listeners had not reacted to, they react to; what projections had not read, they read;
+    1. what the context has begun is finished; what its listeners had not reacted to, they react to; what projections had not read, they read;
     2. the accepted records are copied, merged by the time they were recorded, and compared key by key with what they were;
     3. readers' positions are set to the end of the copy, and `weft.topics` says that it is the log from now on.
 
@@ -14,32 +14,32 @@ import asyncio
 import heapq
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from infra.errors import Fenced, LogDamaged, Unusable
 from infra.kafka import reading, topics
 from infra.kafka.log import Producer as Appender
-from infra.kafka.log import addressed
 from infra.kafka.reading import Place
-from infra.kafka.topics import GROWN_TOPIC, TIMEOUT
+from infra.kafka.topics import GROWN_TOPIC, HEARD_TOPIC, TIMEOUT
 from infra.mesh import Growth, Mesh
 from infra.messages import Moved, Opened
 from infra.model.context import Context
 from infra.model.projection import Projection
+from infra.ops.finish import finish, hear
+from infra.ops.positions import listener
 from infra.read import analytics, postgres, tables
 from infra.read.fold import Fold
 from infra.read.tables import Store
 from infra.settings import Settings, address
 from infra.wire.avro import Codec
-from infra.wire.envelope import ID, NO_OFFSET, EventEnvelope, copied_headers, event_record, is_accepted
+from infra.wire.envelope import ID, NO_OFFSET, EventEnvelope, Way, copied_headers, event_record, is_accepted
 from infra.wire.record import MAX_BATCH_BYTES, Outgoing, Read, partition_of
 from infra.wire.schemas import NAMESPACE
-from infra.write.reactions import commands_from
 
 AT_ONCE = 2000  # records, copied together
 Say = Callable[[str], None]
@@ -57,23 +57,35 @@ class Target:
 # -- what the copy is: pure
 
 
-def first_record(codec: Codec, source: str, target: Target, number: int, cursor: int) -> Outgoing:
-    """The first record of partition `number`: where its owner goes on reading commands."""
-    event = Opened(moved_from=source, cursor=cursor)
-    return _of_itself(codec, event, target.context, (target.topic, number), 0, cursor - 1, 0)
+def first_records(codec: Codec, source: str, target: Target, number: int, cursors: Mapping[Way, int]) -> list[Outgoing]:
+    """The first records of partition `number`: where its owner goes on reading commands, by each way."""
+    return [
+        _of_itself(
+            codec,
+            Opened(moved_from=source, cursor=cursors[way]),
+            target.context,
+            (target.topic, number),
+            offset,
+            (way, cursors[way] - 1),
+            0,
+        )
+        for offset, way in enumerate(Way)
+    ]
 
 
 def seal(codec: Codec, target: Target, place: Place, offset: int, at: int) -> Outgoing:
     """The last record of a partition of the old log, which ends at `offset`."""
     event = Moved(to=target.topic, partitions=target.partitions)
-    return _of_itself(codec, event, target.context, place, offset, NO_OFFSET, at)
+    return _of_itself(codec, event, target.context, place, offset, (Way.COMMANDS, NO_OFFSET), at)
 
 
-def _of_itself(codec: Codec, event: Any, c: Context, place: Place, offset: int, command: int, at: int) -> Outgoing:
+def _of_itself(
+    codec: Codec, event: Any, c: Context, place: Place, offset: int, command: tuple[Way, int], at: int
+) -> Outgoing:
     """What a log says of itself, in the envelope of an event; nobody asked for it."""
     envelope, type_name = EventEnvelope(c.name, *place, codec.types), codec.names[type(event)]
     identity = f"grow/{place[0]}/{place[1]}/{offset}".encode()
-    shared = envelope.command_part(b"", identity, identity, command, f"{NAMESPACE}.Grow".encode())
+    shared = envelope.command_part(b"", identity, identity, *command, f"{NAMESPACE}.Grow".encode())
     headers = envelope.headers(shared, type_name.encode(), offset)
     return Outgoing(None, codec.encode(event), headers, at)
 
@@ -101,18 +113,18 @@ class Fingerprints:
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
-        self._hashes: dict[bytes, Any] = {}
+        self._hashes: dict[bytes | int, Any] = {}  # by key, or by the partition of those without one
         self.events = 0
 
     def add(self, record: Read) -> None:
         if is_copied(self._codec, record):
             self.events += 1
             identity = dict(record.headers).get(ID) or b""
-            events = self._hashes.setdefault(record.key or b"no key, %d" % record.partition, sha256())
+            events = self._hashes.setdefault(record.key or record.partition, sha256())
             events.update(b"%b\0%d\0%b\0" % (identity, record.timestamp, record.value or b""))
 
-    def differ(self, other: "Fingerprints") -> list[bytes]:
-        """The keys that have not the same events in both."""
+    def differ(self, other: "Fingerprints") -> list[bytes | int]:
+        """The keys, or partitions of keyless events, that have not the same events in both."""
         mine, theirs = ({key: h.digest() for key, h in log._hashes.items()} for log in (self, other))
         return [key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key)]
 
@@ -140,6 +152,8 @@ def _grow(
     _must_be_stopped(admin, mesh, context)
     target = Target(context, f"{context.name}.events.{context.generation + 1}", partitions)
     with reading.opened(settings) as client:
+        say(f"finishing what {context.name} has begun")
+        asyncio.run(finish(settings, mesh, client, context))
         places = reading.partitions_of(client, [context.events_topic])
         say(f"sealing {context.events_topic}")
         ends, cursors = asyncio.run(_seal(settings, mesh.codec, client, target, places))
@@ -151,9 +165,9 @@ def _grow(
         copy_ends = reading.ends(client, reading.partitions_of(client, [target.topic]))
         say("comparing")
         _compare(client, mesh.codec, before, copy_ends)
-    for topic in (context.commands_topic, context.dead_topic):
+    for topic in (context.commands_topic, context.own_topic, context.dead_topic):
         _widen(admin, topic, partitions)
-    _set_groups(admin, mesh, context, copy_ends)
+    asyncio.run(_set_positions(settings, mesh, context, target, copy_ends))
     asyncio.run(_move_cursors(settings, mesh, context, target, copy_ends))
     growth = Growth(context.generation + 1, target.partitions)
     _write_down(settings, admin, context, growth)
@@ -179,11 +193,11 @@ def _must_be_stopped(admin: AdminClient, mesh: Mesh, context: Context) -> None:
 
 async def _seal(
     settings: Settings, codec: Codec, client: Consumer, target: Target, places: list[Place]
-) -> tuple[dict[Place, int], dict[int, int]]:
+) -> tuple[dict[Place, int], dict[int, dict[Way, int]]]:
     """End every partition of the old log; returns where, and how far each partition of the commands topic is decided."""
     appender = Appender(address(settings, "kafka"), "weft-grow")
     ends: dict[Place, int] = {}
-    cursors: dict[int, int] = {}
+    cursors: dict[int, dict[Way, int]] = {}
     try:
         for place in places:
             while place not in ends:
@@ -203,18 +217,18 @@ async def _seal(
     return ends, cursors
 
 
-def _last(client: Consumer, codec: Codec, place: Place) -> tuple[int, int, int, Moved | None]:
-    """The end of a partition; of its accepted records the last time and the commands' cursor; and its seal if it has one."""
+def _last(client: Consumer, codec: Codec, place: Place) -> tuple[int, int, dict[Way, int], Moved | None]:
+    """The end of a partition; of its accepted records the last time and the commands' cursors; and its seal if it has one."""
     (end,) = reading.ends(client, [place]).values()
-    at, cursor, moved = 0, 0, None
+    at, cursors, moved = 0, dict.fromkeys(Way, 0), None
     for records in reading.read_all(client, {}, {place: end}):
         for record in records:
             if is_accepted(record):
                 event = event_record(record)
-                at, cursor = max(at, event.at), max(cursor, event.command_offset + 1)
+                at, cursors[event.way] = max(at, event.at), max(cursors[event.way], event.command_offset + 1)
                 if event.value[:5] == codec.prefix_of(Moved):
                     moved = codec.decode(event.value)
-    return end, at, cursor, moved
+    return end, at, cursors, moved
 
 
 async def _react(
@@ -228,11 +242,7 @@ async def _react(
     appender = Appender(address(settings, "kafka"), "weft-grow")
     try:
         for listener in mesh.listeners(context):
-            start = topics.committed(settings, listener, ends)
-            count = listener.partition_count(settings)
-            for records in reading.read_all(client, start, ends):
-                commands = list(commands_from(listener, mesh.codec, records))
-                await appender.send(listener.commands_topic, addressed(commands, count))
+            await hear(settings, mesh, client, appender, listener, ends)
     finally:
         await appender.stop()
 
@@ -282,7 +292,7 @@ async def _copy(
     admin: AdminClient,
     target: Target,
     ends: Mapping[Place, int],
-    cursors: Mapping[int, int],
+    cursors: Mapping[int, Mapping[Way, int]],
 ) -> Fingerprints:
     """Copy the accepted records of all partitions, merged by time; what an interrupted run has left is copied anew."""
     source = target.context.events_topic
@@ -295,7 +305,8 @@ async def _copy(
     admin.create_topics([new_topic], operation_timeout=TIMEOUT)[target.topic].result(TIMEOUT)
     before = Fingerprints(codec)
     appender = Appender(address(settings, "kafka"), "weft-grow")
-    writing = {n: [first_record(codec, source, target, n, cursors.get(n, 0))] for n in range(target.partitions)}
+    nowhere = dict.fromkeys(Way, 0)
+    writing = {n: first_records(codec, source, target, n, cursors.get(n, nowhere)) for n in range(target.partitions)}
     written = dict.fromkeys(writing, 0)
     sizes = dict.fromkeys(writing, 0)
 
@@ -343,7 +354,7 @@ def _compare(client: Consumer, codec: Codec, before: Fingerprints, ends: Mapping
             after.add(record)
     if differing := before.differ(after):
         raise LogDamaged(
-            f"the copy has other events of {len(differing)} keys, such as {differing[0]!r}; it is not used"
+            f"the copy has other events of {len(differing)} keys or keyless partitions, such as {differing[0]!r}; it is not used"
         )
 
 
@@ -352,12 +363,19 @@ def _widen(admin: AdminClient, topic: str, partitions: int) -> None:
         admin.create_partitions([NewPartitions(topic, partitions)])[topic].result(TIMEOUT)
 
 
-def _set_groups(admin: AdminClient, mesh: Mesh, context: Context, ends: Mapping[Place, int]) -> None:
+async def _set_positions(
+    settings: Settings, mesh: Mesh, context: Context, target: Target, ends: Mapping[Place, int]
+) -> None:
     """Listeners have heard everything that is in the copy."""
-    offsets = [TopicPartition(*place, end) for place, end in ends.items()]
-    for listener in mesh.listeners(context):
-        request = [ConsumerGroupTopicPartitions(listener.group, offsets)]
-        admin.alter_consumer_group_offsets(request, request_timeout=TIMEOUT)[listener.group].result(TIMEOUT)
+    ids = reading.topic_ids(address(settings, "kafka"), [target.topic])
+    appender = Appender(address(settings, "kafka"), "weft-grow")
+    try:
+        for who in mesh.listeners(context):
+            known = listener(settings, mesh, who)
+            grown = replace(known, topic_ids={**known.topic_ids, **ids})
+            await appender.send(HEARD_TOPIC, [(0, grown.record(place, end)) for place, end in ends.items()])
+    finally:
+        await appender.stop()
 
 
 async def _move_cursors(

@@ -6,12 +6,13 @@ from infra.mesh import Mesh
 
 
 def text_map(mesh: Mesh) -> str:
-    """Who is asked what, who says what, who listens to whom."""
+    """Who is asked what and asks itself what, who says what, who listens to whom."""
     lines: list[str] = []
     for c in mesh.contexts.values():
         lines += [
             c.name,
-            *_wrap("asked", (t.__name__ for t in c.commands)),
+            *(_wrap("asked", (t.__name__ for t in c.asked)) if c.asked else []),
+            *(_wrap("itself", (t.__name__ for t in c.own)) if c.own else []),
             *_wrap("says", (t.__name__ for t in c.events)),
         ]
         lines += _wrap("hears", map(mesh.type_name, c.hears)) if c.hears else []

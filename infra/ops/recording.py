@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from infra.errors import Unusable
 from infra.kafka import reading
 from infra.mesh import Mesh
 from infra.read.fold import Fold
@@ -41,24 +43,34 @@ def record(settings: Settings, mesh: Mesh, file: Path) -> int:
 
 
 def write(file: Path, records: Iterable[Read]) -> int:
-    """Write these records; returns how many there are."""
+    """Write these records; returns how many there are. Unusable if the file cannot be written."""
     count = 0
-    with gzip.open(file, "wt") as out:
-        for r in records:
-            headers = [(name, (value or b"").decode(errors="replace")) for name, value in r.headers]
-            coded = [b64encode(part or b"").decode() for part in (r.key, r.value)]
-            out.write(json.dumps([r.topic, r.partition, r.offset, r.timestamp, *coded, headers]) + "\n")
-            count += 1
+    try:
+        with gzip.open(file, "wt", encoding="utf-8") as out:
+            for r in records:
+                headers = [(name, (value or b"").decode(errors="replace")) for name, value in r.headers]
+                coded = [b64encode(part or b"").decode() for part in (r.key, r.value)]
+                out.write(json.dumps([r.topic, r.partition, r.offset, r.timestamp, *coded, headers]) + "\n")
+                count += 1
+    except OSError as error:
+        raise Unusable(f"cannot write {file}: {error.strerror}") from error
     return count
 
 
 def read(file: Path) -> Iterator[Read]:
-    """The records of a recorded log, in order within each partition."""
-    with gzip.open(file, "rt") as lines:
-        for line in lines:
-            topic, partition, offset, timestamp, key, value, headers = json.loads(line)
-            coded = tuple((name, text.encode()) for name, text in headers)
-            yield Read(topic, partition, offset, timestamp, b64decode(key), b64decode(value), coded)
+    """The records of a recorded log, in order within each partition; Unusable if it is none."""
+    try:
+        with gzip.open(file, "rt", encoding="utf-8") as lines:
+            yield from map(_record, lines)
+    except (OSError, EOFError, zlib.error, ValueError, TypeError, AttributeError) as error:
+        why = (isinstance(error, OSError) and error.strerror) or str(error)
+        raise Unusable(f"{file} is no recorded log: {why}; `weft schemas record` makes one") from error
+
+
+def _record(line: str) -> Read:
+    topic, partition, offset, timestamp, key, value, headers = json.loads(line)
+    coded = tuple((name, text.encode()) for name, text in headers)
+    return Read(str(topic), int(partition), int(offset), int(timestamp), b64decode(key), b64decode(value), coded)
 
 
 def context_of(record: Read) -> str:

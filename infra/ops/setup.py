@@ -8,6 +8,7 @@ from infra.edge.identity import service as identity
 from infra.kafka import topics
 from infra.mesh import Mesh
 from infra.model.needs import check_fit, needed
+from infra.ops import positions
 from infra.read import analytics
 from infra.settings import Settings, address
 from infra.wire.registry import Registry
@@ -51,7 +52,9 @@ def prepare(settings: Settings, mesh: Mesh) -> tuple[Mesh, list[str]]:
     if settings.schema_registry is not None:
         Registry(settings.schema_registry).prepare(mesh.subjects(), mesh.vocabulary.current)
     now = deployed(settings, mesh)
+    positions.note_groups(settings, now)
     topics.prepare(settings, now.contexts.values())
+    positions.bring_over(settings, now)
     changed = asyncio.run(analytics.prepare(address(settings, "postgres"), now))
     asyncio.run(vault.prepare(settings))
     asyncio.run(identity.prepare(settings))

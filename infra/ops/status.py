@@ -17,6 +17,7 @@ from infra.kafka.topics import CIRCUITS_TOPIC
 from infra.mesh import Mesh
 from infra.model.context import Context
 from infra.model.projection import Projection
+from infra.ops import positions
 from infra.ops.setup import deployed
 from infra.read import postgres, tables
 from infra.settings import Settings, address, as_role
@@ -26,28 +27,35 @@ TIMEOUT = 10.0
 
 
 def contexts(settings: Settings, mesh: Mesh) -> dict[str, dict[str, Any]]:
-    """For each context: members of its group, its state, commands not yet decided, dead letters."""
+    """For each context: members of its group, its state, commands not yet decided by each way, how far it has heard, dead letters."""
     with topics.admin(settings) as admin, reading.opened(settings) as client:
-        return {c.name: _context(settings, admin, client, c) for c in mesh.contexts.values()}
+        return {c.name: _context(settings, mesh, admin, client, c) for c in mesh.contexts.values()}
 
 
-def _context(settings: Settings, admin: AdminClient, client: Consumer, c: Context) -> dict[str, Any]:
-    figures: dict[str, Any] = {"members": 0, "state": "absent", "waiting_commands": None, "dead_letters": None}
+def _context(settings: Settings, mesh: Mesh, admin: AdminClient, client: Consumer, c: Context) -> dict[str, Any]:
+    unknown = ("waiting_commands", "waiting_own", "unheard_events", "dead_letters")
+    figures: dict[str, Any] = {"members": 0, "state": "absent", **dict.fromkeys(unknown)}
     try:
         described = admin.describe_consumer_groups([c.group], request_timeout=TIMEOUT)[c.group].result()
         figures |= {"members": len(described.members), "state": described.state.name.lower()}
     except KafkaException:
         pass  # nobody has ever run it
-    places = reading.partitions_of(client, [c.commands_topic])
-    if not places:
+    places = reading.partitions_of(client, [c.commands_topic, c.own_topic])
+    if {topic for topic, _ in places} != {c.commands_topic, c.own_topic}:
         return figures | {"state": "no topics"}
-    ends = {place: client.get_watermark_offsets(TopicPartition(*place), timeout=TIMEOUT)[1] for place in places}
+    ends = reading.ends_of_any(client, places)
     committed = topics.committed(settings, c, places)
+    waiting = {topic: 0 for topic, _ in places}
+    for place in places:
+        waiting[place[0]] += max(0, ends[place] - committed[place])
     dead = [
         client.get_watermark_offsets(TopicPartition(*place), timeout=TIMEOUT)
         for place in reading.partitions_of(client, [c.dead_topic])
     ]
-    figures["waiting_commands"] = sum(max(0, ends[place] - committed[place]) for place in places)
+    heard = positions.heard(settings, mesh, client, c) if c.hears else {}
+    figures["waiting_commands"], figures["waiting_own"] = waiting[c.commands_topic], waiting[c.own_topic]
+    figures["unheard_events"] = sum(end - (position or 0) for position, end in heard.values())
+    figures["heard"] = {f"{topic}/{n}": position for (topic, n), (position, _) in heard.items()}
     figures["dead_letters"] = sum(high - low for low, high in dead)
     return figures
 

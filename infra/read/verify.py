@@ -15,7 +15,7 @@ from confluent_kafka import Consumer
 from infra.kafka import reading
 from infra.kafka.reading import Place
 from infra.mesh import Mesh
-from infra.messages import Refused
+from infra.messages import REUSED_CODE, Refused
 from infra.model.context import Context
 from infra.model.projection import Projection
 from infra.read import postgres, tables
@@ -24,8 +24,8 @@ from infra.read.rebuild import warm
 from infra.read.rebuild.compare import compare_rows, traced
 from infra.settings import Settings, address, as_role
 from infra.wire.avro import Codec
-from infra.wire.envelope import CAUSATION, ID, ORIGINAL, accepted
-from infra.wire.record import Read, place_of
+from infra.wire.envelope import CAUSATION, DUE_OF, ID, ORIGINAL, OUTCOME_OF, CommandName, accepted, command_name, way_of
+from infra.wire.record import HeaderMap, Read, place_of
 
 SHOWN = 5
 
@@ -123,7 +123,7 @@ class Chain:
         self._last: dict[int, Read] = {}
         self._next: dict[int, int] = {}
         self._dedupe_ms = dedupe_ms
-        self._decided: dict[tuple[bytes | None, bytes], Decided] = {}  # by key and command id
+        self._decided: dict[tuple[bytes | None, CommandName], Decided] = {}  # by key and command
 
     def add(self, record: Read) -> None:
         """Take in the next record of a partition."""
@@ -150,16 +150,22 @@ class Chain:
         except ValueError as error:
             yield f"was accepted and cannot be read: {error}"
             return
-        if type(event) in self._context.events or type(event) is Refused:
-            command = (record.key, headers.get(CAUSATION) or b"")
+        if type(event) in self._context.events or (type(event) is Refused and not _may_come_again(event, headers)):
+            command = (record.key, command_name(way_of(headers), headers.get(CAUSATION) or b""))
             before = self._decided.get(command)
             if (
                 before is not None
                 and (before.partition, before.offset) != (record.partition, record.offset - 1)
                 and record.timestamp - before.timestamp <= self._dedupe_ms
             ):
-                yield f"decides {command[1].decode(errors='replace')} again, which {before.partition}/{before.offset} did"
+                name = (headers.get(CAUSATION) or b"").decode(errors="replace")
+                yield f"decides {name} again, which {before.partition}/{before.offset} did"
             self._decided[command] = Decided(record.partition, record.offset, record.timestamp)
+
+
+def _may_come_again(answer: Refused, headers: HeaderMap) -> bool:
+    """Whether it is to a command that took another's id, or to one that counts as long as what it answers is open."""
+    return answer.code == REUSED_CODE or OUTCOME_OF in headers or DUE_OF in headers
 
 
 def _read(client: Consumer, end: dict[Place, int]) -> Iterator[Read]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from infra.messages import Meta, Parked, Rejected
+from infra.messages import REUSED_CODE, Meta, Parked, Refused, Rejected
 from infra.wire.avro import Codec
 from infra.wire.envelope import accepted, meta
 from infra.wire.record import Read
@@ -94,10 +94,11 @@ def broken(e: Evidence) -> list[str]:
 
 def _each_command_once(e: Evidence) -> Iterable[str]:
     """The events of a command stand together in the log, and none says the same as another."""
-    answers: dict[tuple[str, str, str], list[tuple[Any, Meta]]] = {}
+    answers: dict[tuple[str, str, str, str], list[tuple[Any, Meta]]] = {}
     for event, m in e.facts:
-        if not isinstance(event, Rejected | Parked):
-            answers.setdefault((m.context, m.subject, m.command_id), []).append((event, m))
+        took_an_id = isinstance(event, Refused) and event.code == REUSED_CODE
+        if not isinstance(event, Rejected | Parked) and not took_an_id:
+            answers.setdefault((m.context, m.subject, m.way, m.command_id), []).append((event, m))
     for command, facts in answers.items():
         metas = [m for _, m in facts]
         together = all(b.offset - a.offset == 1 for a, b in pairwise(metas)) and len({m.partition for m in metas}) == 1

@@ -5,22 +5,25 @@ from collections.abc import Iterator, Mapping
 from random import Random
 
 from infra.testing.facts import Partition
-from infra.wire.envelope import ID, command_headers
+from infra.wire.envelope import ID, CommandName, Way, command_headers
 from infra.wire.record import Outgoing, Read, with_header
-from infra.write.parking import DISCARD
+from infra.write.parking import DISCARD, shown
 
 MENDED = ("failed", "behind")  # why a command waits that can be processed by now
 
 
-def answers(partition: Partition, letters: Mapping[bytes, Read], dice: Random) -> Iterator[tuple[str, Outgoing]]:
-    """(what is done, the record that asks for it) about the heads of the queues, or all that is in them."""
+def answers(
+    partition: Partition, letters: Mapping[CommandName, Read], dice: Random
+) -> Iterator[tuple[str, Way, Outgoing]]:
+    """(what is done, the record that asks for it, and the way it goes) about the heads of the queues, or all in them."""
     for key, queue in partition.fold.queues.items():
-        for identity, why in list(queue.items())[: dice.choice((1, len(queue)))]:
-            letter = letters.get(identity)
+        for command, why in list(queue.items())[: dice.choice((1, len(queue)))]:
+            letter, way = letters.get(command), Way.COMMANDS if isinstance(command, bytes) else Way.OWN
+            identity = command if isinstance(command, bytes) else command[0]
             if letter and (why in MENDED or dice.random() < 0.2):
-                yield f"sent again: {identity.decode()}, {why}", _again(letter, identity)
+                yield f"sent again: {shown(command)}, {why}", way, _again(letter, identity)
             else:
-                yield f"to be discarded: {identity.decode()}, {why}", _discard(key, identity, why)
+                yield f"to be discarded: {shown(command)}, {why}", way, _discard(key, identity, why)
 
 
 def _again(letter: Read, identity: bytes) -> Outgoing:

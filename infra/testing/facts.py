@@ -13,11 +13,20 @@ from infra.kafka.memory import MemoryKafka
 from infra.mesh import Mesh
 from infra.messages import LOG_KEEPING, MAX_ID, RUNTIME, Parked, Rejected, is_id
 from infra.model.context import Aggregate, Context
-from infra.wire.envelope import CAUSATION, COMMAND_OFFSET, EXPECTED_OFFSET, ID
+from infra.wire.envelope import (
+    CAUSATION,
+    COMMAND_OFFSET,
+    EXPECTED_OFFSET,
+    ID,
+    OWN_OFFSET,
+    CommandName,
+    Way,
+    command_name,
+)
 from infra.wire.record import Read, place_of
 
 StateOf = tuple[str, bytes]  # name of the aggregate's kind, key
-Queues = dict[bytes, dict[bytes, str]]  # key: command that waits: why it could not be processed
+Queues = dict[bytes, dict[CommandName, str]]  # key: command that waits: why it could not be processed
 
 
 @dataclass(frozen=True)
@@ -28,7 +37,13 @@ class Fact:
     event: Any
     id: bytes
     command_id: bytes
+    way: Way
     command_offset: int
+
+    @property
+    def command(self) -> CommandName:
+        """What its command is called among those of its key."""
+        return command_name(self.way, self.command_id)
 
     @property
     def key(self) -> bytes:
@@ -55,42 +70,51 @@ class Wish:
 
 @dataclass
 class Fold:
-    """What accepted events lead to."""
+    """What accepted events lead to, as they are taken in one after the other."""
 
+    context: Context
     states: dict[StateOf, Any] = field(default_factory=dict)
     wishes: dict[tuple[StateOf, str], Wish] = field(default_factory=dict)
     queues: Queues = field(default_factory=dict)
 
+    def take(self, fact: Fact) -> None:
+        if not isinstance(fact.event, LOG_KEEPING):
+            requeue(self.queues, fact)
+        if not isinstance(fact.event, (*RUNTIME, *LOG_KEEPING)):
+            _evolve(self, aggregate_of(self.context, fact.event), fact)
+
 
 @dataclass(frozen=True)
 class Partition:
-    """One partition of a context: what it says, and what it was asked."""
+    """One partition of a context: what it says, and what it was asked by each way."""
 
     context: Context
     number: int
     end: int
     facts: list[Fact]
-    asked: list[Read]
+    asked: dict[Way, list[Read]]
+
+    def everything_asked(self) -> Iterator[tuple[Way, Read]]:
+        for way, records in self.asked.items():
+            for record in records:
+                yield way, record
 
     def command_of(self, fact: Fact) -> Read:
         """The record that an event answers."""
-        return self.asked[fact.command_offset]
+        return self.asked[fact.way][fact.command_offset]
 
     def decisions(self) -> Iterator[list[Fact]]:
         """The events of one command after those of another, without what only waits."""
-        for _, said in groupby(self.facts, lambda fact: (fact.key, fact.command_id, fact.is_waiting)):
+        for _, said in groupby(self.facts, lambda fact: (fact.key, fact.command, fact.command_offset, fact.is_waiting)):
             facts = list(said)
             if not facts[0].is_waiting:
                 yield facts
 
     @cached_property
     def fold(self) -> Fold:
-        fold = Fold()
+        fold = Fold(self.context)
         for fact in self.facts:
-            if not isinstance(fact.event, LOG_KEEPING):
-                requeue(fold.queues, fact)
-            if not isinstance(fact.event, (*RUNTIME, *LOG_KEEPING)):
-                _evolve(fold, aggregate_of(self.context, fact.event), fact)
+            fold.take(fact)
         return fold
 
 
@@ -116,9 +140,9 @@ def requeue(queues: Queues, fact: Fact) -> None:
     if fact.is_waiting:
         if _is_text(fact.key) and is_id(fact.key.decode()):
             code = fact.event.code if isinstance(fact.event, Rejected) else "behind"
-            queues.setdefault(fact.key, {})[fact.command_id] = code
+            queues.setdefault(fact.key, {})[fact.command] = code
     elif queue := queues.get(fact.key):
-        queue.pop(fact.command_id, None)
+        queue.pop(fact.command, None)
         if not queue:
             del queues[fact.key]
 
@@ -136,10 +160,12 @@ def identity_of(record: Read) -> bytes:
     return _given(record) or place_of(record).encode()
 
 
-def kept_as(letter: Read) -> bytes:
-    """What a dead letter is known by: the same, and its place is where it was first."""
+def kept_as(letter: Read, context: Context) -> CommandName:
+    """What a dead letter is called: the same, and its place is where it was first."""
     headers = dict(letter.headers)
-    return _given(letter) or b"/".join(headers[f"dlq-original-{n}"] or b"" for n in ("topic", "partition", "offset"))
+    where = [headers[f"dlq-original-{part}"] or b"" for part in ("topic", "partition", "offset")]
+    way = Way.OWN if where[0] == context.own_topic.encode() else Way.COMMANDS
+    return command_name(way, _given(letter) or b"/".join(where))
 
 
 def _given(record: Read) -> bytes:
@@ -157,7 +183,13 @@ def partitions_of(mesh: Mesh, kafka: MemoryKafka) -> list[Partition]:
 def _read(mesh: Mesh, context: Context, number: int, kafka: MemoryKafka) -> Partition:
     log = kafka.log(context.events_topic, number)
     facts = [fact for record in log if (fact := _fact(mesh, record))]
-    return Partition(context, number, len(log), facts, list(kafka.log(context.commands_topic, number)))
+    asked = {way: list(kafka.log(topic, number)) for way, topic in ways(context).items()}
+    return Partition(context, number, len(log), facts, asked)
+
+
+def ways(context: Context) -> dict[Way, str]:
+    """The topics by which a context is asked."""
+    return {Way.COMMANDS: context.commands_topic, Way.OWN: context.own_topic}
 
 
 def _fact(mesh: Mesh, record: Read) -> Fact | None:
@@ -166,4 +198,6 @@ def _fact(mesh: Mesh, record: Read) -> Fact | None:
     if headers.get(EXPECTED_OFFSET) != str(record.offset).encode():
         return None
     event = mesh.codec.decode(record.value or b"")
-    return Fact(record, event, headers[ID] or b"", headers[CAUSATION] or b"", int(headers[COMMAND_OFFSET] or b""))
+    way = Way.OWN if OWN_OFFSET in headers else Way.COMMANDS
+    offset = int(headers[OWN_OFFSET if way is Way.OWN else COMMAND_OFFSET] or b"")
+    return Fact(record, event, headers[ID] or b"", headers[CAUSATION] or b"", way, offset)

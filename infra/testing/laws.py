@@ -3,20 +3,40 @@
 Each law is a function of a world; its name is the law's. What a process believes is held against the fold of the log.
 """
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from itertools import pairwise
 from typing import Any
 
-from infra.messages import LOG_KEEPING, Discarded, Due, Refused
+from infra.messages import LOG_KEEPING, MAX_ID, Discarded, Due, Refused, Rejected, is_id
 from infra.model.context import Aggregate, Context
-from infra.testing.facts import Fact, Partition, Queues, aggregate_of, identity_of, requeue
+from infra.testing.facts import Fact, Fold, Partition, Queues, aggregate_of, identity_of, requeue
 from infra.testing.world import World
-from infra.wire.envelope import CAUSATION, CAUSE_TIME, ID, TYPE
-from infra.wire.record import place_of
+from infra.wire.avro import Codec
+from infra.wire.envelope import (
+    CAUSATION,
+    CAUSE_TIME,
+    CORRELATION,
+    DUE_OF,
+    ID,
+    OUTCOME_OF,
+    REACTION,
+    TRACE,
+    TYPE,
+    CommandName,
+    Way,
+    command_name,
+)
+from infra.wire.record import MAX_COMMAND_BYTES, Read, place_of
+from infra.wire.sealing import personal, unsealed
 from infra.write.aggregates import Aggregates
-from infra.write.parking import DISCARD, MAX_KEY
+from infra.write.parking import DISCARD, MAX_KEY, shown
 from infra.write.reactions import commands_from
+
+UNDECIDABLE = ("failed", "unrecordable")  # codes of what was read, and could not be processed
+A_REACTION = re.compile(rb"[^/]+/\d+/\d+/\d+")
 
 Law = Callable[[World], Iterator[str]]
 
@@ -29,14 +49,19 @@ def no_process_fails_by_itself(world: World) -> Iterator[str]:
 def a_command_is_decided_once(world: World) -> Iterator[str]:
     """Its events stand together, and nowhere else."""
     for partition in world.partitions():
-        answers: dict[tuple[bytes, bytes], list[Fact]] = defaultdict(list)
+        answers: dict[tuple[bytes, CommandName], list[Fact]] = defaultdict(list)
         for fact in partition.facts:
-            if not fact.is_waiting:
-                answers[fact.key, fact.command_id].append(fact)
+            if not fact.is_waiting and not _is(fact, "id_reused"):
+                answers[fact.key, fact.command].append(fact)
         for (_, command), said in answers.items():
             offsets = [fact.record.offset for fact in said]
             if any(b - a != 1 for a, b in pairwise(offsets)) or len({f.command_offset for f in said}) > 1:
-                yield f"{_name(partition)}: {command.decode()} was decided at {offsets}"
+                yield f"{_name(partition)}: {shown(command)} was decided at {offsets}"
+
+
+def _is(fact: Fact, code: str) -> bool:
+    """Whether it is the refusal of this code."""
+    return isinstance(fact.event, Refused) and fact.event.code == code
 
 
 def _name(partition: Partition) -> str:
@@ -44,19 +69,20 @@ def _name(partition: Partition) -> str:
 
 
 def every_command_is_answered(world: World) -> Iterator[str]:
-    """Also what is none; only who discards what does not wait changes nothing, and hears nothing."""
+    """Also what is none; only who discards what does not wait, or answers what is not open, hears nothing."""
     answered = {
-        (partition.context.name, fact.key, fact.command_id)
-        for partition in world.partitions()
-        for fact in partition.facts
+        (partition.context.name, fact.key, fact.command) for partition in world.partitions() for fact in partition.facts
     }
+    open_ = {wish.key for partition in world.partitions() for wish in partition.fold.wishes.values()}
     for partition in world.partitions():
-        for record in partition.asked:
-            if dict(record.headers).get(TYPE) == DISCARD:
+        for way, record in partition.everything_asked():
+            headers = dict(record.headers)
+            intent = headers.get(OUTCOME_OF) or headers.get(DUE_OF)
+            if headers.get(TYPE) == DISCARD or (intent and intent.decode() not in open_):
                 continue
             key, identity = record.key or b"", identity_of(record)
             known = key if len(key) <= MAX_KEY else b""
-            if (partition.context.name, known, identity) not in answered:
+            if (partition.context.name, known, command_name(way, identity)) not in answered:
                 yield f"{place_of(record)}: nobody answered {identity.decode()}"
 
 
@@ -65,7 +91,7 @@ def what_was_decided_follows_from_the_log_before_it(world: World) -> Iterator[st
     for partition in world.partitions():
         states: dict[tuple[str, bytes], Any] = {}
         for said in partition.decisions():
-            if isinstance(said[0].event, (*LOG_KEEPING, Discarded)):
+            if isinstance(said[0].event, (*LOG_KEEPING, Discarded)) or _is(said[0], "id_reused"):
                 continue
             command = world.mesh.codec.decode(partition.command_of(said[0]).value or b"")
             aggregate = aggregate_of(partition.context, command)
@@ -73,13 +99,8 @@ def what_was_decided_follows_from_the_log_before_it(world: World) -> Iterator[st
             state = states.get(place, aggregate.initial)
             events, states[place] = _decided(aggregate, command, state)
             recorded = [fact.event for fact in said]
-            if recorded != events and (events or not _nothing_to_do(recorded)):
+            if recorded != events and (events or len(said) > 1 or not _is(said[0], "nothing_to_do")):
                 yield f"{said[0].place}: {command} on {state} is {events}, and {recorded} was recorded"
-
-
-def _nothing_to_do(recorded: list[Any]) -> bool:
-    """Whether this is the answer to a command that found nothing to do."""
-    return len(recorded) == 1 and isinstance(recorded[0], Refused) and recorded[0].code == "nothing_to_do"
 
 
 def _decided(aggregate: Aggregate, command: Any, state: Any) -> tuple[list[Any], Any]:
@@ -132,28 +153,66 @@ def the_queues_are_the_fold_of_the_log(world: World) -> Iterator[str]:
             yield f"{owner} has {aggregates.queues}, the log says {waiting}"
 
 
+def what_is_rejected_cannot_be_read(world: World) -> Iterator[str]:
+    """Unless nobody could decide it, it is no plain command of those that its way allows."""
+    for partition in world.partitions():
+        for fact in partition.facts:
+            if isinstance(fact.event, Rejected) and fact.event.code not in UNDECIDABLE:
+                record = partition.command_of(fact)
+                if _is_plain(world, partition.context, fact.way, record):
+                    yield f"{place_of(record)} is a command, and was rejected: {fact.event.code}: {fact.event.reason}"
+
+
+def _is_plain(world: World, context: Context, way: Way, record: Read) -> bool:
+    """Whether a record is a command as our own producers write it: what anybody has to be able to read."""
+    codec, value, headers = world.mesh.codec, record.value or b"", dict(record.headers)
+    type_name, message = codec.name_of(value), _decoded_plain(codec, value)
+    allowed = {Way.COMMANDS: context.asked, Way.OWN: context.own}
+    if type_name is None or type(message) not in allowed[way] or len(value) > MAX_COMMAND_BYTES:
+        return False
+    subject, spec = str(getattr(message, fields(message)[0].name)), personal(codec.schemas[type_name])
+    return (
+        is_id(subject)
+        and record.key == subject.encode()
+        and all(len(headers.get(name) or b"") <= MAX_ID for name in (ID, CORRELATION, TRACE))
+        and headers.get(TYPE, type_name.encode()) == type_name.encode()
+        and (headers.get(CAUSE_TIME) or b"0").isdigit()
+        and (way is Way.COMMANDS or A_REACTION.fullmatch(headers.get(REACTION) or b"t/0/0/0") is not None)
+        and not (spec and unsealed(spec, message))
+    )
+
+
+def _decoded_plain(codec: Codec, value: bytes) -> Any:
+    """The message in framed Avro; None if there is none."""
+    try:
+        return codec.decode(value)
+    except ValueError:
+        return None
+
+
 def nothing_overtakes_what_waits(world: World) -> Iterator[str]:
     """Of a key that has a queue, the head is decided next, or something is discarded."""
     for partition in world.partitions():
         queues: Queues = {}
-        begun: bytes | None = None
+        begun: CommandName | None = None
         for fact in partition.facts:
             queue = list(queues.get(fact.key, ()))
-            is_free = fact.is_waiting or isinstance(fact.event, Discarded) or fact.command_id == begun
-            if queue and queue[0] != fact.command_id and not is_free:
-                yield f"{fact.place}: {fact.command_id.decode()} was decided before {queue[0].decode()}"
+            is_free = (
+                fact.is_waiting or isinstance(fact.event, Discarded) or fact.command == begun or _is(fact, "id_reused")
+            )
+            if queue and queue[0] != fact.command and not is_free:
+                yield f"{fact.place}: {fact.command_id.decode()} was decided before {shown(queue[0])}"
             requeue(queues, fact)
-            begun = fact.command_id
+            begun = fact.command
 
 
 def what_waits_is_kept(world: World) -> Iterator[str]:
     """As it came, so that it can be sent again."""
     for partition in world.partitions():
         kept = world.letters(partition)
-        for fact in partition.facts:
-            if not fact.is_waiting:
-                continue
-            letter = kept.get(fact.command_id)
+        waiting = {(fact.key, fact.command): fact for fact in reversed(partition.facts) if fact.is_waiting}
+        for fact in waiting.values():
+            letter = kept.get(fact.command)
             if letter is None:
                 yield f"{fact.place}: nobody kept {fact.command_id.decode()}"
             elif letter.value != partition.command_of(fact).value and "dlq-withheld" not in dict(letter.headers):
@@ -169,8 +228,8 @@ def nothing_is_left_waiting(world: World) -> Iterator[str]:
 
 def every_event_is_reacted_to_once(world: World) -> Iterator[str]:
     """What a policy asks because of an accepted event has one answer in its own context's log."""
-    answers: Counter[tuple[str, bytes | None, bytes]] = Counter(
-        (partition.context.name, said[0].key, said[0].command_id)
+    answers: Counter[tuple[str, bytes | None, CommandName]] = Counter(
+        (partition.context.name, said[0].key, said[0].command)
         for partition in world.partitions()
         for said in partition.decisions()
     )
@@ -179,10 +238,56 @@ def every_event_is_reacted_to_once(world: World) -> Iterator[str]:
             continue
         for topic in world.mesh.heard_topics(context):
             for number in range(world.kafka.partitions):
-                for record in commands_from(context, world.mesh.codec, world.kafka.log(topic, number)):
+                for record in commands_from(context, world.mesh.codec, world.kafka.log(topic, number), topic):
                     identity = dict(record.headers).get(ID) or b""
-                    if answers[context.name, record.key, identity] != 1:
-                        yield f"{identity.decode()} has {answers[context.name, record.key, identity]} answers"
+                    count = answers[context.name, record.key, command_name(Way.OWN, identity)]
+                    if count != 1:
+                        yield f"{identity.decode()} has {count} answers"
+
+
+def an_answer_is_to_what_is_open(world: World) -> Iterator[str]:
+    """Whether an outcome, or a deadline, is decided; unless it waited in line, where somebody sent it again."""
+    for partition in world.partitions():
+        fold, begun = Fold(partition.context), -1
+        for fact in partition.facts:
+            headers = dict(partition.command_of(fact).headers)
+            intent = headers.get(OUTCOME_OF) or headers.get(DUE_OF)
+            is_first = fact.way is Way.OWN and fact.command_offset != begun and not fact.is_waiting
+            waited = fact.command in fold.queues.get(fact.key, ())
+            if is_first and intent and not waited and intent.decode() not in {w.key for w in fold.wishes.values()}:
+                yield f"{fact.place}: {fact.command_id.decode()} was decided, and nothing was open"
+            begun = fact.command_offset if fact.way is Way.OWN else begun
+            fold.take(fact)
+
+
+def nobody_asks_what_is_not_theirs(world: World) -> Iterator[str]:
+    """What a context asks itself is decided only if it came by its own way, and what anybody asks only by the other."""
+    for partition in world.partitions():
+        allowed = {Way.COMMANDS: partition.context.asked, Way.OWN: partition.context.own}
+        for said in partition.decisions():
+            if isinstance(said[0].event, (*LOG_KEEPING, Discarded)) or _is(said[0], "id_reused"):
+                continue
+            command = world.mesh.codec.decode(partition.command_of(said[0]).value or b"")
+            if type(command) not in allowed[said[0].way]:
+                yield f"{said[0].place}: {command} came by {said[0].way.name.lower()}"
+
+
+def who_takes_an_id_hears_of_it(world: World) -> Iterator[str]:
+    """A stranger's command under an id that stands for another content has an answer of its own."""
+    for partition in world.partitions():
+        decided: dict[tuple[bytes, CommandName], Read] = {}
+        waited = {(fact.key, fact.command) for fact in partition.facts if fact.is_waiting}
+        for said in partition.decisions():
+            if said[0].way is Way.COMMANDS and not _is(said[0], "id_reused"):
+                decided[said[0].key, said[0].command] = partition.command_of(said[0])
+        answered = {fact.command_offset for fact in partition.facts if fact.way is Way.COMMANDS}
+        for record in partition.asked[Way.COMMANDS]:
+            name = (record.key or b"", identity_of(record))
+            known = decided.get(name)
+            if known is None or name in waited or dict(record.headers).get(TYPE) == DISCARD:
+                continue
+            if record.value != known.value and record.offset not in answered:
+                yield f"{place_of(record)}: {identity_of(record).decode()} says something else, and nobody said so"
 
 
 def nothing_is_done_that_the_log_did_not_ask_for(world: World) -> Iterator[str]:
@@ -230,10 +335,14 @@ LAWS: tuple[Law, ...] = (
     the_state_is_the_fold_of_the_log,
     the_intents_are_the_fold_of_the_log,
     the_queues_are_the_fold_of_the_log,
+    what_is_rejected_cannot_be_read,
     nothing_overtakes_what_waits,
     what_waits_is_kept,
     nothing_is_left_waiting,
     every_event_is_reacted_to_once,
+    an_answer_is_to_what_is_open,
+    nobody_asks_what_is_not_theirs,
+    who_takes_an_id_hears_of_it,
     nothing_is_done_that_the_log_did_not_ask_for,
     nothing_that_was_wanted_is_left_open,
     no_deadline_is_missed,

@@ -14,6 +14,7 @@ from typing import Any
 
 from infra.errors import LogDamaged, Unknown
 from infra.kafka.memory import MemoryKafka
+from infra.kafka.topics import HEARD_TOPIC
 from infra.mesh import Mesh
 from infra.model.context import Context, Perform
 from infra.settings import DAY_MS
@@ -88,6 +89,12 @@ class Port:
             yield records
             start += len(records)
 
+    async def heard(self) -> list[Read]:
+        await self.passes()
+        if self.unlucky(self.faults.unreadable):
+            raise Unknown("the positions are away")
+        return list(self.kafka.log(HEARD_TOPIC, 0))
+
     async def append(self, partition: int, records: Sequence[Outgoing]) -> int:
         return await self._deliver(partial(self.kafka.append, self.topic, partition, records))
 
@@ -151,8 +158,19 @@ class Node:
         self._acknowledged: dict[Place, int] = {}
         self._group_generation: Callable[[], int] = lambda: -1
         self.way = self.port(self, context.events_topic)
+        topics = (context.own_topic, context.events_topic, *mesh.heard_topics(context))
         self.own = self.owner(
-            mesh, context, kafka.partitions, 30 * DAY_MS, self.way, self.way, self.fail, now=self.clock, bounds=bounds
+            mesh,
+            context,
+            kafka.partitions,
+            30 * DAY_MS,
+            self.way,
+            self.way,
+            self.fail,
+            {topic: topic for topic in topics},
+            self.way.heard,
+            now=self.clock,
+            bounds=bounds,
         )
         if perform:
             self.own.perform_with(partial(self.attempt, perform))

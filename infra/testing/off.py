@@ -5,24 +5,25 @@ A rule whose absence nobody notices is not proved. The rules are those of DESIGN
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
-from itertools import count, takewhile
+from itertools import count
 from typing import Any
 
-from infra.errors import Unknown
+from infra.errors import Unknown, Unreadable
 from infra.kafka.log import until_known
 from infra.messages import Due
 from infra.model.context import Perform
 from infra.testing.node import Node, Port
-from infra.wire.envelope import CAUSE_TIME, EXPECTED_OFFSET, ID
+from infra.wire.envelope import CAUSE_TIME, EXPECTED_OFFSET, ID, REACTION, Way, reaction_place
 from infra.wire.inbox import Posted
-from infra.wire.record import Outgoing, Read, with_header
+from infra.wire.record import Header, Outgoing, Read, with_header
 from infra.write.aggregates import Aggregates
-from infra.write.decision import CommandHandler, Decision
+from infra.write.decision import CommandHandler, Decision, Standing
 from infra.write.intents import Intent
 from infra.write.lanes import Delivery, Lanes, Place
 from infra.write.owner import Owner
-from infra.write.parking import Queue
+from infra.write.parking import DISCARD, Queue
 from infra.write.writer import Writer
 
 
@@ -214,14 +215,157 @@ class Careless(Node):
         return await super().attempt(perform, intent, f"{key}/{self.name}/{next(self.times)}")
 
 
-class Hasty(Node):
-    """What a policy hears is acknowledged before what it asks is in its topic."""
+class HastyOwner(Owner):
+    """What a policy hears counts as heard before what it asks is in its topic."""
 
-    def delivery(self, place: Place, records: list[Read], generation: int, done: Callable[[], None]) -> Delivery:
-        if place[0] == self.context.commands_topic:
-            return super().delivery(place, records, generation, done)
-        done()
-        return Delivery(records, lambda: self.generation == generation, lambda: None)
+    async def _react(self, records: Sequence[Any]) -> None:
+        self._heard.note((records[-1].topic, records[-1].partition), records[-1].offset + 1)
+        await super()._react(records)
+
+
+class Hasty(Node):
+    owner = HastyOwner
+
+
+class UnmarkedHandler(CommandHandler):
+    """A reaction counts wherever it stands."""
+
+    def _is_over(self, key: bytes, posted: Posted, identity: Header, decision: Decision) -> bool:
+        return identity[0] != REACTION and super()._is_over(key, posted, identity, decision)
+
+
+class UnmarkedWriter(Writer):
+    handler_kind = UnmarkedHandler
+
+
+class UnmarkedOwner(Owner):
+    writer_kind = UnmarkedWriter
+
+
+class Unmarked(Node):
+    owner = UnmarkedOwner
+
+
+class GullibleHandler(CommandHandler):
+    """An answer counts, whether anybody waits for it or not."""
+
+    def _is_over(self, key: bytes, posted: Posted, identity: Header, decision: Decision) -> bool:
+        return identity[0] == REACTION and super()._is_over(key, posted, identity, decision)
+
+
+class GullibleWriter(Writer):
+    handler_kind = GullibleHandler
+
+
+class GullibleOwner(Owner):
+    writer_kind = GullibleWriter
+
+
+class Gullible(Node):
+    owner = GullibleOwner
+
+
+class IndifferentHandler(CommandHandler):
+    """A command under an id that is known is the one that was decided, whatever it says."""
+
+    def _standing(self, key: bytes, posted: Posted, decision: Decision) -> Standing:
+        standing = super()._standing(key, posted, decision)
+        return Standing.DUPLICATE if standing is Standing.REUSED else standing
+
+
+class IndifferentWriter(Writer):
+    handler_kind = IndifferentHandler
+
+
+class IndifferentOwner(Owner):
+    writer_kind = IndifferentWriter
+
+
+class Indifferent(Node):
+    owner = IndifferentOwner
+
+
+class SqueamishHandler(CommandHandler):
+    """A command is rejected for its place in the topic."""
+
+    def _decide_on(self, posted: Posted, decision: Decision) -> None:
+        if posted.record.offset % 3 == 0 and posted.type != DISCARD:
+            posted = replace(posted, command=Unreadable("bad_header", "nobody else sees it"))
+        super()._decide_on(posted, decision)
+
+
+class SqueamishWriter(Writer):
+    handler_kind = SqueamishHandler
+
+
+class SqueamishOwner(Owner):
+    writer_kind = SqueamishWriter
+
+
+class Squeamish(Node):
+    owner = SqueamishOwner
+
+
+class UnguardedHandler(CommandHandler):
+    """Everything may be asked by both ways."""
+
+    def __init__(self, aggregates: Aggregates) -> None:
+        everything = (*aggregates.context.asked, *aggregates.context.own)
+        super().__init__(aggregates, dict.fromkeys(Way, everything))
+
+
+class UnguardedWriter(Writer):
+    handler_kind = UnguardedHandler
+
+
+class UnguardedOwner(Owner):
+    writer_kind = UnguardedWriter
+
+
+class Unguarded(Node):
+    owner = UnguardedOwner
+
+
+class MergingPort(Port):
+    """There is one mark for all that is heard."""
+
+    async def send(self, topic: str, records: Iterable[tuple[int, Outgoing]]) -> None:
+        await super().send(topic, [(partition, self._of_one_source(record)) for partition, record in records])
+
+    def _of_one_source(self, record: Outgoing) -> Outgoing:
+        place = dict(record.headers).get(REACTION)
+        if place is None:
+            return record
+        _, (offset, number) = reaction_place(place)
+        return record._replace(headers=with_header(record.headers, REACTION, b"all/0/%d/%d" % (offset, number)))
+
+
+class Merging(Node):
+    port = MergingPort
+
+
+class DisorderlyPort(Port):
+    """What follows from a batch is asked in any order."""
+
+    async def send(self, topic: str, records: Iterable[tuple[int, Outgoing]]) -> None:
+        shuffled = list(records)
+        self.dice.shuffle(shuffled)
+        await super().send(topic, shuffled)
+
+
+class Disorderly(Node):
+    port = DisorderlyPort
+
+
+class PipeliningOwner(Owner):
+    """The next batch is reacted to before the one in front is acknowledged."""
+
+    async def _react(self, records: Sequence[Any]) -> None:
+        self._run_aside(super()._react(records), "react")
+
+
+class Pipelining(Node):
+    owner = PipeliningOwner
 
 
 class Leaky(Node):
@@ -326,9 +470,7 @@ class PushingHandler(CommandHandler):
 
 
 class PushingWriter(Writer):
-    def __init__(self, aggregates: Aggregates, *ports: Any) -> None:
-        super().__init__(aggregates, *ports)
-        self._commands = PushingHandler(aggregates)
+    handler_kind = PushingHandler
 
 
 class PushingOwner(Owner):
@@ -339,39 +481,50 @@ class Pushing(Node):
     owner = PushingOwner
 
 
-class HastyWriter(Writer):
-    """Every command is an append of its own, and decided as if the ones in front had landed."""
+class InFlightWriter(Writer):
+    """Every command is an append of its own, decided as if the ones in front had landed; `in_flight` of them are sent at once.
 
-    async def handle(self, records: Sequence[Any]) -> None:
-        async with self._turn:
-            left = list(records)
-            while left:
-                decisions = [self._guess(record) for record in left]
-                landed = await asyncio.gather(*map(self._append, decisions))
-                right = list(takewhile(lambda pair: pair[0].expected == pair[1], zip(decisions, landed, strict=True)))
-                left = left[len(right) :]
-                if left:
-                    self.aggregates = _fresh(self.aggregates)
-                    self._commands = CommandHandler(self.aggregates)
-                    await self._catch_up()
-            self._on_intents(self.aggregates.new_intents())
+    What is believed of them is a copy, so that the state stays what the log has said, whatever becomes of them.
+    """
 
-    def _guess(self, record: Any) -> Decision:
-        decision = self._commands.decide([record])
-        self.aggregates.merge(decision)
-        return decision
+    in_flight = 8
 
-    async def _append(self, decision: Decision) -> int:
-        if not decision.records:
-            return decision.expected
-        try:
-            return await self._log.append(self.aggregates.number, decision.records)
-        except Unknown:
-            return -1
+    async def _decide(self, records: Sequence[Any], start: int) -> int:
+        belief = _copy(self.aggregates)
+        commands = self.handler_kind(belief)
+        end = min(start + self.in_flight, len(records))
+        decisions = [_believing(belief, commands.decide([record])) for record in records[start:end]]
+        if not all(await asyncio.gather(*map(self._append, decisions))):
+            await self._catch_up()
+            return start
+        self.aggregates, self._commands = belief, commands
+        self._on_intents(belief.new_intents())
+        return end
 
 
-def _fresh(a: Aggregates) -> Aggregates:
-    return Aggregates(a.context, a.codec, a.number, a.partitions, a.dedupe_ms)
+def _copy(aggregates: Aggregates) -> Aggregates:
+    same = (aggregates.context, aggregates.codec, aggregates.kinds)
+    return deepcopy(aggregates, {id(part): part for part in same})
+
+
+def _believing(belief: Aggregates, decision: Decision) -> Decision:
+    if decision.records:
+        belief.merge(decision)
+    return decision
+
+
+class OneByOneWriter(InFlightWriter):
+    """No rule: with one append at a time, what is left of it breaks nothing."""
+
+    in_flight = 1
+
+
+class OneByOneOwner(Owner):
+    writer_kind = OneByOneWriter
+
+
+class OneByOne(Node):
+    owner = OneByOneOwner
 
 
 class EagerWriter(Writer):
@@ -401,8 +554,8 @@ class Silent(Node):
     owner = SilentOwner
 
 
-class HastyOwner(Owner):
-    writer_kind = HastyWriter
+class InFlightOwner(Owner):
+    writer_kind = InFlightWriter
 
 
 class EagerOwner(Owner):
@@ -410,7 +563,7 @@ class EagerOwner(Owner):
 
 
 class InFlight(Node):
-    owner = HastyOwner
+    owner = InFlightOwner
 
 
 class Eager(Node):
@@ -441,6 +594,14 @@ RULES = {
     "untimely": Rule("deadlines come from the state, also after a recovery", Untimely, "no_deadline_is_missed"),
     "careless": Rule("the outside is asked with one key", Careless, "a_bell_is_rung_once_a_filling"),
     "hasty": Rule("a policy's position is written after its acknowledgements", Hasty, "every_event_is_reacted_to_once"),
+    "unmarked": Rule("a reaction counts above the mark of its source", Unmarked, "a_command_is_decided_once"),
+    "merging": Rule("each source has a mark of its own", Merging, "every_event_is_reacted_to_once"),
+    "disorderly": Rule("reactions are asked in order", Disorderly, "every_event_is_reacted_to_once"),
+    "pipelining": Rule("the next batch comes after the acknowledgements", Pipelining, "every_event_is_reacted_to_once"),
+    "gullible": Rule("an answer counts if what it answers is open", Gullible, "an_answer_is_to_what_is_open"),
+    "indifferent": Rule("an id stands for one content", Indifferent, "who_takes_an_id_hears_of_it"),
+    "unguarded": Rule("what is a context's own comes by its own way", Unguarded, "nobody_asks_what_is_not_theirs"),
+    "squeamish": Rule("what can be read is processed", Squeamish, "what_is_rejected_cannot_be_read"),
     "leaky": Rule("nothing is handled after a batch that was dropped", Leaky, "every_event_is_reacted_to_once"),
     "blind": Rule("an idle owner sees what others append", Blind, "an_owner_knows_the_end_of_its_log"),
     "sluggish": Rule("what was taken in is folded by itself", Sluggish, "nothing_that_was_wanted_is_left_open"),

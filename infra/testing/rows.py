@@ -22,6 +22,8 @@ def meta(step: int = 0, **known: Any) -> Meta:
             offset=step,
             command_id="c",
             command_type="some.Command",
+            way="commands",
+            command_digest="",
             command_offset=0,
             correlation_id="c",
         ),

@@ -21,6 +21,8 @@ def noise(asked: Sequence[Read], identity: str, dice: Random) -> Outgoing:
             Outgoing(key, b"\xff\xfe", headers),
             Outgoing(key, b"\0\xff\xff\xff\xff" + value, headers),
             Outgoing(key, value[:-1], headers),
+            Outgoing(key, value if model.topic.endswith(".own") else value[:-1], headers),
+            Outgoing(key, value[:-1], [(ID, dict(model.headers).get(ID) or b"taken"), named]),
             Outgoing(key, value, [id_, (TYPE, b"of.Nobody")]),
             Outgoing(b"another", value, headers),
             Outgoing(key, b"{}", []),

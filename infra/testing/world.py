@@ -23,15 +23,17 @@ import structlog
 
 from infra.kafka.log import addressed
 from infra.kafka.memory import MemoryKafka
+from infra.kafka.topics import HEARD_TOPIC
 from infra.mesh import Mesh
 from infra.messages import Due
 from infra.model.context import Aggregate, Context, Perform
 from infra.testing import clerk
-from infra.testing.facts import Partition, kept_as, partitions_of
+from infra.testing.facts import Partition, kept_as, partitions_of, ways
 from infra.testing.loop import VirtualLoop, run
 from infra.testing.node import RUNNING, Faults, Node
 from infra.testing.strangers import noise
 from infra.wire.columns import FEW
+from infra.wire.envelope import CommandName
 from infra.wire.record import Outgoing, Read
 from infra.write.reactions import outgoing_command
 from infra.write.writer import Bounds
@@ -234,12 +236,12 @@ class World:
         context = self.mesh.context(name)
         present = [node for node in self.nodes[name] if not node.frozen]
         self.generations[name] += 1
-        topics = [context.commands_topic, *self.mesh.heard_topics(context)]
+        together = [[context.commands_topic, context.own_topic], *([t] for t in self.mesh.heard_topics(context))]
         given: dict[Node, list[tuple[str, int]]] = {node: [] for node in present}
-        for topic in topics:
+        for topics in together:
             for number in range(PARTITIONS):
                 if present:
-                    given[self.dice.choice(present)].append((topic, number))
+                    given[self.dice.choice(present)] += [(topic, number) for topic in topics]
         for node, places in given.items():
             node.assign(self.generations[name], places, lambda: self.generations[name])
 
@@ -254,19 +256,19 @@ class World:
             self.kafka.append(self.mesh.owner(type(command)).commands_topic, where, [record])
         self.say(f"asked {identity}: {command}")
 
-    def letters(self, partition: Partition) -> dict[bytes, Read]:
-        """What a partition keeps of what it could not process, by the id of the command."""
+    def letters(self, partition: Partition) -> dict[CommandName, Read]:
+        """What a partition keeps of what it could not process, by what the command is called."""
         letters = reversed(self.kafka.log(partition.context.dead_topic, partition.number))
-        return {kept_as(letter): letter for letter in letters}
+        return {kept_as(letter, partition.context): letter for letter in letters}
 
     def sort_out(self) -> bool:
         """Somebody looks after all that waits; whether there is any."""
         waiting = [partition for partition in self.partitions() if partition.fold.queues]
         for partition in waiting:
-            for said, record in clerk.answers(partition, self.letters(partition), self.dice):
+            for said, way, record in clerk.answers(partition, self.letters(partition), self.dice):
                 self.say(said)
                 ((right, _),) = addressed([record], PARTITIONS)
-                self.kafka.append(partition.context.commands_topic, right, [record])
+                self.kafka.append(ways(partition.context)[way], right, [record])
         return bool(waiting)
 
     async def leap(self, seconds: float) -> None:
@@ -342,16 +344,20 @@ class World:
         self.say("a clock jumps")
 
     def _lose_offsets(self) -> None:
-        """Group offsets expire, or somebody moves them: of commands anywhere, of what policies hear only back."""
+        """Group offsets expire, or somebody moves them anywhere; positions of what was heard are lost, or moved back."""
         for context in self.mesh.contexts.values():
-            for topic in (context.commands_topic, *self.mesh.heard_topics(context)):
+            for topic in (*ways(context).values(), *self.mesh.heard_topics(context)):
                 for number in range(PARTITIONS):
-                    place = (context.group, topic, number)
-                    end = len(self.kafka.log(topic, number))
-                    longest = end if topic == context.commands_topic else self.kafka.committed.get(place, 0)
                     if self.dice.random() < 0.5:
-                        self.kafka.committed[place] = self.dice.randint(0, longest)
-        self.say("group offsets are moved")
+                        end = len(self.kafka.log(topic, number))
+                        self.kafka.committed[context.group, topic, number] = self.dice.randint(0, end)
+        heard = self.kafka.log(HEARD_TOPIC, 0)
+        if self.dice.random() < 0.3:
+            heard.clear()
+        elif heard:
+            older = self.dice.choice(heard)
+            self.kafka.append(HEARD_TOPIC, 0, [Outgoing(older.key, older.value, [])])
+        self.say("group offsets and positions are moved")
         self._shuffle_one()
 
     def _intrude(self) -> None:
@@ -365,7 +371,12 @@ class World:
         """Somebody asks what is no command."""
         self._noises += 1
         context: Context = self.dice.choice(list(self.mesh.contexts.values()))
-        asked = [record for number in range(PARTITIONS) for record in self.kafka.log(context.commands_topic, number)]
+        asked = [
+            record
+            for topic in ways(context).values()
+            for number in range(PARTITIONS)
+            for record in self.kafka.log(topic, number)
+        ]
         record = noise(asked, f"noise-{self._noises}", self.dice)
         self.kafka.append(context.commands_topic, self.dice.randrange(PARTITIONS), [record])
         self.say(

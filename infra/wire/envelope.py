@@ -3,7 +3,8 @@
 CloudEvents 1.0, Kafka protocol binding, binary content mode: attributes are `ce_` headers. An event has, in this order,
 
     its context's    content-type  ce_specversion  ce_source
-    its command's    ce_subject  ce_correlationid  ce_causationid  weft-command-offset  weft-command-type  [traceparent]
+    its command's    ce_subject  ce_correlationid  ce_causationid  weft-command-offset or weft-own-offset  weft-command-type
+                     [weft-command-digest, weft-reaction, weft-outcome-of or weft-due-of]  [traceparent]
     its own          [weft-original-command-offset]  ce_id  ce_type  weft-expected-offset
 
 What the events of a command share stands in front, so that it is made once; what is asked of every record that is read
@@ -12,6 +13,7 @@ stands at a known place. Records of other writers may have the same headers in a
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any, NamedTuple
 
 from infra.messages import Meta
@@ -24,7 +26,13 @@ SUBJECT = "ce_subject"
 CORRELATION = "ce_correlationid"
 CAUSATION = "ce_causationid"
 COMMAND_OFFSET = "weft-command-offset"
+OWN_OFFSET = "weft-own-offset"  # the same of a command that the context asked itself
 COMMAND_TYPE = "weft-command-type"
+DIGEST = "weft-command-digest"  # of what a stranger asked: the same id with other content is another command
+REACTION = "weft-reaction"  # the place of a reaction: <source topic id>/<partition>/<offset>/<number>
+OUTCOME_OF = "weft-outcome-of"  # of a command: the intent it answers, by the id of the event that opened it
+DUE_OF = "weft-due-of"  # the same of a deadline
+IDENTITIES = frozenset((DIGEST, REACTION, OUTCOME_OF, DUE_OF))  # what tells a command from others beside its id
 TRACE = "traceparent"
 ORIGINAL = "weft-original-command-offset"  # of an event that was copied when its topic grew; its id says where it was
 ID = "ce_id"
@@ -32,10 +40,48 @@ TYPE = "ce_type"
 EXPECTED_OFFSET = "weft-expected-offset"
 CAUSE_TIME = "weft-cause-time"  # of a command: when what led to it was recorded
 
-CORRELATION_AT, CAUSATION_AT, COMMAND_OFFSET_AT = 4, 5, 6
+CORRELATION_AT, CAUSATION_AT, COMMAND_OFFSET_AT, IDENTITY_AT = 4, 5, 6, 8
 OWN = 3  # headers at the end: id, type, expected offset
 NO_OFFSET = -1  # the command offset of an event that says nothing of this log's cursor
 LONGEST_NUMBER = 20  # digits
+
+
+class Way(IntEnum):
+    """How a command came in: what strangers ask, and what a context asks itself."""
+
+    COMMANDS = 0
+    OWN = 1
+
+
+CommandName = bytes | tuple[bytes]  # its id; in a tuple if the context asked itself, so that no stranger can take it
+ReactionPlace = tuple[int, int]  # the offset of what a policy heard, and the how-manieth of its reactions
+
+
+def command_name(way: Way, command_id: bytes) -> CommandName:
+    """What a command is called among those of its key."""
+    return command_id if way is Way.COMMANDS else (command_id,)
+
+
+def is_reaction(value: bytes) -> bool:
+    try:
+        return bool(reaction_place(value))
+    except ValueError:
+        return False
+
+
+def way_of(headers: HeaderMap) -> Way:
+    """The way the command of an event came by."""
+    return Way.OWN if OWN_OFFSET in headers else Way.COMMANDS
+
+
+def reaction_place(reaction: bytes) -> tuple[bytes, ReactionPlace]:
+    """The source of a REACTION, `<topic id>/<partition>`, and its place there; ValueError if it is none."""
+    source, offset, number = reaction.rsplit(b"/", 2)
+    return source, (int(offset), int(number))
+
+
+OFFSETS = {COMMAND_OFFSET: Way.COMMANDS, OWN_OFFSET: Way.OWN}
+OFFSET_OF = {way: name for name, way in OFFSETS.items()}
 
 
 # -- what an event's writer makes
@@ -59,24 +105,46 @@ class EventEnvelope:
             (SOURCE, f"/{context}".encode()),
         ]
         self._prefix = f"{topic}/{partition}/".encode()
-        named = (SUBJECT, CORRELATION, CAUSATION, COMMAND_OFFSET, COMMAND_TYPE, TRACE, ID, TYPE, EXPECTED_OFFSET)
+        named = (
+            SUBJECT,
+            CORRELATION,
+            CAUSATION,
+            COMMAND_OFFSET,
+            COMMAND_TYPE,
+            OUTCOME_OF,
+            TRACE,
+            ID,
+            TYPE,
+            EXPECTED_OFFSET,
+        )
         numbers = 3 * LONGEST_NUMBER  # in the command's offset, the id and the expected offset
         longest = len(self._prefix) + max(map(len, type_names), default=0) + numbers
         self._least = record_size(None, None, [*self._context_part, *((name, None) for name in named)]) + longest
 
     def command_part(
-        self, key: bytes, command_id: bytes, correlation: bytes, offset: int, type_: bytes, trace: bytes | None = None
+        self,
+        key: bytes,
+        command_id: bytes,
+        correlation: bytes,
+        way: Way,
+        offset: int,
+        type_: bytes,
+        identity: Header | None = None,
+        trace: bytes | None = None,
     ) -> CommandPart:
-        """Of the events of this command."""
+        """Of the events of this command; `identity` is one of IDENTITIES."""
         headers = [
             *self._context_part,
             (SUBJECT, key),
             (CORRELATION, correlation),
             (CAUSATION, command_id),
-            (COMMAND_OFFSET, b"%d" % offset),
+            (OFFSET_OF[way], b"%d" % offset),
             (COMMAND_TYPE, type_),
         ]
         size = self._least + 2 * len(key) + len(correlation) + len(command_id) + len(type_)
+        if identity:
+            headers.append(identity)
+            size += len(identity[1])
         if trace:
             headers.append((TRACE, trace))
             size += len(trace)
@@ -91,8 +159,9 @@ class EventEnvelope:
 def copied_headers(headers: Headers, offset: int) -> Headers:
     """Of an accepted event as it stands at `offset` of a log it is copied into: its id says where it was first."""
     by_name = dict(headers)
-    original = [] if ORIGINAL in by_name else [(ORIGINAL, by_name[COMMAND_OFFSET])]
-    changed = {COMMAND_OFFSET: b"%d" % NO_OFFSET, EXPECTED_OFFSET: b"%d" % offset}
+    asked_at = OFFSET_OF[way_of(by_name)]
+    original = [] if ORIGINAL in by_name else [(ORIGINAL, by_name[asked_at])]
+    changed = {asked_at: b"%d" % NO_OFFSET, EXPECTED_OFFSET: b"%d" % offset}
     moved = [(name, changed.get(name, value)) for name, value in headers]
     return [*moved[:-OWN], *original, *moved[-OWN:]]
 
@@ -114,15 +183,39 @@ def is_accepted(record: Record) -> bool:
 
 
 class EventRecord(NamedTuple):
-    """What folding needs of an accepted record. `origin`: its offset, or its id if it was copied here; `at` in ms."""
+    """What folding needs of an accepted record. `origin`: its offset, or its id if it was copied here; `at` in ms.
+
+    `identity` is what tells its command from others beside its id: one of IDENTITIES.
+    """
 
     key: bytes
     value: bytes
     origin: int | bytes
     at: int
     command_id: bytes
+    way: Way
     command_offset: int
     correlation: bytes
+    identity: Header | None
+
+    @property
+    def name(self) -> CommandName:
+        return command_name(self.way, self.command_id)
+
+
+def remembered_as(event: EventRecord) -> CommandName | None:
+    """What its command is remembered by; None if it has a place or answers something, which says more than an id."""
+    return event.name if is_remembered(event.way, event.identity) else None
+
+
+def is_remembered(way: Way, identity: Header | None) -> bool:
+    """Whether a command is told from others by its id."""
+    return way is Way.COMMANDS or identity is None
+
+
+def _identity(header: tuple[str, bytes | None]) -> Header | None:
+    name, value = header
+    return (name, value) if name in IDENTITIES and value is not None else None
 
 
 _new: Any = tuple.__new__  # what a NamedTuple has of its own takes twice as long
@@ -133,23 +226,27 @@ def event_record(record: Record) -> EventRecord:
     headers = record.headers
     try:
         if (
-            len(headers) > COMMAND_OFFSET_AT
+            len(headers) > IDENTITY_AT
             and headers[CORRELATION_AT][0] == CORRELATION
             and headers[CAUSATION_AT][0] == CAUSATION
-            and headers[COMMAND_OFFSET_AT][0] == COMMAND_OFFSET
+            and headers[COMMAND_OFFSET_AT][0] in OFFSETS
         ):
-            at_places = headers[CORRELATION_AT][1], headers[CAUSATION_AT][1], headers[COMMAND_OFFSET_AT][1]
-            correlation, command_id, offset = at_places
+            correlation, command_id = headers[CORRELATION_AT][1], headers[CAUSATION_AT][1]
+            asked_at, offset = headers[COMMAND_OFFSET_AT]
+            identity = _identity(headers[IDENTITY_AT])
         else:
             by_name = dict(headers)
-            correlation, command_id, offset = by_name[CORRELATION], by_name[CAUSATION], by_name[COMMAND_OFFSET]
+            asked_at = OFFSET_OF[way_of(by_name)]
+            correlation, command_id, offset = by_name[CORRELATION], by_name[CAUSATION], by_name[asked_at]
+            identity = next(filter(None, map(_identity, headers)), None)
         if correlation is None or command_id is None or offset is None:
             raise ValueError("a header has no value")
         number = int(offset)
         origin = record.offset if number != NO_OFFSET else dict(headers)[ID] or b""
     except (ValueError, KeyError) as error:
         raise unreadable(place_of(record), error) from error
-    fields = (record.key or b"", record.value or b"", origin, record.timestamp, command_id, number, correlation)
+    key, value, at = record.key or b"", record.value or b"", record.timestamp
+    fields = (key, value, origin, at, command_id, OFFSETS[asked_at], number, correlation, identity)
     event: EventRecord = _new(EventRecord, fields)
     return event
 
@@ -164,6 +261,7 @@ def meta(record: Read, headers: HeaderMap) -> Meta:
     if is_copy := ORIGINAL in headers:
         topic, number, place = header(ID).split("/")
         partition, offset = int(number), int(place)
+    way = way_of(headers)
     return Meta(
         context=record.topic.partition(".")[0],
         type=header(TYPE),
@@ -175,7 +273,9 @@ def meta(record: Read, headers: HeaderMap) -> Meta:
         offset=offset,
         command_id=header(CAUSATION),
         command_type=header(COMMAND_TYPE),
-        command_offset=int(headers[ORIGINAL if is_copy else COMMAND_OFFSET] or b""),
+        way=way.name.lower(),
+        command_digest=(headers.get(DIGEST) or b"").hex(),
+        command_offset=int(headers[ORIGINAL if is_copy else OFFSET_OF[way]] or b""),
         correlation_id=header(CORRELATION),
     )
 
@@ -202,9 +302,13 @@ def cause_of(record: Record, headers: HeaderMap) -> Cause:
     return Cause(correlation, event_id, record.timestamp, trace)
 
 
-def command_headers(type_name: str, command_id: str, cause: Cause = NO_CAUSE) -> list[Header]:
-    """The headers of a command that one of ours posts."""
+def command_headers(
+    type_name: str, command_id: str, cause: Cause = NO_CAUSE, identity: Header | None = None
+) -> list[Header]:
+    """The headers of a command that one of ours posts; `identity` is its REACTION, OUTCOME_OF or DUE_OF."""
     headers = [(SPEC_VERSION, b"1.0"), (TYPE, type_name.encode()), (ID, command_id.encode())]
+    if identity:
+        headers.append(identity)
     optional = ((CORRELATION, cause.correlation), (CAUSATION, cause.event_id), (TRACE, cause.trace))
     headers += [(name, value.encode()) for name, value in optional if value]
     if cause.at is not None:

@@ -1,9 +1,10 @@
 """From a record in a commands topic to a command, or to the reason why it cannot be read."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import cache
+from hashlib import blake2b
 from typing import Any, get_args, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -11,12 +12,29 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from infra.errors import Unreadable
 from infra.messages import MAX_ID, is_id
 from infra.wire.avro import Codec
-from infra.wire.envelope import CAUSE_TIME, CORRELATION, ID, TRACE, TYPE
-from infra.wire.record import MAX_COMMAND_BYTES, HeaderMap, Record, partition_of, place_of, text
-from infra.wire.sealing import Personal, personal, unsealed
+from infra.wire.envelope import (
+    CAUSE_TIME,
+    CORRELATION,
+    DIGEST,
+    DUE_OF,
+    ID,
+    OUTCOME_OF,
+    REACTION,
+    TRACE,
+    TYPE,
+    CommandName,
+    Way,
+    command_name,
+    is_reaction,
+    is_remembered,
+)
+from infra.wire.record import MAX_COMMAND_BYTES, Header, HeaderMap, Record, partition_of, place_of, text
+from infra.wire.sealing import Personal, is_sealed, personal, unsealed
 
 # A cause's time comes with the command, so a producer could lie: it is believed as far as brokers' clocks may differ.
 MAX_CLOCK_SKEW_MS = 60_000
+DIGEST_BYTES = 8
+NO_REACTION = b"//0/0"
 
 
 @dataclass(slots=True)
@@ -33,17 +51,28 @@ class Command:
 class Posted:
     """A record of a commands topic: the command in it, or why it cannot be read, and what is known of it in either case.
 
-    `id` is the producer's, or the record's place if it gave none that can be used. `key` is None if no aggregate can have
-    it; `partition` is where its commands belong. `type` is what the header says, `at` is in milliseconds.
+    `id` is the producer's, or the record's place if it gave none that can be used; `identity` is what tells a command from
+    others beside that: of a stranger's its DIGEST, of our own its REACTION, OUTCOME_OF or DUE_OF. `key` is None if no
+    aggregate can have it; `partition` is where its commands belong. `type` is what the header says, `at` is in milliseconds.
     """
 
     record: Record
     at: int
+    way: Way
     id: bytes
+    identity: Header | None
     type: bytes | None
     key: bytes | None
     partition: int
     command: Command | Unreadable
+
+    @property
+    def name(self) -> CommandName:
+        return command_name(self.way, self.id)
+
+    @property
+    def remembered_as(self) -> CommandName | None:
+        return self.name if is_remembered(self.way, self.identity) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,22 +86,23 @@ class CommandType:
 
 
 class CommandReader:
-    """Reads what is posted to a context that can be asked `commands` and has so many partitions."""
+    """Reads what is posted to a context of so many partitions; `commands` are those it can be asked by each way."""
 
-    def __init__(self, context: str, commands: Iterable[type], partitions: int, codec: Codec) -> None:
+    def __init__(self, context: str, commands: Mapping[Way, Iterable[type]], partitions: int, codec: Codec) -> None:
         self._context = context
         self._partitions = partitions
         self._codec = codec
-        self._kinds = {t: _kind(t, codec) for t in commands}
+        self._allowed = {way: frozenset(types) for way, types in commands.items()}
+        self._kinds = {t: _kind(t, codec) for types in commands.values() for t in types}
         self._by_name = {codec.names[t]: kind for t, kind in self._kinds.items()}
-        self._choice = ", ".join(self._by_name)
+        self._asked = ", ".join(codec.names[t] for t in commands[Way.COMMANDS]) or "nothing"
 
-    def read(self, records: Sequence[Record]) -> list[Posted]:
+    def read(self, records: Sequence[Record], way: Way) -> list[Posted]:
         """What was posted, in the order of the records."""
         messages = self._codec.decode_many([record.value for record in records])
-        return [self._posted(record, message) for record, message in zip(records, messages, strict=True)]
+        return [self._posted(record, way, message) for record, message in zip(records, messages, strict=True)]
 
-    def _posted(self, record: Record, message: Any) -> Posted:
+    def _posted(self, record: Record, way: Way, message: Any) -> Posted:
         headers = dict(record.headers)
         key, identity, at = aggregate_key(record.key), headers.get(ID), record.timestamp
         if not identity or len(identity) > MAX_ID:
@@ -81,10 +111,29 @@ class CommandReader:
         try:
             at = _asked_at(record, headers)
             command = self._command(record, headers, identity, key, message)
+            if type(command.payload) not in self._allowed[way]:
+                raise self._not_yours(way, command)
+            if way is Way.OWN and not is_reaction(headers.get(REACTION) or NO_REACTION):
+                raise Unreadable("bad_header", f"{REACTION} has to be <topic id>/<partition>/<offset>/<number>")
         except Unreadable as error:
             command = error
+        told_by = self._digest(record, headers, command) if way is Way.COMMANDS else _told_by(headers)
         partition = record.partition if key is None else partition_of(key, self._partitions)
-        return Posted(record, at, identity, headers.get(TYPE), key, partition, command)
+        return Posted(record, at, way, identity, told_by, headers.get(TYPE), key, partition, command)
+
+    def _digest(self, record: Record, headers: HeaderMap, command: Command | Unreadable) -> Header:
+        message = command.payload if isinstance(command, Command) else None
+        kind = self._kinds.get(type(message))
+        about_person = message if kind is not None and kind.personal is not None else None
+        return DIGEST, digest_of(headers.get(TYPE), record.value, about_person)
+
+    def _not_yours(self, way: Way, command: Command) -> Unreadable:
+        name = command.type.decode()
+        if way is Way.OWN:
+            return Unreadable(
+                "not_yours", f"{name} is not what {self._context} asks itself: post it to its commands topic"
+            )
+        return Unreadable("not_yours", f"{name} is what {self._context} asks itself; it can be asked {self._asked}")
 
     def _command(self, record: Record, headers: HeaderMap, identity: bytes, key: bytes | None, message: Any) -> Command:
         """The command in a record, unless it is Unreadable; `message` if its value was decoded with others, else None."""
@@ -108,7 +157,7 @@ class CommandReader:
         if named is None:
             content = "JSON" if value[:1] == b"{" else "neither framed Avro nor JSON"
             raise Unreadable(
-                "no_type", f"the value is {content} and there is no header {TYPE}; set it to one of {self._choice}"
+                "no_type", f"the value is {content} and there is no header {TYPE}; set it to one of {self._asked}"
             )
         kind = self._kind_of(named)
         if value[:1] == b"{":
@@ -136,7 +185,7 @@ class CommandReader:
     def _kind_of(self, name: str) -> CommandType:
         if name not in self._by_name:
             raise Unreadable(
-                "unknown_type", f"{name!r} is no command of {self._context}; it can be asked {self._choice}"
+                "unknown_type", f"{name!r} is no command of {self._context}; it can be asked {self._asked}"
             )
         return self._by_name[name]
 
@@ -144,6 +193,31 @@ class CommandReader:
 def _kind(t: type, codec: Codec) -> CommandType:
     name = codec.names[t]
     return CommandType(t, name.encode(), fields(t)[0].name, personal(codec.schemas[name]))
+
+
+def _told_by(headers: HeaderMap) -> Header | None:
+    """What tells one of our own commands from others beside its id, if it can be understood."""
+    for name in (REACTION, OUTCOME_OF, DUE_OF):
+        if value := headers.get(name):
+            return (name, value) if name != REACTION or is_reaction(value) else None
+    return None
+
+
+def digest_of(type_: bytes | None, value: bytes | None, about_person: Any = None) -> bytes:
+    """Of what a stranger asks: another digest under the same id is another command.
+
+    The same text is sealed otherwise each time, so of a message `about_person` only the rest counts.
+    """
+    content = (value or b"") if about_person is None else repr(_without_sealed(asdict(about_person))).encode()
+    return blake2b((type_ or b"") + b"\0" + content, digest_size=DIGEST_BYTES).digest()
+
+
+def _without_sealed(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {name: _without_sealed(value) for name, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [_without_sealed(item) for item in node]
+    return "" if isinstance(node, str) and is_sealed(node) else node
 
 
 def aggregate_key(key: bytes | None) -> bytes | None:

@@ -114,9 +114,14 @@ class Schemas:
 
 
 def read_lock(file: Path) -> dict[int, Locked]:
-    """The locked schemas of one file by id; none if it is not there."""
-    entries = json.loads(file.read_text()) if file.exists() else {}
-    return {int(i): Locked(int(i), e["name"], e["fingerprint"], e["schema"]) for i, e in entries.items()}
+    """The locked schemas of one file by id; none if it is not there, and Unusable if it is torn."""
+    try:
+        entries = json.loads(file.read_text()) if file.exists() else {}
+        return {int(i): Locked(int(i), e["name"], e["fingerprint"], e["schema"]) for i, e in entries.items()}
+    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+        raise Unusable(
+            f"{file} is torn: {type(error).__name__}: {error}. Restore it from version control: its ids are in the records for ever"
+        ) from error
 
 
 def lock_in(file: Path, current: Mapping[str, Node], first: int, others: Mapping[int, Locked]) -> list[str]:

@@ -8,17 +8,36 @@ import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from infra.errors import LogMoved
-from infra.messages import LOG_KEEPING, RUNTIME, Discarded, Moved, Opened, Parked, Rejected
+from infra.messages import LOG_KEEPING, REUSED_CODE, RUNTIME, Discarded, Moved, Opened, Parked, Refused, Rejected
 from infra.model.context import Aggregate, Context
 from infra.wire.avro import Codec
-from infra.wire.envelope import EventRecord, event_record, is_accepted
+from infra.wire.envelope import (
+    REACTION,
+    CommandName,
+    EventRecord,
+    ReactionPlace,
+    Way,
+    event_record,
+    is_accepted,
+    reaction_place,
+    remembered_as,
+)
 from infra.wire.inbox import aggregate_key
 from infra.wire.record import Record, unreadable
 from infra.write.intents import DUE, PENDING, Intent, Want, wants_of
 from infra.write.parking import Queue, queue_after
+
+NOWHERE: ReactionPlace = (-1, -1)
+
+
+class Seen(NamedTuple):
+    """When a command was decided, and what it said; nothing is known of what it said before there were two ways in."""
+
+    at: int
+    digest: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +55,19 @@ class Kind:
 
 @dataclass(slots=True)
 class Changes:
-    """What a run of commands makes of the aggregates, copied on write: nothing to them until they are merged."""
+    """What a run of commands makes of the aggregates, copied on write: nothing to them until they are merged.
 
+    `cursor` is of the way they came by.
+    """
+
+    way: Way
     next_offset: int
     cursor: int
     timestamp: int
     states: dict[bytes, Any] = field(default_factory=dict)
-    decided: dict[tuple[bytes, bytes], int] = field(default_factory=dict)
+    decided: dict[tuple[bytes, CommandName], Seen] = field(default_factory=dict)
+    touched: set[bytes] = field(default_factory=set)  # keys
+    marks: dict[bytes, ReactionPlace] = field(default_factory=dict)
     queues: dict[bytes, Queue] = field(default_factory=dict)
     intents: dict[bytes, Intent | None] = field(default_factory=dict)
 
@@ -62,15 +87,20 @@ class Captured:
     """A partition as of one offset: of each key that changed its states, decided command ids and open intents."""
 
     next_offset: int
-    cursor: int
+    cursors: list[int]
+    marks: dict[bytes, ReactionPlace]
     timestamp: int
     voids: int
     queues: dict[bytes, Queue]
-    content: dict[bytes, tuple[dict[bytes, Any], dict[bytes, int], dict[bytes, Intent]]]
+    content: dict[bytes, tuple[dict[bytes, Any], dict[CommandName, Seen], dict[bytes, Intent]]]
 
 
 class Aggregates:
-    """The folded state of one events partition: `cursor` is the next command to decide, `next_offset` the log's end."""
+    """The folded state of one events partition, whose end is `next_offset`.
+
+    `cursors` are the next command to decide, by the way it comes; `marks` the highest reaction applied, by its source: the
+    id and the partition of the topic that was heard.
+    """
 
     def __init__(self, context: Context, codec: Codec, number: int, partitions: int, dedupe_ms: int) -> None:
         self.context = context
@@ -78,10 +108,11 @@ class Aggregates:
         self.number = number
         self.partitions = partitions
         self.next_offset = 0
-        self.cursor = 0
+        self.cursors = [0 for _ in Way]
+        self.marks: dict[bytes, ReactionPlace] = {}
         self.timestamp = 0
         self.states: dict[bytes, Any] = {}
-        self.decided: dict[bytes, dict[bytes, int]] = {}  # key: command id: time
+        self.decided: dict[bytes, dict[CommandName, Seen]] = {}  # by key
         self.unread: dict[bytes, list[EventRecord]] = {}  # accepted events by key that are not folded yet
         self.cold: dict[bytes, bytes] = {}  # aggregates as a snapshot has them, by key, until they are needed
         self.intents: dict[bytes, Intent] = {}
@@ -113,12 +144,12 @@ class Aggregates:
         A partition is ready to decide once it has taken its log in; the intents of what is not folded yet are not open yet.
         """
         unread, queues, at_once = self.unread, self.queues, self._folded_at_once
-        event: EventRecord | None = None
         for record in self._later(records):
             if not is_accepted(record):
                 self.voids += 1
                 continue
             event = event_record(record)
+            self._pass(event)
             key = event.key
             if key in queues or event.value[:5] in at_once:
                 self.thaw([key])
@@ -127,8 +158,6 @@ class Aggregates:
                 unread[key].append(event)
             else:
                 unread[key] = [event]
-        if event is not None:
-            self.timestamp, self.cursor = max(self.timestamp, event.at), max(self.cursor, event.command_offset + 1)
 
     def settle(self, keys: int) -> bool:
         """Fold what was taken of so many keys; whether there are more."""
@@ -158,6 +187,17 @@ class Aggregates:
             self.next_offset = later[-1].offset + 1
         return later
 
+    def _pass(self, record: EventRecord) -> None:
+        """Time, the command of an event, and the reaction it was are behind us."""
+        if record.at > self.timestamp:
+            self.timestamp = record.at
+        if record.command_offset >= self.cursors[record.way]:
+            self.cursors[record.way] = record.command_offset + 1
+        if record.identity is not None and record.identity[0] == REACTION:
+            source, place = reaction_place(record.identity[1])
+            if place > self.marks.get(source, NOWHERE):
+                self.marks[source] = place
+
     def _fold_all(self, records: Sequence[EventRecord]) -> None:
         """Fold accepted events: in order within each key, whichever keys they are of."""
         histories: dict[bytes, History] = {}
@@ -174,10 +214,7 @@ class Aggregates:
         key = record.key
         if key in self.cold or key in self.unread:
             self.thaw([key])
-        if record.at > self.timestamp:
-            self.timestamp = record.at
-        if record.command_offset >= self.cursor:
-            self.cursor = record.command_offset + 1
+        self._pass(record)
         kind = self._kind_of_event.get(type(event))
         if kind is None:
             self._fold_answer(record, event)
@@ -205,20 +242,21 @@ class Aggregates:
             raise TypeError(f"{type(event).__name__} is no event of {self.context.name}")
         if isinstance(event, Rejected | Parked):
             if aggregate_key(record.key) is not None:
-                self._requeue(record.key, queue_after(self.queues.get(record.key, ()), event, record.command_id))
+                self._requeue(record.key, queue_after(self.queues.get(record.key, ()), event, record.name))
         else:
             self._remember(record, event)
 
     def _remember(self, record: EventRecord, event: Any) -> None:
-        """That the command of this event was decided."""
-        key, command_id = record.key, record.command_id
+        """That the command of this event was decided; our own are known by their place, or by what they answer."""
+        key = record.key
         if key in self.queues:
-            self._requeue(key, queue_after(self.queues[key], event, command_id))
+            self._requeue(key, queue_after(self.queues[key], event, record.name))
         self._changed.add(key)
-        if key in self.decided:
-            self.decided[key][command_id] = record.at
-        else:
-            self.decided[key] = {command_id: record.at}
+        if type(event) is Refused and event.code == REUSED_CODE:
+            return
+        if (name := remembered_as(record)) is not None:
+            digest = record.identity[1] if record.identity else None
+            self.decided.setdefault(key, {})[name] = Seen(record.at, digest)
 
     def _fold_wants(self, slot: bytes, history: History) -> None:
         """The intents after these states of one slot: if the last wants nothing, what others wanted is no matter."""
@@ -257,21 +295,23 @@ class Aggregates:
         intents, self._new_intents = list(self._new_intents.values()), {}
         return intents
 
-    def is_decided(self, key: bytes, command_id: bytes) -> bool:
-        """Whether a command of this id was decided within the window; the log's own time says what is too long ago."""
-        at = self.decided.get(key, {}).get(command_id)
-        return at is not None and at >= self._horizon
+    def seen(self, key: bytes, name: CommandName) -> Seen | None:
+        """The command that was decided within the window under this name; the log's own time says what is too long ago."""
+        seen = self.decided.get(key, {}).get(name)
+        return seen if seen is not None and seen.at >= self._horizon else None
 
     def merge(self, changes: Changes) -> None:
         """Make what was decided the state, after the log accepted all of it."""
-        for key, _ in changes.decided:
-            if key in self.cold:  # a snapshot froze it while the append was on its way
-                self.thaw([key])
-        self.next_offset, self.cursor, self.timestamp = changes.next_offset, changes.cursor, changes.timestamp
+        self.thaw(
+            key for key in changes.touched if key in self.cold
+        )  # a snapshot froze it while the append was on its way
+        self._changed |= changes.touched
+        self.next_offset, self.timestamp = changes.next_offset, changes.timestamp
+        self.cursors[changes.way] = changes.cursor
+        self.marks.update(changes.marks)
         self.states.update(changes.states)
-        for (key, command_id), at in changes.decided.items():
-            self._changed.add(key)
-            self.decided.setdefault(key, {})[command_id] = at
+        for (key, name), seen in changes.decided.items():
+            self.decided.setdefault(key, {})[name] = seen
         for key, queue in changes.queues.items():
             self._requeue(key, queue)
         for place, intent in changes.intents.items():
@@ -293,9 +333,17 @@ class Aggregates:
         content = {}
         for key in changed:
             states = {slot: self.states[slot] for slot in self._slots(key) if slot in self.states}
-            ids = {i: at for i, at in self.decided.get(key, {}).items() if at >= horizon}
+            ids = {name: seen for name, seen in self.decided.get(key, {}).items() if seen.at >= horizon}
             content[key] = (states, ids, {p: self.intents[p] for p in self._places(key) if p in self.intents})
-        return Captured(self.next_offset, self.cursor, self.timestamp, self.voids, dict(self.queues), content)
+        return Captured(
+            self.next_offset,
+            list(self.cursors),
+            dict(self.marks),
+            self.timestamp,
+            self.voids,
+            dict(self.queues),
+            content,
+        )
 
     def mark(self, captured: Captured) -> None:
         """What was captured has to be captured again."""
@@ -313,7 +361,8 @@ class Aggregates:
     def resume(
         self,
         next_offset: int,
-        cursor: int,
+        cursors: list[int],
+        marks: dict[bytes, ReactionPlace],
         timestamp: int,
         voids: int,
         queues: dict[bytes, Queue],
@@ -321,7 +370,8 @@ class Aggregates:
         open_: Iterable[bytes],
     ) -> None:
         """Go on where a snapshot was taken, as if everything before had been folded."""
-        self.next_offset, self.cursor, self.timestamp, self.voids = next_offset, cursor, timestamp, voids
+        self.next_offset, self.timestamp, self.voids = next_offset, timestamp, voids
+        self.cursors, self.marks = cursors, marks
         self.queues, self.cold = queues, cold
         for key in open_:
             self.thaw([key])

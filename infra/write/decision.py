@@ -4,24 +4,49 @@ A decision is made on top of the aggregates, which it only reads: what it change
 the log accepts its records. What cannot be processed is answered and kept, what belongs to another partition is forwarded.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
 from typing import Any
 
 from infra.errors import Unreadable
-from infra.messages import RUNTIME, Discarded, Parked, Refused, Rejected
-from infra.wire.envelope import ID, CommandPart, EventEnvelope
+from infra.messages import REUSED_CODE, RUNTIME, Discarded, Parked, Refused, Rejected
+from infra.model.context import Context
+from infra.wire.envelope import (
+    DIGEST,
+    ID,
+    OUTCOME_OF,
+    REACTION,
+    CommandName,
+    CommandPart,
+    EventEnvelope,
+    ReactionPlace,
+    Way,
+    reaction_place,
+)
 from infra.wire.inbox import Command, CommandReader, Posted, json_field
 from infra.wire.record import MAX_BATCH_BYTES, Header, Outgoing, Record, with_header
 from infra.wire.sealing import personal
-from infra.write.aggregates import Aggregates, Changes, Kind
-from infra.write.intents import Intent
-from infra.write.parking import DISCARD, MAX_KEY, Queue, behind, dead_letter, failed, queue_after
+from infra.write.aggregates import NOWHERE, Aggregates, Changes, Kind, Seen
+from infra.write.intents import DUE, PENDING, Intent
+from infra.write.parking import DISCARD, MAX_KEY, Queue, behind, dead_letter, failed, queue_after, shown
 
 WINDOW = 800  # commands decided, coded and appended together
 MAX_REASON = 1000  # characters of an answer
 MAX_TYPE = 255  # bytes of what a stranger calls his command
+REUSED_ID = Refused(code=REUSED_CODE, reason="another command was decided under this id: ask again under a new one")
 NOTHING_TO_DO = Refused(code="nothing_to_do", reason="the state already says so, or no longer allows it")
+
+
+class Standing(Enum):
+    """What a command is, held against those decided before."""
+
+    NEW = auto()
+    DUPLICATE = auto()
+    REUSED = auto()
+
+
+NEW, DUPLICATE, REUSED = Standing
 
 
 @dataclass(slots=True)
@@ -51,13 +76,14 @@ class Decision(Changes):
 
 
 class CommandHandler:
-    """Decides the commands of one partition."""
+    """Decides the commands of one partition; `commands` by the way they may come, if it is not what the context says."""
 
-    def __init__(self, aggregates: Aggregates) -> None:
+    def __init__(self, aggregates: Aggregates, commands: Mapping[Way, tuple[type, ...]] | None = None) -> None:
         context, codec = aggregates.context, aggregates.codec
         self._aggregates = aggregates
         self._codec = codec
-        self._reader = CommandReader(context.name, context.commands, aggregates.partitions, codec)
+        self._reader = CommandReader(context.name, commands or ways(context), aggregates.partitions, codec)
+        self._own_topic = context.own_topic
         self._kinds = {command: kind for kind in aggregates.kinds for command in kind.commands}
         self._event_names = {t: codec.names[t].encode() for t in (*context.events, *RUNTIME)}
         names = [codec.names[t] for t in self._event_names]
@@ -65,14 +91,15 @@ class CommandHandler:
         self._about_persons = any(personal(codec.schemas[codec.names[t]]) for t in context.commands)
 
     def decide(self, records: Sequence[Record], start: int = 0) -> Decision:
-        """Decide the commands in `records[start:]` as far as one batch holds; `Decision.next` says how far."""
-        while start < len(records) and records[start].offset < self._aggregates.cursor:
+        """Decide the commands in `records[start:]`, of one topic, as far as one batch holds; `Decision.next` says how far."""
+        way = Way.OWN if records and records[0].topic == self._own_topic else Way.COMMANDS
+        while start < len(records) and records[start].offset < self._aggregates.cursors[way]:
             start += 1  # answered in the log
-        posted = self._reader.read(records[start : start + WINDOW])
+        posted = self._reader.read(records[start : start + WINDOW], way)
         self._aggregates.thaw([p.key for p in posted if p.key is not None])
         count = len(posted)
         while True:
-            decision = self._speculate(posted[:count], start + count)
+            decision = self._speculate(posted[:count], way, start + count)
             problem = self._code(decision)
             if problem is None:
                 return decision
@@ -80,14 +107,14 @@ class CommandHandler:
                 return self._unrecordable(posted[0], start + 1, problem)
             count //= 2
 
-    def _nothing(self, end: int) -> Decision:
+    def _nothing(self, way: Way, end: int) -> Decision:
         """What is decided before anything is."""
         a = self._aggregates
-        return Decision(a.next_offset, a.cursor, a.timestamp, expected=a.next_offset, next=end)
+        return Decision(way, a.next_offset, a.cursors[way], a.timestamp, expected=a.next_offset, next=end)
 
-    def _speculate(self, posted: Sequence[Posted], end: int) -> Decision:
+    def _speculate(self, posted: Sequence[Posted], way: Way, end: int) -> Decision:
         """The decision on what was posted, its events not coded yet."""
-        decision = self._nothing(end)
+        decision = self._nothing(way, end)
         for command in posted:
             self._decide_on(command, decision)
         return decision
@@ -109,7 +136,7 @@ class CommandHandler:
 
     def _unrecordable(self, posted: Posted, end: int, problem: str) -> Decision:
         """The decision on a command that is too much on its own."""
-        decision, why = self._nothing(end), Unreadable("unrecordable", problem)
+        decision, why = self._nothing(posted.way, end), Unreadable("unrecordable", problem)
         self._answer(posted, _rejected(why), why, decision)
         unsaid = self._code(decision)
         assert unsaid is None, "an answer has a bound"
@@ -123,25 +150,27 @@ class CommandHandler:
         if posted.partition != self._aggregates.number:
             decision.forwards.append((posted.partition, _identified(posted)))
             return
-        key, queue = posted.key, self._queue(posted.key, decision)
-        is_decided = key is not None and self._is_decided(key, posted.id, decision)
+        key, queue, why = posted.key, self._queue(posted.key, decision), posted.command
+        waits = self._waits(posted, queue)
+        standing = NEW if key is None or (queue and not waits) else self._standing(key, posted, decision)
         if posted.type == DISCARD and key is not None:
-            if posted.id in queue:
+            if posted.name in queue:
                 reason = json_field(posted.record.value or b"", "reason")
-                decision.decided[key, posted.id] = max(posted.at, decision.timestamp)
-                self._answer(posted, Discarded(reason=reason[:MAX_REASON]), None, decision)
-        elif self._waits(posted, queue):
-            if posted.id not in queue and not is_decided:
-                waiting = Parked(behind=queue[0].decode(errors="replace"))
-                self._answer(posted, waiting, behind(queue[0]), decision)
-        elif not is_decided and isinstance(posted.command, Unreadable):
-            self._answer(posted, _rejected(posted.command), posted.command, decision)
-        elif key is not None and not is_decided and isinstance(posted.command, Command):
-            self._apply(key, posted, posted.command, decision)
+                self._answer(replace(posted, identity=None), Discarded(reason=reason[:MAX_REASON]), None, decision)
+                decision.decided[key, posted.name] = Seen(decision.timestamp, None)
+        elif standing is REUSED:
+            self._answer(posted, REUSED_ID, None, decision)
+        elif waits:
+            if standing is NEW and posted.name not in queue:
+                self._answer(posted, Parked(behind=shown(queue[0])), behind(queue[0]), decision)
+        elif standing is NEW and isinstance(why, Unreadable):
+            self._answer(posted, _rejected(why), why, decision)
+        elif standing is NEW and key is not None and isinstance(why, Command):
+            self._apply(key, posted, why, decision)
 
     def _waits(self, posted: Posted, queue: Queue) -> bool:
         """Whether it is not the turn of this one among those of its key."""
-        return bool(queue) and queue[0] != posted.id
+        return bool(queue) and queue[0] != posted.name
 
     # -- what was decided before, here or in the log
 
@@ -150,8 +179,31 @@ class CommandHandler:
             return ()
         return decision.queues[key] if key in decision.queues else self._aggregates.queues.get(key, ())
 
-    def _is_decided(self, key: bytes, identity: bytes, decision: Decision) -> bool:
-        return (key, identity) in decision.decided or self._aggregates.is_decided(key, identity)
+    def _standing(self, key: bytes, posted: Posted, decision: Decision) -> Standing:
+        """Whether a command is new, was decided before, or has the id of another one."""
+        seen = self._seen(key, posted.name, decision)
+        if seen is not None:
+            is_same = seen.digest is None or posted.identity == (DIGEST, seen.digest)
+            return DUPLICATE if is_same else REUSED
+        if posted.way is Way.OWN and posted.identity and self._is_over(key, posted, posted.identity, decision):
+            return DUPLICATE
+        return NEW
+
+    def _seen(self, key: bytes, name: CommandName, decision: Decision) -> Seen | None:
+        return decision.decided.get((key, name)) or self._aggregates.seen(key, name)
+
+    def _is_over(self, key: bytes, posted: Posted, identity: Header, decision: Decision) -> bool:
+        """Whether a reaction is not above the mark of its source, or what an answer is for is not open any more."""
+        name, value = identity
+        if name == REACTION:
+            source, place = reaction_place(value)
+            return place <= self._mark(source, decision)
+        if isinstance(posted.command, Unreadable):
+            return False
+        kind = self._kinds[type(posted.command.payload)]
+        where = kind.prefix + key + (PENDING if name == OUTCOME_OF else DUE)
+        intent = decision.intents[where] if where in decision.intents else self._aggregates.intents.get(where)
+        return intent is None or intent.key.encode() != value
 
     # -- what is processed
 
@@ -166,18 +218,38 @@ class CommandHandler:
             self._answer(posted, _rejected(error), error, decision)
             return
         if queue := self._queue(key, decision):
-            decision.queues[key] = queue_after(queue, None, posted.id)
+            decision.queues[key] = queue_after(queue, None, posted.name)
         if state is not before:
             decision.states[slot] = state
-        decision.timestamp, decision.cursor = at, posted.record.offset + 1
-        decision.decided[key, posted.id] = at
+        if (name := posted.remembered_as) is not None:
+            decision.decided[key, name] = Seen(at, posted.identity[1] if posted.identity else None)
+        self._pass(posted, at, decision)
         shared = self._envelope.command_part(
-            key, posted.id, command.correlation, posted.record.offset, command.type, command.trace
+            key,
+            posted.id,
+            command.correlation,
+            posted.way,
+            posted.record.offset,
+            command.type,
+            posted.identity,
+            command.trace,
         )
         for event, wishes in steps or [(NOTHING_TO_DO, ())]:
             self._record(key, event, shared, at, decision)
             for wanted, want in zip(wishes, kind.wants, strict=False):
                 self._want(wanted, slot + want.suffix, command.correlation, at, decision)
+
+    def _pass(self, posted: Posted, at: int, decision: Decision) -> None:
+        """Time, the command and the reaction it was are behind us."""
+        decision.timestamp, decision.cursor = at, posted.record.offset + 1
+        if posted.key is not None:
+            decision.touched.add(posted.key)
+        if posted.identity is not None and posted.identity[0] == REACTION:
+            source, place = reaction_place(posted.identity[1])
+            decision.marks[source] = max(place, self._mark(source, decision))
+
+    def _mark(self, source: bytes, decision: Decision) -> ReactionPlace:
+        return decision.marks.get(source) or self._aggregates.marks.get(source, NOWHERE)
 
     def _record(self, key: bytes | None, event: Any, shared: CommandPart, at: int, decision: Decision) -> None:
         headers = self._envelope.headers(shared, self._event_names[type(event)], decision.next_offset)
@@ -200,14 +272,16 @@ class CommandHandler:
     def _answer(self, posted: Posted, event: Any, why: Unreadable | None, decision: Decision) -> None:
         """Answer a command that is not processed; `why` it is kept, unless it was kept before."""
         record, key, queue = posted.record, posted.key, self._queue(posted.key, decision)
-        if why is not None and posted.id not in queue:
+        if why is not None and posted.name not in queue:
             decision.dead.append(dead_letter(record, self._without_names(record, why)))
         if key is not None:
-            decision.queues[key] = queue_after(queue, event, posted.id)
-        decision.timestamp, decision.cursor = max(posted.at, decision.timestamp), record.offset + 1
+            decision.queues[key] = queue_after(queue, event, posted.name)
+        self._pass(posted, max(posted.at, decision.timestamp), decision)
         short = record.key if record.key and len(record.key) <= MAX_KEY else None
         type_ = (posted.type or b"?")[:MAX_TYPE]
-        shared = self._envelope.command_part(short or b"", posted.id, posted.id, record.offset, type_)
+        shared = self._envelope.command_part(
+            short or b"", posted.id, posted.id, posted.way, record.offset, type_, posted.identity
+        )
         self._record(short, event, shared, decision.timestamp, decision)
 
     def _without_names(self, record: Record, why: Unreadable) -> Unreadable:
@@ -221,6 +295,11 @@ def _identified(posted: Posted) -> Outgoing:
     """The record as it came, by its id also where it goes."""
     record = posted.record
     return Outgoing(record.key, record.value, with_header(record.headers, ID, posted.id))
+
+
+def ways(context: Context) -> dict[Way, tuple[type, ...]]:
+    """What a context may be asked by each way."""
+    return {Way.COMMANDS: context.asked, Way.OWN: context.own}
 
 
 def _steps(kind: Kind, key: str, command: Any, state: Any) -> tuple[list[tuple[Any, Sequence[Any]]], Any]:

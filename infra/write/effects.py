@@ -15,7 +15,7 @@ from infra.errors import Unknown
 from infra.kafka.log import CommandSink, addressed, until_known
 from infra.model.context import Context, Perform
 from infra.wire.avro import Codec
-from infra.wire.envelope import Cause
+from infra.wire.envelope import OUTCOME_OF, Cause
 from infra.wire.record import Outgoing
 from infra.write.circuits import Circuits
 from infra.write.intents import Intent
@@ -72,7 +72,7 @@ class EffectRunner:
         self._target = context.target
         self._circuits = circuits
         self._perform = perform
-        self._outbox = Outbox(sink, context.commands_topic, partitions)
+        self._outbox = Outbox(sink, context.own_topic, partitions)
         self._failed = failed
         self._running: dict[str, tuple[int, asyncio.Task[None]]] = {}
 
@@ -106,9 +106,8 @@ class EffectRunner:
                 _log.warning("outcome unknown", target=target, key=intent.key, error=str(error))
                 raise
             command_id = f"{intent.key}/outcome"
-            record = outgoing_command(
-                self._codec, outcome, command_id, Cause(intent.correlation, intent.key, intent.at)
-            )
+            cause = Cause(intent.correlation, intent.key, intent.at)
+            record = outgoing_command(self._codec, outcome, command_id, cause, (OUTCOME_OF, intent.key.encode()))
             await self._outbox.post(record)
 
         await until_known(attempt)

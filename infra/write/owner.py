@@ -6,7 +6,7 @@ command stands a barrier: the owned partitions are folded to the end of the log,
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,16 @@ import structlog
 
 from infra.errors import Unknown
 from infra.kafka.log import CommandSink, EventLog, addressed, until_known
-from infra.kafka.topics import CIRCUITS_TOPIC
+from infra.kafka.topics import CIRCUITS_TOPIC, HEARD_TOPIC
 from infra.mesh import Mesh
 from infra.messages import Due
 from infra.model.context import Context, Perform
+from infra.wire.envelope import Way
+from infra.wire.record import Record
 from infra.write.aggregates import Aggregates
 from infra.write.circuits import Circuit, Circuits, circuit_record
 from infra.write.effects import EffectRunner
+from infra.write.heard import Heard, Listener
 from infra.write.intents import Intent
 from infra.write.lanes import Handle, Lanes, Place
 from infra.write.reactions import commands_from
@@ -32,12 +35,14 @@ _log = structlog.get_logger()
 
 TAIL_SECONDS = 1.0  # how long a foreign accepted record, a late zombie's, may go unseen by an idle owner
 SNAPSHOT_SECONDS = 30.0
+HEARD_SECONDS = 1.0
 
 
 class Owner:
     """`partitions` of its topics, `dedupe_ms` a command id is remembered; `failed` hears of an error nobody planned for.
 
-    `snapshots` is a directory, with the id of the events topic; without one, a partition is folded from offset 0.
+    `topic_ids` are Kafka's of the context's topics and of those it hears; `heard` reads what there is of `weft.heard`.
+    `snapshots` is a directory; without one, a partition is folded from offset 0.
     """
 
     writer_kind: type[Writer] = Writer  # the simulation has kinds without a rule
@@ -52,14 +57,17 @@ class Owner:
         log: EventLog,
         sink: CommandSink,
         failed: Callable[[BaseException], None],
+        topic_ids: Mapping[str, str],
+        heard: Callable[[], Awaitable[Iterable[Record]]],
         *,
-        snapshots: tuple[Path, str] | None = None,
+        snapshots: Path | None = None,
         now: Callable[[], float] = time.time,
         bounds: Bounds = Bounds(),  # noqa: B008 (frozen)
     ) -> None:
         self.context = context
         self.writers: dict[int, Writer] = {}
-        self.timers = Timers(mesh.codec, sink, context.commands_topic, partitions, self._still_open, now)
+        self.timers = Timers(mesh.codec, sink, context.own_topic, partitions, self._still_open, now)
+        self._ways = {context.commands_topic: Way.COMMANDS, context.own_topic: Way.OWN}
         self.lanes = self.lanes_kind(self._handler_of, failed)
         self._codec = mesh.codec
         self._partitions = partitions
@@ -71,6 +79,10 @@ class Owner:
         self._bounds = bounds
         self._effects: EffectRunner | None = None
         self._aside: set[asyncio.Task[None]] = set()
+        self._topic_ids = topic_ids
+        self._listener = Listener(context.name, topic_ids[context.own_topic], topic_ids)
+        self._heard = Heard(self._listener)
+        self._read_heard = heard
         self._home = snapshots
         self._code = fingerprint(context, mesh.codec) if snapshots else b""
         self._snapshots: dict[int, Snapshot] = {}
@@ -95,6 +107,7 @@ class Owner:
         await self.lanes.close()
         async with self._files:  # nobody writes a snapshot whose partition is let go of
             await self._exchange(numbers)
+        await until_known(self._load_heard)
         resumed = {p: writer.aggregates.next_offset for p, writer in sorted(self.writers.items())}
         await asyncio.gather(*(writer.catch_up() for writer in self.writers.values()))
         self.lanes.open()
@@ -103,6 +116,9 @@ class Owner:
                 self._run_aside(writer.settle(), f"settle {number}")
         folded = {p: writer.aggregates.next_offset for p, writer in sorted(self.writers.items())}
         _log.info("ready", context=self.context.name, partitions=folded, resumed=resumed)
+
+    async def _load_heard(self) -> None:
+        self._heard.load(await self._read_heard())
 
     async def _exchange(self, numbers: Collection[int]) -> None:
         gone = [number for number in self.writers if number not in numbers]
@@ -115,16 +131,18 @@ class Owner:
                 self.writers[number] = await self._take(number)
 
     def position(self, place: Place) -> int | None:
-        """Where reading has to resume, if the log says it: commands behind the highest one that was answered."""
+        """Where reading has to resume: commands behind the highest one that was answered, what is heard where it was left."""
         topic, number = place
-        writer = self.writers.get(number) if topic == self.context.commands_topic else None
-        return writer.aggregates.cursor if writer else None
+        if (way := self._ways.get(topic)) is None:
+            return self._heard.position(place)
+        writer = self.writers.get(number)
+        return writer.aggregates.cursors[way] if writer else None
 
     async def _take(self, number: int) -> Writer:
         aggregates = Aggregates(self.context, self._codec, number, self._partitions, self._dedupe_ms)
         if self._home:
-            directory, topic_id = self._home
-            snapshot = self._snapshots[number] = Snapshot(directory, self._code, number, self._partitions, topic_id)
+            topic_id = self._topic_ids[self.context.events_topic]
+            snapshot = self._snapshots[number] = Snapshot(self._home, self._code, number, self._partitions, topic_id)
             snapshot.open()
             await asyncio.to_thread(snapshot.load, aggregates)
         return self.writer_kind(aggregates, self._events, self._sink, self._want, self._bounds)
@@ -138,14 +156,18 @@ class Owner:
 
     def _handler_of(self, place: Place) -> Handle:
         topic, number = place
-        return self.writers[number].handle if topic == self.context.commands_topic else self._react
+        if (way := self._ways.get(topic)) is None:
+            return self._react
+        writer = self.writers[number]
+        return writer.handle_own if way is Way.OWN else writer.handle
 
     async def _react(self, records: Sequence[Any]) -> None:
-        commands = list(commands_from(self.context, self._codec, records))
+        """Ask what follows, all of it again until it is known to be there, and only then note that it was heard."""
+        topic, partition = records[-1].topic, records[-1].partition
+        commands = list(commands_from(self.context, self._codec, records, self._topic_ids[topic]))
         if commands:
-            await until_known(
-                lambda: self._sink.send(self.context.commands_topic, addressed(commands, self._partitions))
-            )
+            await until_known(lambda: self._sink.send(self.context.own_topic, addressed(commands, self._partitions)))
+        self._heard.note((topic, partition), records[-1].offset + 1)
 
     def _want(self, intents: Sequence[Intent]) -> None:
         self.timers.set([intent for intent in intents if isinstance(intent.wanted, Due)])
@@ -165,6 +187,7 @@ class Owner:
             group.create_task(self._tail())
             group.create_task(self.timers.run())
             group.create_task(self._take_snapshots())
+            group.create_task(self._save_heard())
 
     async def _tail(self) -> None:
         """See what a zombie appended while this owner had nothing to write."""
@@ -178,6 +201,19 @@ class Owner:
             for number, end in ends.items():
                 if writer := self.writers.get(number):
                     await writer.catch_up(end)
+
+    async def _save_heard(self) -> None:
+        while True:
+            await asyncio.sleep(HEARD_SECONDS)
+            await self._save_positions()
+
+    async def _save_positions(self) -> None:
+        """Positions that cannot be written are too low, which harms nobody; later ones follow."""
+        if unsaved := self._heard.unsaved():
+            try:
+                await self._sink.send(HEARD_TOPIC, [(0, record) for record in unsaved])
+            except Unknown as error:
+                _log.warning("positions not written", context=self.context.name, error=str(error))
 
     async def _take_snapshots(self) -> None:
         """Every now and then, so that a restart folds only what came since."""
@@ -231,6 +267,7 @@ class Owner:
             await self._effects.stop()
         for task in self._aside:
             task.cancel()
+        await self._save_positions()
         await self._save()
         for snapshot in self._snapshots.values():
             snapshot.close()

@@ -1,6 +1,6 @@
 """What could not be processed: kept as it came, with the later commands of its key behind it, in order.
 
-A key's queue of command ids is folded from the log like any state. Only the head of a queue is processed, when it is sent
+A key's queue of commands is folded from the log like any state. Only the head of a queue is processed, when it is sent
 again under its id; what is decided or discarded leaves the queue, and the next one is its head.
 https://docs.axoniq.io/axon-framework-reference/4.11/events/event-processors/dead-letter-queue has the same idea.
 """
@@ -10,6 +10,7 @@ from typing import Any
 
 from infra.errors import Unreadable
 from infra.messages import Discard, Discarded, Parked, Rejected
+from infra.wire.envelope import CommandName
 from infra.wire.record import Outgoing, Record
 from infra.wire.schemas import NAMESPACE
 
@@ -18,21 +19,26 @@ MAX_KEY = 1024
 MAX_TRACE = 4000
 DISCARD = f"{NAMESPACE}.{Discard.__name__}".encode()
 
-Queue = tuple[bytes, ...]
+Queue = tuple[CommandName, ...]
 
 
-def queue_after(queue: Queue, event: Any, command_id: bytes) -> Queue:
+def queue_after(queue: Queue, event: Any, command: CommandName) -> Queue:
     """A key's queue after an event of this command."""
     if isinstance(event, Rejected | Parked):
-        return queue if command_id in queue else (*queue, command_id)
+        return queue if command in queue else (*queue, command)
     if isinstance(event, Discarded):
-        return tuple(waiting for waiting in queue if waiting != command_id)
-    return queue[1:] if queue[:1] == (command_id,) else queue
+        return tuple(waiting for waiting in queue if waiting != command)
+    return queue[1:] if queue[:1] == (command,) else queue
 
 
-def behind(head: bytes) -> Unreadable:
+def shown(command: CommandName) -> str:
+    """The id of a command, to be read."""
+    return (command if isinstance(command, bytes) else command[0]).decode(errors="replace")
+
+
+def behind(head: CommandName) -> Unreadable:
     """Why a command that nothing is wrong with is parked."""
-    return Unreadable("behind", f"waits behind {head.decode(errors='replace')}, which could not be processed")
+    return Unreadable("behind", f"waits behind {shown(head)}, which could not be processed")
 
 
 def failed(error: Exception) -> Unreadable:

@@ -6,12 +6,15 @@ from typing import Any
 
 from infra.model.context import Context
 from infra.wire.avro import Codec
-from infra.wire.envelope import NO_CAUSE, TYPE, Cause, accepted, cause_of, command_headers
-from infra.wire.record import Outgoing, Record, place_of, unreadable
+from infra.wire.envelope import NO_CAUSE, REACTION, TYPE, Cause, accepted, cause_of, command_headers
+from infra.wire.record import Header, Outgoing, Record, place_of, unreadable
 
 
-def commands_from(context: Context, codec: Codec, records: Iterable[Record]) -> Iterator[Outgoing]:
-    """What `context` asks itself because of accepted events. A command's id follows from its event's, so asking twice is asking once."""
+def commands_from(context: Context, codec: Codec, records: Iterable[Record], topic_id: str) -> Iterator[Outgoing]:
+    """What `context` asks itself because of accepted events of the topic of this id.
+
+    Each reaction has a place of its own, in the order of the events: whoever is asked again knows it.
+    """
     assert context.react is not None
     heard = {codec.names[event].encode() for event in context.hears}
     for record in records:
@@ -24,10 +27,15 @@ def commands_from(context: Context, codec: Codec, records: Iterable[Record]) -> 
             raise unreadable(place_of(record), error) from error
         cause = cause_of(record, headers)
         for number, command in enumerate(context.react(event)):
-            yield outgoing_command(codec, command, f"{cause.event_id}/{context.name}/{number}", cause)
+            place = f"{topic_id}/{record.partition}/{record.offset}/{number}".encode()
+            command_id = f"{cause.event_id}/{context.name}/{number}"
+            yield outgoing_command(codec, command, command_id, cause, (REACTION, place))
 
 
-def outgoing_command(codec: Codec, command: Any, command_id: str, cause: Cause = NO_CAUSE) -> Outgoing:
+def outgoing_command(
+    codec: Codec, command: Any, command_id: str, cause: Cause = NO_CAUSE, identity: Header | None = None
+) -> Outgoing:
     """A command as a record; its key is its first field."""
     key: str = getattr(command, fields(command)[0].name)
-    return Outgoing(key.encode(), codec.encode(command), command_headers(codec.names[type(command)], command_id, cause))
+    headers = command_headers(codec.names[type(command)], command_id, cause, identity)
+    return Outgoing(key.encode(), codec.encode(command), headers)

@@ -32,6 +32,7 @@ from infra import messages, model, wire, write
 from infra.model.context import Context
 from infra.wire.avro import Codec
 from infra.write.aggregates import Aggregates, Captured
+from infra.write.parking import Queue
 
 _log = structlog.get_logger()
 
@@ -46,10 +47,11 @@ class Frame:
     """What changed up to `next_offset`. `blobs` are frozen aggregates by key, `open_` the keys whose states want something."""
 
     next_offset: int
-    cursor: int
+    cursors: list[int]
+    marks: dict[bytes, tuple[int, int]]
     timestamp: int
     voids: int
-    queues: dict[bytes, tuple[bytes, ...]]
+    queues: dict[bytes, Queue]
     open_: list[bytes]
     blobs: dict[bytes, bytes]
 
@@ -59,7 +61,14 @@ def freeze(captured: Captured) -> Frame:
     blobs = {key: pickle.dumps(content, 5) for key, content in captured.content.items()}
     open_ = [key for key, (_, _, intents) in captured.content.items() if intents]
     return Frame(
-        captured.next_offset, captured.cursor, captured.timestamp, captured.voids, captured.queues, open_, blobs
+        captured.next_offset,
+        captured.cursors,
+        captured.marks,
+        captured.timestamp,
+        captured.voids,
+        captured.queues,
+        open_,
+        blobs,
     )
 
 
@@ -147,7 +156,14 @@ class Snapshot:
         if whole is None:
             return False
         partition.resume(
-            whole.next_offset, whole.cursor, whole.timestamp, whole.voids, whole.queues, whole.blobs, whole.open_
+            whole.next_offset,
+            whole.cursors,
+            whole.marks,
+            whole.timestamp,
+            whole.voids,
+            whole.queues,
+            whole.blobs,
+            whole.open_,
         )
         return True
 

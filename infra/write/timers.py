@@ -13,7 +13,7 @@ import structlog
 
 from infra.kafka.log import CommandSink, addressed, until_known
 from infra.wire.avro import Codec
-from infra.wire.envelope import Cause
+from infra.wire.envelope import DUE_OF, Cause
 from infra.wire.record import Outgoing
 from infra.write.intents import Intent
 from infra.write.reactions import outgoing_command
@@ -32,7 +32,7 @@ def moment(intent: Intent) -> int:
 def due_command(codec: Codec, intent: Intent) -> Outgoing:
     """The command of a Due whose moment has come; it happens at that moment or later, never before."""
     cause = Cause(intent.correlation, intent.key, moment(intent))
-    return outgoing_command(codec, intent.wanted.command, f"{intent.key}/due", cause)
+    return outgoing_command(codec, intent.wanted.command, f"{intent.key}/due", cause, (DUE_OF, intent.key.encode()))
 
 
 class Timers:

@@ -18,6 +18,7 @@ import structlog
 from infra.errors import Unknown
 from infra.kafka.log import CommandSink, EventLog
 from infra.kafka.loss import check_end
+from infra.wire.envelope import Way
 from infra.wire.record import Record
 from infra.write.aggregates import Aggregates
 from infra.write.decision import CommandHandler, Decision
@@ -51,6 +52,8 @@ def nothing_collected() -> Iterator[None]:
 class Writer:
     """Applies commands to one partition, strictly in order; `on_intents` hears of those that were opened."""
 
+    handler_kind: type[CommandHandler] = CommandHandler  # the simulation has kinds without a rule
+
     def __init__(
         self,
         aggregates: Aggregates,
@@ -61,26 +64,52 @@ class Writer:
     ) -> None:
         self.aggregates = aggregates
         self.conflicts = 0
-        self._commands = CommandHandler(aggregates)
+        self._commands = self.handler_kind(aggregates)
         self._log = log
         self._sink = sink
         self._on_intents = on_intents
         self._bounds = bounds
         self._turn = asyncio.Lock()
+        self._own_waits = 0
 
     async def handle(self, records: Sequence[Record]) -> None:
-        """Decide all commands; returns when everything they led to is in the log."""
-        async with self._turn:
-            start = 0
+        """Decide all commands, of one topic; returns when everything they led to is in the log."""
+        start = 0
+        while start < len(records):
+            async with self._turn:
+                if not self._own_waits:
+                    start = await self._decide(records, start)
+
+    async def handle_own(self, records: Sequence[Record]) -> None:
+        """The same of what the context asked itself, before what strangers ask: what was begun is finished first."""
+        start = 0
+        self._own_waits += 1
+        try:
             while start < len(records):
-                decision = self._commands.decide(records, start)
-                if await self._commit(decision):
-                    start = decision.next
-                else:
-                    await self._catch_up()
+                async with self._turn:
+                    start = await self._decide(records, start)
+        finally:
+            self._own_waits -= 1
+
+    async def _decide(self, records: Sequence[Record], start: int) -> int:
+        """Decide the next commands; the first that is not."""
+        decision = self._commands.decide(records, start)
+        if await self._commit(decision):
+            return decision.next
+        await self._catch_up()
+        return start
 
     async def _commit(self, decision: Decision) -> bool:
         """Put a decision into the log, and make it the state; False if it is not there, or nobody can say."""
+        if not await self._append(decision):
+            return False
+        if decision.records:
+            self.aggregates.merge(decision)
+        self._on_intents(self.aggregates.new_intents())  # also of an aggregate that was folded for a duplicate
+        return True
+
+    async def _append(self, decision: Decision) -> bool:
+        """Put a decision into the log; False if it is not there, or nobody can say."""
         try:
             await self._send_aside(decision)
             if decision.records:
@@ -92,16 +121,14 @@ class Writer:
         except Unknown as error:
             self._warn("unknown", error=str(error))
             return False
-        if decision.records:
-            self.aggregates.merge(decision)
-        self._on_intents(self.aggregates.new_intents())  # also of an aggregate that was folded for a duplicate
         return True
 
     async def _send_aside(self, decision: Decision) -> None:
         """What must be safe before its answer is in the log, or before the cursor passes it."""
         context, number = self.aggregates.context, self.aggregates.number
         if decision.forwards:
-            await self._sink.send(context.commands_topic, decision.forwards)
+            topic = context.own_topic if decision.way is Way.OWN else context.commands_topic
+            await self._sink.send(topic, decision.forwards)
         if decision.dead:
             await self._sink.send(context.dead_topic, [(number, letter) for letter in decision.dead])
 

@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 
 from commands.notifications import (
-    CustomerCommand,
     ForgetContact,
-    MessageCommand,
+    Own,
     RecordContact,
     RequestNotification,
     TellCustomer,
@@ -26,7 +25,7 @@ def react(
     | ContactChannelsChanged
     | UserErased
     | ChannelChosen,
-) -> Iterator[CustomerCommand | MessageCommand]:
+) -> Iterator[Own]:
     match event:
         case OrderConfirmed():
             yield _tell(event, "confirmed", amount_minor=event.total_minor, currency=event.currency)

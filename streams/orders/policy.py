@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 
-from commands.orders import OrderCommand, RecordPayment, RecordStock
+from commands.orders import Own, RecordPayment, RecordStock
 from schemas.payments import CaptureFailed, PaymentAuthorised, PaymentCaptured, PaymentDeclined
 from schemas.products import StockRefused, StockReserved
 
 
 def react(
     event: StockReserved | StockRefused | PaymentAuthorised | PaymentDeclined | PaymentCaptured | CaptureFailed,
-) -> Iterator[OrderCommand]:
+) -> Iterator[Own]:
     match event:
         case StockReserved():
             yield RecordStock(order_id=event.order_id, sku=event.sku, reserved=True, reason="")

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from commands.payments import AuthorisePayment, CapturePayment, PaymentCommand, VoidPayment
+from commands.payments import AuthorisePayment, CapturePayment, Own, VoidPayment
 from schemas.orders import OrderCancelled, OrderConfirmed, OrderPlaced
 
 
-def react(event: OrderPlaced | OrderConfirmed | OrderCancelled) -> Iterator[PaymentCommand]:
+def react(event: OrderPlaced | OrderConfirmed | OrderCancelled) -> Iterator[Own]:
     match event:
         case OrderPlaced():
             yield AuthorisePayment(

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 
-from commands.products import OfferStock, ReleaseStock, ReserveStock, ShipStock, StockCommand, WithdrawStock
+from commands.products import OfferStock, Own, ReleaseStock, ReserveStock, ShipStock, WithdrawStock
 from schemas.orders import OrderCancelled, OrderPlaced, OrderShipped
 from schemas.products import PriceChanged, ProductDelisted, ProductListed
 
 
 def react(
     event: OrderPlaced | OrderCancelled | OrderShipped | ProductListed | PriceChanged | ProductDelisted,
-) -> Iterator[StockCommand]:
+) -> Iterator[Own]:
     match event:
         case OrderPlaced():
             for line in event.lines:

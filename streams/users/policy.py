@@ -6,18 +6,17 @@ from commands.users import (
     ActivateUser,
     ClaimEmail,
     ConfirmEmail,
-    EmailCommand,
+    Own,
     RefuseRegistration,
     ReleaseEmail,
     ReserveEmail,
-    UserCommand,
 )
 from schemas.users import EmailClaimed, EmailConfirmed, EmailRefused, EmailReserved, RegistrationRequested, UserErased
 
 
 def react(
     event: RegistrationRequested | EmailReserved | EmailRefused | EmailClaimed | EmailConfirmed | UserErased,
-) -> Iterator[UserCommand | EmailCommand]:
+) -> Iterator[Own]:
     key, user = event.email_key, event.user_id
     match event:
         case RegistrationRequested():

@@ -35,9 +35,11 @@ def decide_all(aggregates: Aggregates, records: Sequence[Record]) -> Decision:
 
 
 def commands(*messages: tuple[Any, str], start: int = 0, at: int = NOW) -> list[Read]:
-    """(command, id) pairs as records from offset `start` on."""
+    """(command, id) pairs as records from offset `start` on, in the topic they come by: they have one way."""
     records = [outgoing_command(CODEC, message, identity) for message, identity in messages]
-    return [Read("counter.commands", 0, start + i, at, r.key, r.value, r.headers) for i, r in enumerate(records)]
+    asked = all(type(message) in CONTEXT.asked for message, _ in messages)
+    topic = CONTEXT.commands_topic if asked else CONTEXT.own_topic
+    return [Read(topic, 0, start + i, at, r.key, r.value, r.headers) for i, r in enumerate(records)]
 
 
 def landed(records: Iterable[Outgoing], base: int) -> list[Read]:

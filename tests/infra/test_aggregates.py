@@ -23,7 +23,7 @@ def test_a_record_that_landed_elsewhere_changes_nothing() -> None:
 def test_the_cursor_comes_from_the_log() -> None:
     reader = fresh()
     reader.fold(landed(decide(fresh(), commands((add(1), "a"), start=41)).records, 0))
-    assert reader.cursor == 42
+    assert reader.cursors == [42, 0]
 
 
 def test_an_accepted_record_nobody_can_read_stops_the_fold() -> None:
@@ -43,7 +43,7 @@ def test_folding_what_was_appended_gives_the_state_that_was_merged() -> None:
     decision = decide(writer, commands((add(1), "a"), (empty(1), "b"), (add(2), "c"), (add(3, 3), "d")))
     writer.merge(decision)
     reader.fold(landed(decision.records, 0))
-    for part in ("states", "decided", "cursor", "next_offset", "timestamp"):
+    for part in ("states", "decided", "cursors", "next_offset", "timestamp"):
         assert getattr(reader, part) == getattr(writer, part)
 
 
@@ -106,9 +106,9 @@ def test_a_log_that_is_taken_in_is_settled_to_what_folding_makes_of_it() -> None
     settled, folded = fresh(), fresh()
     settled.take(long_log())
     folded.fold(long_log())
-    assert (settled.next_offset, settled.cursor, settled.timestamp) == (
+    assert (settled.next_offset, settled.cursors, settled.timestamp) == (
         folded.next_offset,
-        folded.cursor,
+        folded.cursors,
         folded.timestamp,
     )
     assert len(settled.unread) == 19

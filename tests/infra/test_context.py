@@ -7,6 +7,7 @@ import pytest
 
 from infra.errors import Unusable
 from infra.model import bounded_context
+from tests.counter.commands.counter import Asked, Own
 from tests.counter.streams.counter import decider, effects, policy
 
 
@@ -19,7 +20,7 @@ def copy(module: ModuleType, **changed: Any) -> Any:
 
 
 def test_a_counter_is_a_context() -> None:
-    context = bounded_context("counter", decider, policy=policy, effects=effects)
+    context = bounded_context("counter", decider, asked=Asked, own=Own, policy=policy, effects=effects)
     assert context.aggregates[0].pending and context.aggregates[0].due
 
 
@@ -27,9 +28,9 @@ def test_a_counter_is_a_context() -> None:
 def test_a_function_nobody_would_call_is_told(name: str) -> None:
     misspelt = copy(decider, pending=None, **{name: decider.pending})
     with pytest.raises(Unusable, match=rf"{name}\(\), which nobody calls"):
-        bounded_context("counter", misspelt, policy=policy, effects=effects)
+        bounded_context("counter", misspelt, asked=Asked, own=Own, policy=policy, effects=effects)
 
 
 def test_an_intent_that_nobody_performs_is_told() -> None:
     with pytest.raises(Unusable, match="wants Ring of the outside"):
-        bounded_context("counter", decider, policy=policy)
+        bounded_context("counter", decider, asked=Asked, own=Own, policy=policy)

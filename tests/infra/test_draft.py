@@ -85,7 +85,8 @@ def mesh_ids() -> list[int]:
 
 def test_a_command_is_one_of_the_aggregate_it_is_said_to_be_of() -> None:
     draft, of = message(mesh, "command", "products.CountStock", [], "stock")
-    assert "ShipStock | CountStock\n" in next(t for f, t in draft.changed.items() if f.name == "products.py")
+    source = next(t for f, t in draft.changed.items() if f.name == "products.py")
+    assert "ShipStock | CountStock\n" in source and "Asked = ProductCommand | AdjustStock | CountStock\n" in source
     assert of.decide.__module__.endswith("stock")
 
 

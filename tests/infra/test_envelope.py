@@ -6,9 +6,14 @@ from hypothesis import strategies as st
 
 from infra.errors import LogDamaged
 from infra.wire.envelope import (
+    DIGEST,
+    DUE_OF,
+    OUTCOME_OF,
+    REACTION,
     Cause,
     EventEnvelope,
     EventRecord,
+    Way,
     accepted,
     cause_of,
     command_headers,
@@ -21,7 +26,8 @@ from infra.wire.record import Header, Outgoing, Read
 
 AT = 1_700_000_000_000
 ENVELOPE = EventEnvelope("orders", "orders.events", 1, ["orders.OrderPlaced"])
-SHARED = ENVELOPE.command_part(b"order-2", b"c-1", b"saga-1", 41, b"orders.PlaceOrder", b"00-t")
+ASKED = (b"order-2", b"c-1", b"saga-1", Way.COMMANDS, 41, b"orders.PlaceOrder")
+SHARED = ENVELOPE.command_part(*ASKED, (DIGEST, b"8 bytes."), b"00-t")
 EVENT = (
     ("content-type", b"application/avro"),
     ("ce_specversion", b"1.0"),
@@ -31,6 +37,7 @@ EVENT = (
     ("ce_causationid", b"c-1"),
     ("weft-command-offset", b"41"),
     ("weft-command-type", b"orders.PlaceOrder"),
+    ("weft-command-digest", b"8 bytes."),
     ("traceparent", b"00-t"),
     ("ce_id", b"orders.events/1/12"),
     ("ce_type", b"orders.OrderPlaced"),
@@ -39,9 +46,9 @@ EVENT = (
 COPY = (
     *EVENT[:6],
     ("weft-command-offset", b"-1"),
-    *EVENT[7:9],
+    *EVENT[7:10],
     ("weft-original-command-offset", b"41"),
-    *EVENT[9:11],
+    *EVENT[10:12],
     ("weft-expected-offset", b"70"),
 )
 
@@ -59,8 +66,21 @@ def test_an_event_has_these_headers_in_this_order() -> None:
 
 
 def test_without_a_trace_there_is_no_header_for_it() -> None:
-    shared = ENVELOPE.command_part(b"order-2", b"c-1", b"saga-1", 41, b"orders.PlaceOrder")
-    assert ENVELOPE.headers(shared, b"orders.OrderPlaced", 12) == (*EVENT[:8], *EVENT[9:])
+    shared = ENVELOPE.command_part(*ASKED, (DIGEST, b"8 bytes."))
+    assert ENVELOPE.headers(shared, b"orders.OrderPlaced", 12) == (*EVENT[:9], *EVENT[10:])
+
+
+@pytest.mark.parametrize(
+    "identity", [(REACTION, b"id/0/7/1"), (OUTCOME_OF, b"orders.events/1/3"), (DUE_OF, b"orders.events/1/3"), None]
+)
+def test_what_a_context_asked_itself_says_so_and_by_what_it_is_known(identity: Header | None) -> None:
+    shared = ENVELOPE.command_part(b"o", b"c", b"s", Way.OWN, 41, b"orders.RecordStock", identity)
+    headers = ENVELOPE.headers(shared, b"orders.OrderPlaced", 12)
+    read = event_record(event(headers))
+    assert (read.way, read.command_offset, read.identity, read.name) == (Way.OWN, 41, identity, (b"c",))
+    assert event_record(event(headers[::-1])) == read, "in any order"
+    copied = event_record(event(tuple(copied_headers(headers, 12))))
+    assert (copied.way, copied.command_offset, copied.identity) == (Way.OWN, -1, identity)
 
 
 def test_a_copied_event_keeps_its_id_and_says_where_its_command_was() -> None:
@@ -72,7 +92,9 @@ def test_a_copy_of_a_copy_says_where_its_command_was_first() -> None:
 
 
 def test_an_event_is_read_as_it_was_made() -> None:
-    read = EventRecord(b"order-2", b"value", 12, AT, b"c-1", 41, b"saga-1")
+    read = EventRecord(
+        b"order-2", b"value", 12, AT, b"c-1", Way.COMMANDS, 41, b"saga-1", ("weft-command-digest", b"8 bytes.")
+    )
     assert event_record(event()) == read
     assert event_record(event(EVENT[::-1])) == read, "in any order"
 
@@ -115,11 +137,20 @@ def test_the_rule_holds_wherever_the_header_stands() -> None:
 TEXT = st.binary(max_size=255)
 
 
-@given(TEXT, TEXT, TEXT, TEXT, st.none() | TEXT, st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1))
+@given(TEXT, TEXT, TEXT, TEXT, TEXT, st.none() | TEXT, st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1))
 def test_the_size_of_an_events_record_is_bounded_before_its_value_is_known(
-    key: bytes, command_id: bytes, correlation: bytes, type_: bytes, trace: bytes | None, offset: int, lands: int
+    key: bytes,
+    command_id: bytes,
+    correlation: bytes,
+    type_: bytes,
+    answers: bytes,
+    trace: bytes | None,
+    offset: int,
+    lands: int,
 ) -> None:
-    shared = ENVELOPE.command_part(key, command_id, correlation, offset, type_, trace)
+    shared = ENVELOPE.command_part(
+        key, command_id, correlation, Way.COMMANDS, offset, type_, (OUTCOME_OF, answers), trace
+    )
     assert Outgoing(key, b"", ENVELOPE.headers(shared, b"orders.OrderPlaced", lands)).size() <= shared.size
 
 

@@ -7,10 +7,11 @@ import pytest
 
 from infra.errors import LogMoved
 from infra.mesh import Growth
-from infra.ops.growth import Fingerprints, Target, copy_of, first_record, is_copied, seal, target_of
+from infra.ops.growth import Fingerprints, Target, copy_of, first_records, is_copied, seal, target_of
 from infra.settings import DAY_MS
 from infra.shop.mesh import CONTEXTS, mesh
-from infra.wire.envelope import ID, meta
+from infra.wire.envelope import ID, REACTION, TYPE, Way, meta
+from infra.wire.inbox import digest_of
 from infra.wire.record import Outgoing, Read
 from infra.write.aggregates import Aggregates
 from infra.write.decision import CommandHandler
@@ -42,7 +43,10 @@ def grown(world: Shop, name: str) -> dict[int, list[Read]]:
     """The log of a context, copied into more partitions."""
     context = mesh.context(name)
     target = Target(context, f"{name}.events.2", MORE)
-    new = {n: [first_record(CODEC, context.events_topic, target, n, 7 * n)] for n in range(MORE)}
+    new = {
+        n: first_records(CODEC, context.events_topic, target, n, {Way.COMMANDS: 7 * n, Way.OWN: 5 * n})
+        for n in range(MORE)
+    }
     everything = [r for log in logs(world, context.events_topic) for r in log if is_copied(CODEC, r)]
     for record in sorted(everything, key=lambda r: (r.timestamp, r.partition, r.offset)):
         number = target_of(record, MORE)
@@ -76,13 +80,21 @@ def test_states_wishes_and_known_commands_are_the_same(name: str, seed: int) -> 
     wishes = [{i.place: (i.key, i.at) for p in all_ for i in p.intents.values()} for all_ in (new, owners)]
     assert wishes[0] == wishes[1]
     for p in new:
-        assert p.cursor == 7 * p.number
+        assert p.cursors == [7 * p.number, 5 * p.number]
     # and what was decided and is sent again changes nothing
-    for log in logs(world, f"{name}.commands"):
-        decided = [r for r in log if any(p.is_decided(r.key or b"", dict(r.headers).get(ID) or b"") for p in owners)]
+    asked = [[r for r in log if any(_is_decided(p, r) for p in owners)] for log in logs(world, f"{name}.commands")]
+    reactions = [[r for r in log if REACTION in dict(r.headers)] for log in logs(world, f"{name}.own")]
+    for decided in asked + reactions:
         for p in new:
             mine = [r._replace(offset=10_000 + i) for i, r in enumerate(decided) if target_of(r, MORE) == p.number]
             assert CommandHandler(p).decide(mine).records == []
+
+
+def _is_decided(aggregates: Aggregates, record: Read) -> bool:
+    """Whether it is what was decided under its id."""
+    headers = dict(record.headers)
+    seen = aggregates.seen(record.key or b"", headers.get(ID) or b"")
+    return seen is not None and seen.digest in (None, digest_of(headers.get(TYPE), record.value))
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -134,6 +146,21 @@ def test_answers_to_records_without_a_key_are_compared_by_the_partition_they_sta
         by_partition.add(record)
     # then nothing differs
     assert by_time.differ(by_partition) == []
+
+
+def test_no_aggregate_is_taken_for_a_partition_of_answers_without_a_key() -> None:
+    # given an answer without a key in one partition, and in another an event of an aggregate of any name
+    accepted = [("ce_id", b"e"), ("weft-expected-offset", b"0")]
+    keyless = Read("orders.events", 0, 0, 2, None, b"rejected", accepted)
+    for name in (b"no key, 0", b"0", b"\0", b"None"):
+        named = Read("orders.events", 1, 0, 1, name, b"placed", accepted)
+        by_time, by_partition = Fingerprints(CODEC), Fingerprints(CODEC)
+        # when they are read by time, and by partition
+        for log, records in ((by_time, (named, keyless)), (by_partition, (keyless, named))):
+            for record in records:
+                log.add(record)
+        # then nothing differs
+        assert by_time.differ(by_partition) == []
 
 
 def test_whoever_reads_a_sealed_log_stops() -> None:

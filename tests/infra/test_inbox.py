@@ -8,8 +8,10 @@ import fastavro
 import pytest
 
 from infra.errors import Unreadable
+from infra.wire.envelope import Way
 from infra.wire.inbox import Command, CommandReader, Posted
 from infra.wire.record import Read
+from infra.write.decision import ways
 from tests.counter.commands.counter import Add
 from tests.counter.mesh import mesh
 from tests.counter.schemas.counter import Added
@@ -24,10 +26,12 @@ def as_json(**changes: Any) -> bytes:
     return json.dumps(asdict(ADD) | changes).encode()
 
 
-def posted(value: bytes | None, *headers: tuple[str, bytes], key: bytes | None = b"c1") -> Posted:
+def posted(
+    value: bytes | None, *headers: tuple[str, bytes], key: bytes | None = b"c1", way: Way = Way.COMMANDS
+) -> Posted:
     record = Read("counter.commands", 1, 42, 1000, key, value, headers)
-    (one,) = CommandReader("counter", mesh.context("counter").commands, 4, mesh.codec).read([record])
-    return one
+    (read,) = CommandReader("counter", ways(mesh.context("counter")), 4, mesh.codec).read([record], way)
+    return read
 
 
 def read(value: bytes | None, *headers: tuple[str, bytes], key: bytes | None = b"c1") -> Command:

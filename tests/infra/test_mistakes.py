@@ -1,5 +1,7 @@
 """What somebody mistyped, or has not written yet, is answered in one line that says where and what to do."""
 
+import gzip
+import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -9,11 +11,14 @@ from cyclopts import App
 
 from infra import cli
 from infra.cli.console import guarded
+from infra.cli.looking import check
 from infra.edge import client
 from infra.errors import Unreadable, Unusable
 from infra.mesh import imported, load
 from infra.model.projection import in_form
+from infra.ops import recording
 from infra.shop.mesh import mesh
+from infra.wire.schemas import Schemas
 
 
 def test_a_mistyped_command_is_asked_about() -> None:
@@ -38,17 +43,41 @@ def test_what_is_like_nothing_is_told_all_there_is() -> None:
         mesh.context("xyz")
 
 
-MODULES = {"unclosed": "x = (", "needs_more": "import what_nobody_has", "undefined": "def f():\n    return y\nf()"}
+MODULES = {
+    "unclosed": "x = (",
+    "needs_more": "import what_nobody_has",
+    "undefined": "def f():\n    return y\nf()",
+    "leaving": "import sys\nsys.exit()",
+    "ending": "raise GeneratorExit",
+}
+LINES = {"unclosed": 1, "needs_more": 1, "undefined": 2, "leaving": 2, "ending": 1}
 
 
-@pytest.mark.parametrize(("name", "says"), [("unclosed", "line 1"), ("needs_more", "line 1"), ("undefined", "line 2")])
+@pytest.mark.parametrize(("name", "line"), LINES.items())
 def test_a_module_that_cannot_be_imported_is_named_with_the_line(
-    name: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, line: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / f"{name}.py").write_text(MODULES[name])
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(Unusable, match=rf"{name}\.py, {says}: "):
+    with pytest.raises(Unusable, match=rf"{name}\.py, line {line}: "):
         imported(name)
+
+
+def test_a_package_that_cannot_be_imported_is_named_with_the_line_by_who_looks_for_a_mesh_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "departed").mkdir()
+    (tmp_path / "departed" / "__init__.py").write_text(MODULES["leaving"])
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(Unusable, match=r"__init__\.py, line 2: SystemExit: "):
+        load("departed.mesh:mesh")
+
+
+def test_who_interrupts_an_import_interrupts_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "interrupted.py").write_text("raise KeyboardInterrupt")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        imported("interrupted")
 
 
 def test_a_mesh_that_is_not_there_is_told_how_to_name_one() -> None:
@@ -69,20 +98,86 @@ def test_a_mesh_that_is_half_made_keeps_every_command_to_one_line(
     assert capfd.readouterr().err == "streams.loyalty is no context\n"
 
 
-@pytest.mark.parametrize(("command", "code"), [("down", 0), ("demo", 1)])
+OF_NO_USE = {
+    "half made": MODULES["unclosed"],
+    "leaving": MODULES["leaving"],
+    "leaving when asked": "import sys\ndef register(app): sys.exit()",
+    "failing when asked": "def register(app): app.nothing()",
+}
+
+
+@pytest.mark.parametrize("content", OF_NO_USE.values(), ids=OF_NO_USE.keys())
+@pytest.mark.parametrize(("command", "code", "says"), [("down", 0, ""), ("demo", 1, "of_no_use.py, line ")])
 def test_a_mesh_that_cannot_be_loaded_keeps_only_its_own_commands_away(
-    command: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: str,
+    code: int,
+    says: str,
+    content: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    (tmp_path / "half_made.py").write_text(MODULES["unclosed"])
+    (tmp_path / "of_no_use.py").write_text(content)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "of_no_use", raising=False)
     monkeypatch.setenv("WEFT_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("WEFT_MESH", "half_made:mesh")
+    monkeypatch.setenv("WEFT_MESH", "of_no_use:mesh")
     monkeypatch.setattr(cli, "app", App())
     monkeypatch.setattr(cli, "_register", cli._register.__wrapped__)
-    monkeypatch.setattr(cli, "entry_points", lambda **_: [EntryPoint("commands", "half_made:register", "weft")])
+    monkeypatch.setattr(cli, "entry_points", lambda **_: [EntryPoint("commands", "of_no_use:register", "weft")])
     monkeypatch.setattr("sys.argv", ["weft", command, *(["--wipe"] if command == "down" else [])])
-    with pytest.raises(SystemExit, match=str(code)):
+    with pytest.raises(SystemExit) as end:
         cli.main()
+    said = capfd.readouterr()
+    assert (end.value.code, says in said.err, bool(said.out)) == (code, True, command == "down")
+
+
+def checked(log: Path, capfd: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    """How `weft schemas check` ends that folds this log, and what it says of what is wrong."""
+    code = guarded(lambda: check(log=log))
+    return code, capfd.readouterr().err
+
+
+LOGS = {
+    "text": b"no gzip",
+    "half": gzip.compress(b'["orders.events", 0]')[:-9],
+    "damaged": gzip.compress(bytes(1000))[:12] + b"\xff" * 30,
+    "bytes": gzip.compress(b"\xff\xfe"),
+    "lines": gzip.compress(b"no JSON\n"),
+    "number": gzip.compress(b"7\n"),
+    "short": gzip.compress(b'["orders.events", 0]\n'),
+    "texts": gzip.compress(b'["orders.events", 0, 0, 0, 1, 2, []]\n'),
+    "topics": gzip.compress(b'[7, 0, 0, "now", "", "", []]\n'),
+    "headers": gzip.compress(b'["orders.events", 0, 0, 0, "", "", [["name", 7]]]\n'),
+}
+
+
+@pytest.mark.parametrize("content", LOGS.values(), ids=LOGS.keys())
+def test_a_file_that_is_no_recorded_log_is_one_line(
+    content: bytes, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "log.gz").write_bytes(content)
+    code, said = checked(tmp_path / "log.gz", capfd)
+    assert (code, said.count("\n"), "log.gz is no recorded log: " in said) == (1, 1, True)
+
+
+def test_a_recorded_log_that_is_not_there_or_a_directory_is_one_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for log, why in ((tmp_path / "nothing", "No such file or directory"), (tmp_path, "Is a directory")):
+        assert checked(log, capfd) == (1, f"{log} is no recorded log: {why}; `weft schemas record` makes one\n")
+
+
+def test_a_log_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(Unusable, match=r"cannot write .*: Is a directory"):
+        recording.write(tmp_path, [])
+
+
+@pytest.mark.parametrize("torn", ['{"1": {"name"', "[]", '{"1": {}}', '{"one": {}}', '{"1": 7}', "7"])
+def test_a_torn_lock_is_named(torn: str, tmp_path: Path) -> None:
+    (tmp_path / "lock.json").write_text(torn)
+    with pytest.raises(Unusable, match=r"lock\.json is torn: .* Restore it"):
+        Schemas(tmp_path).locked()
 
 
 def test_what_postgres_refuses_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:

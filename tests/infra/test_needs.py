@@ -1,6 +1,7 @@
 """What a context needs outside is said in its own package, and everything else follows from that."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -121,6 +122,45 @@ def test_what_an_instance_made_before_it_noted_that_is_wiped_by_what_contexts_ne
         instance.start_services()
     (home / "made.json").unlink()
     wipe(home, lambda: OUTSIDE)
+    assert not home.exists()
+
+
+@pytest.mark.parametrize(
+    "made",
+    ['["../mine"]', '["sub/mine"]', '[".."]', '["."]', '[""]', '["a\\u0000"]', '{"mine": 1}', "[7]", '"mine"', "["],
+)
+def test_wipe_believes_no_note_but_one_of_plain_names(made: str, home: Path) -> None:
+    # given a home whose note names something else than what an instance makes there, and what a person keeps around
+    mine = [home.parent / "mine", home / "sub" / "mine", home / "mine"]
+    for path in mine:
+        path.mkdir(parents=True)
+    (home / "scales").mkdir()
+    (home / "made.json").write_text(made)
+    # when it is wiped
+    wipe(home, lambda: OUTSIDE)
+    # then what the contexts need is gone, and nothing else is
+    assert not (home / "scales").exists()
+    assert all(path.exists() for path in mine)
+
+
+def test_a_wipe_that_was_interrupted_can_go_on(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given an instance's home, whose wipe was interrupted at a directory of its contexts
+    with started(given(home)) as instance:
+        instance.start_services()
+    remove = shutil.rmtree
+
+    def interrupted(path: Path) -> None:
+        if path.name == "scales":
+            raise KeyboardInterrupt
+        remove(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            wipe(home, unloadable)
+    # when it is wiped again, though its contexts cannot be asked
+    wipe(home, unloadable)
+    # then nothing is left
     assert not home.exists()
 
 

@@ -15,11 +15,16 @@ from tests.counter.mesh import mesh
 
 CONTEXT = mesh.context("counter")
 MANY = 1000
+TOPIC_IDS = {topic: f"id of {topic}" for topic in (CONTEXT.own_topic, CONTEXT.events_topic)}
+
+
+async def nothing_heard() -> list[Read]:
+    return []
 
 
 def owner(kafka: MemoryKafka, home: Path) -> Owner:
     log = MemoryLog(kafka, CONTEXT.events_topic)
-    return Owner(mesh, CONTEXT, 1, DAY_MS, log, log, pytest.fail, snapshots=(home, "t1"))
+    return Owner(mesh, CONTEXT, 1, DAY_MS, log, log, pytest.fail, TOPIC_IDS, nothing_heard, snapshots=home)
 
 
 def adds(kafka: MemoryKafka, count: int) -> list[Read]:

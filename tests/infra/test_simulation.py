@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from infra.testing.off import RULES, Heedless
+from infra.testing.off import RULES, Heedless, OneByOne
 from infra.testing.strangers import noise
 from infra.wire.record import Read
 from tests.counter.story import simulation
@@ -39,6 +39,10 @@ def test_noise_is_no_command_whatever_it_is_made_of() -> None:
 
 def test_who_goes_on_with_a_batch_of_a_partition_it_lost_is_a_zombie_like_any_other() -> None:
     assert all(simulation.play(seed, Heedless)[1] == {} for seed in range(100))
+
+
+def test_one_append_at_a_time_breaks_nothing_also_in_the_writer_without_that_rule() -> None:
+    assert all(simulation.play(seed, OneByOne)[1] == {} for seed in range(100))
 
 
 PLAYED = """

@@ -47,14 +47,18 @@ def log(counters: int) -> list[Read]:
     for number in range(counters):
         full, rung = (add(number, 3), "a"), (RecordRing(counter_id=f"c{number}"), "r")
         emptied = [(add(number), "a"), (empty(number), "b"), (add(number), "c"), (empty(number, 1), "d")]
-        asked: list[Any] = [[(add(number), "a")], [full], [full, rung], emptied][number % 4]
-        records = commands(*asked, start=offset)
+        asked: list[Any] = [[(add(number), "a")], [full], [full], emptied][number % 4]
+        batches = [commands(*asked, start=offset)]
+        offset += len(asked)
         if number == 5:
-            records.append(junk(b"c5", b"bad", offset + len(records)))
-        decision = decide(aggregates, records)
-        found += landed(decision.records, len(found))
-        aggregates.merge(decision)
-        offset += len(records)
+            batches.append([junk(b"c5", b"bad", offset)])
+            offset += 1
+        if number % 4 == 2:
+            batches.append(commands(rung, start=number))
+        for records in batches:
+            decision = decide(aggregates, records)
+            found += landed(decision.records, len(found))
+            aggregates.merge(decision)
     return found
 
 
@@ -63,7 +67,8 @@ def whole(aggregates: Aggregates) -> tuple[Any, ...]:
     aggregates.thaw(list(aggregates.cold))
     return (
         aggregates.next_offset,
-        aggregates.cursor,
+        aggregates.cursors,
+        aggregates.marks,
         aggregates.timestamp,
         aggregates.states,
         aggregates.decided,
@@ -210,7 +215,7 @@ def test_a_million_events_are_recovered_in_under_a_second(tmp_path: Path) -> Non
     (states, ids, _) = next(content for content in captured.content.values() if len(content[1]) == 4)
     (state,) = states.values()
     content = {b"c%07d" % i: ({b"c%07d" % i: state}, ids, {}) for i in range(250_000)}
-    made = type(captured)(1_000_000, 1_000_000, NOW, 0, {}, content)  # type: ignore[arg-type]
+    made = type(captured)(1_000_000, [1_000_000, 0], {}, NOW, 0, {}, content)  # type: ignore[arg-type]
     snapshot(tmp_path).append(freeze(made))
     resumed = fresh()
     begun = time.process_time()

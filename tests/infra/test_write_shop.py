@@ -10,10 +10,11 @@ from commands.products import AdjustStock, ListProduct
 from infra.errors import Unreadable
 from infra.settings import DAY_MS
 from infra.shop.mesh import mesh
+from infra.wire.envelope import Way
 from infra.wire.inbox import CommandReader
 from infra.wire.record import Read
 from infra.write.aggregates import Aggregates
-from infra.write.decision import CommandHandler
+from infra.write.decision import CommandHandler, ways
 from infra.write.reactions import outgoing_command
 from tests.orders.examples import place
 
@@ -31,6 +32,21 @@ def test_what_names_a_person_in_plain_is_kept_by_nobody() -> None:
     assert mesh.codec.decode(decision.records[0].value or b"").code == "not_sealed"
 
 
+@pytest.mark.parametrize(
+    "torn", [b'{"email": "ada@example.org"', b'{"email": "ada@example.org"}'], ids=["torn", "short"]
+)
+def test_json_that_cannot_be_read_is_kept_by_nobody_in_a_context_about_persons(torn: bytes) -> None:
+    record = Read("users.commands", 0, 0, 1000, b"ada", torn, [("ce_type", b"users.RegisterUser")])
+    decision = CommandHandler(fresh("users")).decide([record])
+    assert b"ada@example.org" not in b"".join(r.value or b"" for r in (*decision.dead, *decision.records))
+
+
+def test_json_that_cannot_be_read_is_kept_as_it_came_where_nobody_is_named() -> None:
+    torn = b'{"sku": "tea"'
+    record = Read("products.commands", 0, 0, 1000, b"tea", torn, [("ce_type", b"products.ListProduct")])
+    assert [letter.value for letter in CommandHandler(fresh("products")).decide([record]).dead] == [torn]
+
+
 def test_aggregates_of_two_kinds_may_have_the_same_id() -> None:
     listing = ListProduct(sku="tea", name="Tea", unit_price_minor=690, currency="EUR")
     delivery = AdjustStock(sku="tea", delta=5, reason="")
@@ -45,7 +61,7 @@ def read(body: dict[str, Any]) -> Any:
     record = Read(
         "orders.commands", 0, 0, 1000, b"order-1", json.dumps(body).encode(), [("ce_type", b"orders.PlaceOrder")]
     )
-    (posted,) = CommandReader("orders", mesh.context("orders").commands, 1, mesh.codec).read([record])
+    (posted,) = CommandReader("orders", ways(mesh.context("orders")), 1, mesh.codec).read([record], Way.COMMANDS)
     if isinstance(posted.command, Unreadable):
         raise posted.command
     return posted.command.payload

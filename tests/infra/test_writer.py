@@ -141,3 +141,15 @@ async def test_what_a_zombie_appended_while_its_owner_was_at_work_is_folded_howe
     await writer(log).handle(five())
     await own.catch_up(end=5)
     assert len(heard) == 5
+
+
+async def test_what_a_zombie_appended_is_folded_however_much_it_is_when_an_append_meets_it() -> None:
+    # given an owner of a log whose far end is near, and what a zombie appended since
+    log, heard = MemoryLog(), list[Intent]()
+    own = Writer(fresh(), log, log, heard.extend, Bounds(far=1))
+    await own.catch_up()
+    await writer(log).handle(five())
+    # when the owner's own append comes too late
+    await own.handle(commands((add(99), "mine"), start=5))
+    # then it is not only taken in: what the zombie's events want is wanted
+    assert [intent.place for intent in heard[:5]] == [b"c%d\0due" % i for i in range(5)]

@@ -23,7 +23,7 @@ from infra.testing.node import Node
 from infra.wire.record import Outgoing
 from tests.shop.story import Shop, Wish, a_shop, shop, shop_of, simulation, story, without
 
-SEEDS = range(60)
+SEEDS = range(150)
 BOOKS = "the_books_are_right"
 OPEN = "nothing_that_was_wanted_is_left_open"
 

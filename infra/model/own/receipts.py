@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from infra.messages import Discarded, Meta, Parked, Refused, Rejected, changed
+from infra.messages import REUSED_CODE, Discarded, Meta, Parked, Refused, Rejected, changed
 
 KEPT = ("rejected", "parked")
 
@@ -20,6 +20,8 @@ class Receipt:
     reason: str
     events: str
     last_event_id: str
+    way: str
+    command_digest: str
     command_partition: int
     command_offset: int
     correlation_id: str
@@ -27,7 +29,11 @@ class Receipt:
 
 
 def row_id(event: object, meta: Meta) -> str:
-    return f"{meta.context}/{meta.subject}/{meta.command_id}"
+    """One for each command; who took the id of another has one of their own."""
+    name = f"{meta.context}/{meta.subject}/{meta.command_id}"
+    if isinstance(event, Refused) and event.code == REUSED_CODE:
+        return f"{name}@{meta.partition}/{meta.command_offset}"
+    return name if meta.way == "commands" else f"{name}@own"
 
 
 def project(row: Receipt | None, event: object, meta: Meta) -> Receipt | None:
@@ -54,6 +60,8 @@ def project(row: Receipt | None, event: object, meta: Meta) -> Receipt | None:
         reason=reason,
         events=meta.type,
         last_event_id=meta.id,
+        way=meta.way,
+        command_digest=meta.command_digest,
         command_partition=meta.partition,
         command_offset=meta.command_offset,
         correlation_id=meta.correlation_id,

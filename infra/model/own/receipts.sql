@@ -9,6 +9,8 @@ CREATE TABLE receipts (
     reason            text NOT NULL,
     events            text NOT NULL,
     last_event_id     text NOT NULL,
+    way               text NOT NULL,
+    command_digest    text NOT NULL,
     command_partition bigint NOT NULL,
     command_offset    bigint NOT NULL,
     correlation_id    text NOT NULL,
@@ -18,7 +20,7 @@ CREATE INDEX ON receipts (command_id);
 
 CREATE OR REPLACE VIEW analytics.receipts AS
 SELECT command_id, command_type, context, subject, status, code, reason, events, last_event_id,
-       command_partition, command_offset, correlation_id, decided_at
+       command_partition, command_offset, correlation_id, decided_at, way, command_digest
 FROM receipts;
 COMMENT ON VIEW analytics.receipts IS 'What became of every command, one row each.';
 COMMENT ON COLUMN analytics.receipts.command_id IS 'The command, as its producer named it.';
@@ -27,7 +29,9 @@ COMMENT ON COLUMN analytics.receipts.context IS 'Who was asked.';
 COMMENT ON COLUMN analytics.receipts.subject IS 'The aggregate that was asked.';
 COMMENT ON COLUMN analytics.receipts.code IS 'Why not, in a word; empty if it was accepted.';
 COMMENT ON COLUMN analytics.receipts.reason IS 'Why not, in a sentence; empty if it was accepted.';
-COMMENT ON COLUMN analytics.receipts.command_partition IS 'The partition of the commands topic it came from.';
+COMMENT ON COLUMN analytics.receipts.way IS 'How it came in: commands, where anybody asks, or own, where its context asks itself.';
+COMMENT ON COLUMN analytics.receipts.command_digest IS 'Of what was asked by anybody, in hex: the same id with another one is refused.';
+COMMENT ON COLUMN analytics.receipts.command_partition IS 'The partition of the topic it came from.';
 COMMENT ON COLUMN analytics.receipts.command_offset IS 'Its offset there.';
 COMMENT ON COLUMN analytics.receipts.correlation_id IS 'What everything has in common that one command set off.';
 COMMENT ON COLUMN analytics.receipts.decided_at IS 'When the answer was recorded.';

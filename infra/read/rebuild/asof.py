@@ -176,7 +176,7 @@ def still_open(settings: Settings, contexts: Iterable[Context], at: datetime) ->
 
 
 def _is_open(settings: Settings, client: Consumer, c: Context, after_ms: int) -> bool:
-    places = reading.partitions_of(client, [c.commands_topic])
+    places = reading.partitions_of(client, [c.commands_topic, c.own_topic])
     decided = topics.committed(settings, c, places)
     moments = [TopicPartition(topic, p, after_ms) for topic, p in places]
     for tp in reading.asking(lambda: client.offsets_for_times(moments, timeout=reading.TIMEOUT)):

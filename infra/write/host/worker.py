@@ -14,8 +14,10 @@ import faust
 import mode
 from faust.types import TP
 
+from infra.errors import Unusable
 from infra.kafka import reading
 from infra.kafka.log import KafkaEventLog, connected
+from infra.kafka.topics import heard_positions
 from infra.mesh import Mesh
 from infra.model.context import Context
 from infra.model.needs import needed
@@ -35,6 +37,7 @@ class Worker:
         self.app = _application(settings, self.owner.context)
         cast(BatchConsumer, self.app.consumer).position_of = lambda tp: self.owner.position((tp.topic, tp.partition))
         self._listen("decide", self.owner.context.commands_topic)
+        self._listen("decide own", self.owner.context.own_topic)
         if heard:
             self._listen("react", *heard)
         cast(Any, self.app.on_rebalance_complete).connect(self._assigned)
@@ -59,8 +62,14 @@ class Worker:
         await self.owner.revoked()
 
     async def _assigned(self, app: faust.App, **_: Any) -> None:
-        commands = self.owner.context.commands_topic
-        await self.owner.assigned({tp.partition for tp in app.consumer.assignment() if tp.topic == commands})
+        context, places = self.owner.context, app.consumer.assignment()
+        numbers = {tp.partition for tp in places if tp.topic == context.commands_topic}
+        own = {tp.partition for tp in places if tp.topic == context.own_topic}
+        if own != numbers:  # topics of as many partitions are given out together
+            raise Unusable(
+                f"{context.commands_topic} {sorted(numbers)} and {context.own_topic} {sorted(own)} were torn"
+            )
+        await self.owner.assigned(numbers)
 
     def _crash(self, error: BaseException) -> None:
         self._crashing = asyncio.ensure_future(self.app.crash(error))
@@ -110,7 +119,9 @@ async def run(
     async with AsyncExitStack() as stack:
         servers = address(settings, "kafka")
         producer, reader = await stack.enter_async_context(connected(servers, context.name))
-        topic_ids = await asyncio.to_thread(reading.topic_ids, servers, [context.events_topic])
+        heard = mesh.heard_topics(context)
+        topics = [context.events_topic, context.own_topic, *heard]
+        topic_ids = await asyncio.to_thread(reading.topic_ids, servers, topics)
         perform = await stack.enter_async_context(context.connect(needs)) if context.connect else None
 
         def owner_of(failed: Callable[[BaseException], None]) -> Owner:
@@ -122,10 +133,12 @@ async def run(
                 KafkaEventLog(context.events_topic, producer, reader),
                 producer,
                 failed,
-                snapshots=(settings.home / "snapshots" / context.name, topic_ids[context.events_topic]),
+                topic_ids,
+                partial(asyncio.to_thread, heard_positions, settings),
+                snapshots=settings.home / "snapshots" / context.name,
             )
 
-        worker = Worker(settings, mesh.heard_topics(context), owner_of)
+        worker = Worker(settings, heard, owner_of)
         if perform:
             worker.owner.perform_with(perform)
         started(worker.owner)

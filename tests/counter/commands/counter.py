@@ -11,7 +11,7 @@ class Add:
 
 @dataclass(frozen=True, kw_only=True)
 class Empty:
-    """Asked by the clock: nobody filled it in time, the so-manieth time."""
+    """Nobody filled it in time, the so-manieth time; asked by the clock, and by whoever is in a hurry."""
 
     counter_id: str
     filling: int
@@ -31,4 +31,6 @@ class Carry:
     counter_id: str
 
 
-CounterCommand = Add | Empty | RecordRing | Carry
+Asked = Add | Empty
+Own = Empty | RecordRing | Carry
+CounterCommand = Asked | Own

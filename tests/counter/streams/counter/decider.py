@@ -9,6 +9,7 @@ from tests.counter.schemas.counter import Added, Carried, CounterEvent, Emptied,
 
 FULL = 3
 PATIENCE_S = 5
+MOST_CARRIED = 3
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def decide(command: CounterCommand, counter: Counter) -> Iterator[CounterEvent |
             yield Rung(counter_id=counter_id)
         case Empty() if 0 < counter.value < FULL and command.filling == counter.filling:
             yield Emptied(counter_id=counter_id, lost=counter.value)
-        case Carry():
+        case Carry() if counter.carried < MOST_CARRIED:
             yield Carried(counter_id=counter_id)
 
 

@@ -1,4 +1,4 @@
-"""A counter that was filled carries one to the next."""
+"""A counter that was filled carries one to the next, and to the one after that."""
 
 from collections.abc import Iterator
 
@@ -8,3 +8,4 @@ from tests.counter.schemas.counter import Filled
 
 def react(event: Filled) -> Iterator[Carry]:
     yield Carry(counter_id=event.carry_to)
+    yield Carry(counter_id=f"{event.carry_to}+")

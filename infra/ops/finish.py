@@ -1,0 +1,81 @@
+"""What a context has begun is finished while its workers are away: its policy hears what it has not heard, and what the
+context asked itself is decided, by the same writer that does it at work.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from confluent_kafka import Consumer
+
+from infra.errors import LogMoved
+from infra.kafka import reading, topics
+from infra.kafka.log import EventLog, KafkaEventLog, Producer, addressed, connected
+from infra.kafka.reading import Place
+from infra.kafka.topics import HEARD_TOPIC
+from infra.mesh import Mesh
+from infra.model.context import Context
+from infra.ops.positions import listener
+from infra.settings import Settings, address
+from infra.wire.envelope import Way
+from infra.write.aggregates import Aggregates
+from infra.write.heard import Heard
+from infra.write.intents import Intent
+from infra.write.reactions import commands_from
+from infra.write.writer import Writer
+
+
+async def hear(
+    settings: Settings, mesh: Mesh, client: Consumer, producer: Producer, context: Context, ends: Mapping[Place, int]
+) -> int:
+    """Let a context's policy hear these topics up to `ends`; how much was asked because of it."""
+    who = listener(settings, mesh, context)
+    heard = Heard(who)
+    heard.load(topics.heard_positions(settings))
+    start = {place: min(heard.position(place), end) for place, end in ends.items()}
+    asked = 0
+    for records in reading.read_all(client, start, ends):
+        topic, partition = records[-1].topic, records[-1].partition
+        commands = list(commands_from(context, mesh.codec, records, who.topic_ids[topic]))
+        await producer.send(context.own_topic, addressed(commands, context.partition_count(settings)))
+        heard.note((topic, partition), records[-1].offset + 1)
+        asked += len(commands)
+    await producer.send(HEARD_TOPIC, [(0, record) for record in heard.unsaved()])
+    return asked
+
+
+async def decide_own(client: Consumer, context: Context, writers: Mapping[int, Writer], done: dict[Place, int]) -> int:
+    """Decide what the context asked itself, behind `done`, which moves on; how much that was."""
+    places = reading.partitions_of(client, [context.own_topic])
+    bounds = {place: reading.bounds(client, place) for place in places if place[1] in writers}
+    start = {place: max(low, done[place]) for place, (low, _) in bounds.items()}
+    count = 0
+    for records in reading.read_all(client, start, {place: high for place, (_, high) in bounds.items()}):
+        await writers[records[-1].partition].handle_own(records)
+        done[records[-1].topic, records[-1].partition] = records[-1].offset + 1
+        count += len(records)
+    return count
+
+
+async def finish(settings: Settings, mesh: Mesh, client: Consumer, context: Context) -> None:
+    """Nobody else may be at work for the context. What it wants of the outside and of the clock is left to its next owner."""
+    places = reading.partitions_of(client, mesh.heard_topics(context))
+    async with connected(address(settings, "kafka"), context.name) as (producer, reader):
+        writers = _writers(settings, mesh, context, KafkaEventLog(context.events_topic, producer, reader), producer)
+        try:
+            for writer in writers.values():
+                await writer.catch_up()
+        except LogMoved:
+            return  # it was sealed, so it was finished
+        done = {(context.own_topic, n): w.aggregates.cursors[Way.OWN] for n, w in writers.items()}
+        while True:
+            asked = await hear(settings, mesh, client, producer, context, reading.ends(client, places))
+            if not asked and not await decide_own(client, context, writers, done):
+                return
+
+
+def _writers(settings: Settings, mesh: Mesh, context: Context, log: EventLog, producer: Producer) -> dict[int, Writer]:
+    count = context.partition_count(settings)
+    folded = [Aggregates(context, mesh.codec, n, count, settings.dedupe_ms) for n in range(count)]
+    return {n: Writer(aggregates, log, producer, _left) for n, aggregates in enumerate(folded)}
+
+
+def _left(intents: Sequence[Intent]) -> None: ...

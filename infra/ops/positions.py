@@ -1,0 +1,118 @@
+"""How far each policy has heard, as `weft.heard` says it: shown, begun at now, and brought over from the groups of before."""
+
+import asyncio
+import json
+from collections.abc import Iterable, Mapping
+
+from confluent_kafka import Consumer
+
+from infra.errors import Unusable
+from infra.kafka import reading, topics
+from infra.kafka.log import Producer
+from infra.kafka.reading import Place
+from infra.kafka.topics import HEARD_TOPIC
+from infra.mesh import Mesh
+from infra.model.context import Context
+from infra.settings import Settings, address
+from infra.wire.record import Outgoing, Read
+from infra.write.heard import Listener, positions
+
+OLD = "groups/"  # the key of what a mesh of one way had heard by its groups, until that is brought over
+
+
+def listener(settings: Settings, mesh: Mesh, context: Context) -> Listener:
+    """A context as it listens."""
+    names = [context.own_topic, *mesh.heard_topics(context)]
+    ids = reading.topic_ids(address(settings, "kafka"), names)
+    return Listener(context.name, ids[context.own_topic], ids)
+
+
+def heard(settings: Settings, mesh: Mesh, client: Consumer, context: Context) -> dict[Place, tuple[int | None, int]]:
+    """Of each partition its policy hears: how far it has, None if it has never begun, and how long that log is."""
+    known, who = positions(topics.heard_positions(settings)), listener(settings, mesh, context)
+    places = reading.partitions_of(client, mesh.heard_topics(context))
+    return {place: (known.get(who.key(place)), end) for place, end in reading.ends(client, places).items()}
+
+
+def history(settings: Settings, mesh: Mesh) -> dict[str, int]:
+    """How many events of the past each policy is going to hear that has never begun."""
+    with reading.opened(settings) as client:
+        begun = {c.name: heard(settings, mesh, client, c) for c in mesh.contexts.values() if c.hears}
+    unheard = {name: sum(end for position, end in h.values() if position is None) for name, h in begun.items()}
+    return {name: count for name, count in unheard.items() if count and all(p is None for p, _ in begun[name].values())}
+
+
+def begin_now(settings: Settings, mesh: Mesh, name: str) -> int:
+    """Let a policy that has never begun hear only what comes from now on; how many events that leaves out."""
+    context = mesh.context(name)
+    with reading.opened(settings) as client:
+        begun = heard(settings, mesh, client, context)
+    if not begun:
+        raise Unusable(f"{name} hears nothing")
+    if any(position is not None for position, _ in begun.values()):
+        raise Unusable(f"{name} has begun to hear: what it has not heard yet is not to be left out")
+    who = listener(settings, mesh, context)
+    write(settings, [who.record(place, end) for place, (_, end) in begun.items()])
+    return sum(end for _, end in begun.values())
+
+
+# -- a mesh whose policies were remembered by their groups, and whose commands came by one way
+
+
+def note_groups(settings: Settings, mesh: Mesh) -> None:
+    """Write down what the policies of such a mesh have heard, before it gets a second way; Unusable unless it is at rest.
+
+    What it asked itself and has not decided yet lies where only strangers ask from now on.
+    """
+    with topics.admin(settings) as admin:
+        there = admin.list_topics(timeout=topics.TIMEOUT).topics
+    old = [c for c in mesh.contexts.values() if c.commands_topic in there and c.own_topic not in there]
+    if not old:
+        return
+    with reading.opened(settings) as client:
+        groups = {c.name: _group(settings, mesh, client, c, there) for c in old}
+    topics.make_heard(settings)
+    write(settings, [_noted(name, group) for name, group in groups.items()])
+
+
+def _group(
+    settings: Settings, mesh: Mesh, client: Consumer, context: Context, there: Iterable[str]
+) -> dict[Place, int]:
+    names = [t for t in (context.commands_topic, *mesh.heard_topics(context)) if t in there]
+    ends = reading.ends_of_any(client, reading.partitions_of(client, names))
+    read = topics.committed(settings, context, ends)
+    if waiting := sum(end - read[place] for place, end in ends.items()):
+        raise Unusable(
+            f"{context.name} has {waiting} records to read that were written before there were two ways in: run the version "
+            "of before until `weft status` shows that nothing waits, stop it, and run this again"
+        )
+    return {place: end for place, end in ends.items() if place[0] != context.commands_topic}
+
+
+def _noted(name: str, group: Mapping[Place, int]) -> Outgoing:
+    said = [{"topic": topic, "partition": number, "offset": end} for (topic, number), end in group.items()]
+    return Outgoing(f"{OLD}{name}".encode(), json.dumps(said).encode(), [])
+
+
+def bring_over(settings: Settings, mesh: Mesh) -> None:
+    """Make positions of what was written down; who was interrupted does it again."""
+    latest: dict[bytes, Read] = {record.key or b"": record for record in topics.heard_positions(settings)}
+    for key, record in latest.items():
+        if record.value and key.startswith(OLD.encode()):
+            who = listener(settings, mesh, mesh.context(key.decode().removeprefix(OLD)))
+            said = [((p["topic"], p["partition"]), p["offset"]) for p in json.loads(record.value)]
+            write(settings, [who.record(place, offset) for place, offset in said])
+            write(settings, [Outgoing(key, None, [])])
+
+
+def write(settings: Settings, records: Iterable[Outgoing]) -> None:
+    """Put records into `weft.heard`."""
+    asyncio.run(_send(settings, [(0, record) for record in records]))
+
+
+async def _send(settings: Settings, records: list[tuple[int, Outgoing]]) -> None:
+    producer = Producer(address(settings, "kafka"), "weft-positions")
+    try:
+        await producer.send(HEARD_TOPIC, records)
+    finally:
+        await producer.stop()

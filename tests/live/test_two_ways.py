@@ -1,0 +1,157 @@
+"""What strangers ask and what a context asks itself, on real brokers: who may ask what, and what positions may be lost."""
+
+import json
+from collections.abc import Mapping
+
+import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from infra.kafka import reading, topics
+from infra.kafka.reading import Place
+from infra.kafka.topics import HEARD_TOPIC
+from infra.ops import positions, status
+from infra.wire.record import partition_of
+from tests.live.harness import LiveMesh, until
+from tests.live.shop import audit, order, receipt, register, saga, until_at_rest, until_set_up
+from tests.live.weft import printed, weft
+
+
+@pytest.fixture
+def own_shop(own_mesh: LiveMesh) -> LiveMesh:
+    register(own_mesh, "ada")
+    own_mesh.ready(own_mesh.worker())
+    until_set_up(own_mesh)
+    return own_mesh
+
+
+def post(live: LiveMesh, topic: str, key: str, kind: str, identity: str, body: dict[str, object]) -> None:
+    """As any program may."""
+    producer = Producer({"bootstrap.servers": live.settings.kafka})
+    headers: list[tuple[str, str | bytes | None]] = [("ce_type", kind), ("ce_id", identity)]
+    producer.produce(topic, json.dumps(body), key, partition_of(key.encode(), 4), headers=headers)
+    assert producer.flush(20) == 0
+
+
+def test_an_order_cannot_be_paid_by_who_only_says_so(shop: LiveMesh) -> None:
+    # given an order that nobody pays
+    shop.send(order("unpaid", card="card_declined"))
+    assert saga(shop, "unpaid")["outcome"] == "cancelled"
+    # when a stranger posts what only the policy asks
+    body = {"order_id": "unpaid", "outcome": "captured", "reason": ""}
+    post(shop, "orders.commands", "unpaid", "orders.RecordPayment", "forged", body)
+    # then that is answered, and nothing comes of it
+    answer = receipt(shop, "forged")
+    assert (answer["status"], answer["code"]) == ("rejected", "not_yours")
+    refused = weft(shop, "send", "orders.RecordPayment", "unpaid", json.dumps(body))
+    assert "is what orders asks itself" in refused.stderr and refused.returncode == 2
+    printed(shop, "dead", "discard", "orders", "forged", "--reason", "forged")
+
+
+def test_the_same_id_with_another_content_is_refused(shop: LiveMesh) -> None:
+    body = {"delta": 5, "reason": "delivery"}
+    printed(shop, "send", "products.AdjustStock", "tea", json.dumps(body), "--id", "adj", "--wait")
+    again = weft(shop, "send", "products.AdjustStock", "tea", json.dumps(body), "--id", "adj", "--wait")
+    assert again.returncode == 0 and "duplicate" in again.stdout
+    other = weft(
+        shop, "send", "products.AdjustStock", "tea", json.dumps(body | {"delta": 500}), "--id", "adj", "--wait"
+    )
+    assert other.returncode == 1 and "id_reused" in other.stdout + other.stderr
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("lost", ["everything", "back"])
+def test_positions_that_are_lost_or_moved_back_and_groups_that_are_moved_change_nothing(
+    own_shop: LiveMesh, lost: str
+) -> None:
+    live = own_shop
+    live.send(*(order(f"old-{i}") for i in range(5)))
+    until_at_rest(live, 5)
+    before = told_of(live, "old-%")
+    live.stop_workers()
+    # given positions that are gone, or older, and groups that were deleted
+    with topics.admin(live.settings) as admin:
+        if lost == "everything":
+            admin.delete_topics([HEARD_TOPIC])[HEARD_TOPIC].result(20)
+            until(lambda: HEARD_TOPIC not in admin.list_topics(timeout=10).topics, 20, "the topic is gone")
+        else:
+            move_back(live)
+        for context in live.mesh.contexts.values():
+            admin.delete_consumer_groups([context.group])[context.group].result(20)
+    printed(live, "setup")
+    # when the workers are back
+    live.ready(live.worker())
+    live.send(order("new"))
+    assert saga(live, "new")["outcome"] == "confirmed"
+    until_at_rest(live, 6)
+    # then everything was heard again, nothing was done twice, and nothing is missing
+    until(lambda: unheard(live) == 0, 30, "all is heard")
+    _, wrong = audit(live)
+    assert wrong == []
+    assert told_of(live, "old-%") == before
+    assert "everything is what the log says" in printed(live, "verify")
+
+
+def told_of(live: LiveMesh, orders: str) -> int:
+    """How many events there are of orders like these, in all contexts."""
+    return int(live.query("SELECT count(*) FROM events WHERE subject LIKE $1", orders)[0][0])
+
+
+def unheard(live: LiveMesh) -> int:
+    return sum(c["unheard_events"] for c in status.contexts(live.settings, live.mesh).values())
+
+
+def move_back(live: LiveMesh) -> None:
+    """Every policy is said to have heard nothing."""
+    with reading.opened(live.settings) as client:
+        for context in live.mesh.contexts.values():
+            who = positions.listener(live.settings, live.mesh, context)
+            places = reading.partitions_of(client, live.mesh.heard_topics(context)) if context.hears else []
+            positions.write(live.settings, [who.record(place, 0) for place in places])
+
+
+def test_a_context_that_has_never_run_may_begin_now(own_shop: LiveMesh) -> None:
+    live = own_shop
+    until_at_rest(live, 0)
+    live.stop_workers()
+    with topics.admin(live.settings) as admin:
+        admin.delete_topics([HEARD_TOPIC])[HEARD_TOPIC].result(20)
+        until(lambda: HEARD_TOPIC not in admin.list_topics(timeout=10).topics, 20, "the topic is gone")
+    assert "notifications has not begun, and will hear" in printed(live, "setup")
+    assert "notifications begins now" in printed(live, "setup", "--from-now", "notifications")
+    assert "notifications has not begun" not in printed(live, "setup")
+    again = weft(live, "setup", "--from-now", "notifications")
+    assert "has begun to hear" in again.stderr and again.returncode == 1
+
+
+def test_a_mesh_of_one_way_is_brought_over_only_at_rest(own_mesh: LiveMesh) -> None:
+    live = own_mesh
+    # given a mesh as it was before there were two ways, with events that its groups have heard, and a command that waits
+    with topics.admin(live.settings) as admin:
+        own = [c.own_topic for c in live.mesh.contexts.values()]
+        for future in admin.delete_topics([HEARD_TOPIC, *own]).values():
+            future.result(20)
+        until(lambda: not {HEARD_TOPIC, *own} & admin.list_topics(timeout=10).topics.keys(), 20, "the topics are gone")
+        for _ in range(3):
+            post(live, "payments.events", "o", "payments.PaymentCaptured", "e", {})
+        place = ("payments.events", partition_of(b"o", 4))
+        for listener in live.mesh.listeners(live.mesh.context("payments")):
+            commit(admin, listener.group, {place: 3})
+        live.send(order("waits"))
+        # then it is left as it is
+        refused = weft(live, "setup")
+        assert "run the version of before" in refused.stderr and refused.returncode == 1
+        # when that is decided
+        with reading.opened(live.settings) as client:
+            for c in live.mesh.contexts.values():
+                places = reading.partitions_of(client, [c.commands_topic])
+                commit(admin, c.group, reading.ends_of_any(client, places))
+    printed(live, "setup")
+    # then what was heard is not heard again
+    with reading.opened(live.settings) as client:
+        assert positions.heard(live.settings, live.mesh, client, live.mesh.context("orders"))[place] == (3, 3)
+
+
+def commit(admin: AdminClient, group: str, ends: Mapping[Place, int]) -> None:
+    offsets = [TopicPartition(*place, end) for place, end in ends.items()]
+    admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, offsets)])[group].result(20)
