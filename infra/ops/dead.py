@@ -20,9 +20,9 @@ from infra.model.context import Context
 from infra.settings import Settings
 from infra.wire.avro import Codec
 from infra.wire.envelope import CAUSATION, ID, TYPE, CommandName, Way, accepted, command_headers, command_name, way_of
-from infra.wire.inbox import aggregate_key
+from infra.wire.inbox import DISCARD, aggregate_key
 from infra.wire.record import Header, Read, place_of, text, when
-from infra.write.parking import DISCARD, Queue, queue_after
+from infra.write.parking import Queue, queue_after
 
 PREFIX = "dlq-"
 OPEN = ("waiting", "behind")

@@ -6,8 +6,9 @@ from random import Random
 
 from infra.testing.facts import Partition
 from infra.wire.envelope import ID, CommandName, Way, command_headers
+from infra.wire.inbox import DISCARD
 from infra.wire.record import Outgoing, Read, with_header
-from infra.write.parking import DISCARD, shown
+from infra.write.parking import shown
 
 MENDED = ("failed", "behind")  # why a command waits that can be processed by now
 

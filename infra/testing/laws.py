@@ -29,10 +29,11 @@ from infra.wire.envelope import (
     Way,
     command_name,
 )
+from infra.wire.inbox import DISCARD
 from infra.wire.record import MAX_COMMAND_BYTES, Read, place_of
 from infra.wire.sealing import personal, unsealed
 from infra.write.aggregates import Aggregates
-from infra.write.parking import DISCARD, MAX_KEY, shown
+from infra.write.parking import MAX_KEY, shown
 from infra.write.reactions import commands_from
 
 UNDECIDABLE = ("failed", "unrecordable")  # codes of what was read, and could not be processed

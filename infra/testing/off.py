@@ -16,14 +16,14 @@ from infra.messages import Due
 from infra.model.context import Perform
 from infra.testing.node import Node, Port
 from infra.wire.envelope import CAUSE_TIME, EXPECTED_OFFSET, ID, REACTION, Way, reaction_place
-from infra.wire.inbox import Posted
+from infra.wire.inbox import DISCARD, Posted
 from infra.wire.record import Header, Outgoing, Read, with_header
 from infra.write.aggregates import Aggregates
 from infra.write.decision import CommandHandler, Decision, Standing
 from infra.write.intents import Intent
 from infra.write.lanes import Delivery, Lanes, Place
 from infra.write.owner import Owner
-from infra.write.parking import DISCARD, Queue
+from infra.write.parking import Queue
 from infra.write.writer import Writer
 
 

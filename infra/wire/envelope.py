@@ -62,13 +62,6 @@ def command_name(way: Way, command_id: bytes) -> CommandName:
     return command_id if way is Way.COMMANDS else (command_id,)
 
 
-def is_reaction(value: bytes) -> bool:
-    try:
-        return bool(reaction_place(value))
-    except ValueError:
-        return False
-
-
 def way_of(headers: HeaderMap) -> Way:
     """The way the command of an event came by."""
     return Way.OWN if OWN_OFFSET in headers else Way.COMMANDS

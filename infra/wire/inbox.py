@@ -10,7 +10,7 @@ from typing import Any, get_args, get_type_hints
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from infra.errors import Unreadable
-from infra.messages import MAX_ID, is_id
+from infra.messages import MAX_ID, Discard, is_id
 from infra.wire.avro import Codec
 from infra.wire.envelope import (
     CAUSE_TIME,
@@ -23,18 +23,30 @@ from infra.wire.envelope import (
     TRACE,
     TYPE,
     CommandName,
+    ReactionPlace,
     Way,
     command_name,
-    is_reaction,
     is_remembered,
+    reaction_place,
 )
-from infra.wire.record import MAX_COMMAND_BYTES, Header, HeaderMap, Record, partition_of, place_of, text
+from infra.wire.record import (
+    MAX_COMMAND_BYTES,
+    Header,
+    HeaderMap,
+    Outgoing,
+    Record,
+    partition_of,
+    place_of,
+    text,
+    with_header,
+)
+from infra.wire.schemas import NAMESPACE
 from infra.wire.sealing import Personal, is_sealed, personal, unsealed
 
 # A cause's time comes with the command, so a producer could lie: it is believed as far as brokers' clocks may differ.
 MAX_CLOCK_SKEW_MS = 60_000
 DIGEST_BYTES = 8
-NO_REACTION = b"//0/0"
+DISCARD = f"{NAMESPACE}.{Discard.__name__}".encode()
 
 
 @dataclass(slots=True)
@@ -52,8 +64,8 @@ class Posted:
     """A record of a commands topic: the command in it, or why it cannot be read, and what is known of it in either case.
 
     `id` is the producer's, or the record's place if it gave none that can be used; `identity` is what tells a command from
-    others beside that: of a stranger's its DIGEST, of our own its REACTION, OUTCOME_OF or DUE_OF. `key` is None if no
-    aggregate can have it; `partition` is where its commands belong. `type` is what the header says, `at` is in milliseconds.
+    others beside that: of a stranger's its DIGEST, of our own its REACTION, OUTCOME_OF or DUE_OF; `reaction` is where that
+    stands: its source, and its place there. `key` is None if no aggregate can have it; `partition` is where its commands belong. `type` is what the header says, `at` is in milliseconds.
     """
 
     record: Record
@@ -61,10 +73,15 @@ class Posted:
     way: Way
     id: bytes
     identity: Header | None
+    reaction: tuple[bytes, ReactionPlace] | None
     type: bytes | None
     key: bytes | None
     partition: int
-    command: Command | Unreadable
+    command: Command | Discard | Unreadable
+
+    def forwarded(self) -> Outgoing:
+        """The record as it came, by its id also where it goes."""
+        return Outgoing(self.record.key, self.record.value, with_header(self.record.headers, ID, self.id))
 
     @property
     def name(self) -> CommandName:
@@ -107,21 +124,24 @@ class CommandReader:
         key, identity, at = aggregate_key(record.key), headers.get(ID), record.timestamp
         if not identity or len(identity) > MAX_ID:
             identity = place_of(record).encode()
-        command: Command | Unreadable
-        try:
-            at = _asked_at(record, headers)
-            command = self._command(record, headers, identity, key, message)
-            if type(command.payload) not in self._allowed[way]:
-                raise self._not_yours(way, command)
-            if way is Way.OWN and not is_reaction(headers.get(REACTION) or NO_REACTION):
-                raise Unreadable("bad_header", f"{REACTION} has to be <topic id>/<partition>/<offset>/<number>")
-        except Unreadable as error:
-            command = error
-        told_by = self._digest(record, headers, command) if way is Way.COMMANDS else _told_by(headers)
+        type_, reaction = headers.get(TYPE), None
+        command: Command | Discard | Unreadable
+        if type_ == DISCARD and key is not None:
+            command = Discard(reason=_json_field(record.value or b"", "reason"))
+        else:
+            try:
+                at = _asked_at(record, headers)
+                reaction = _reaction(headers) if way is Way.OWN else None
+                command = self._command(record, headers, identity, key, message)
+                if type(command.payload) not in self._allowed[way]:
+                    command = self._not_yours(way, command)
+            except Unreadable as error:
+                command = error
+        told_by = self._digest(record, headers, command) if way is Way.COMMANDS else _told_by(headers, reaction)
         partition = record.partition if key is None else partition_of(key, self._partitions)
-        return Posted(record, at, way, identity, told_by, headers.get(TYPE), key, partition, command)
+        return Posted(record, at, way, identity, told_by, reaction, type_, key, partition, command)
 
-    def _digest(self, record: Record, headers: HeaderMap, command: Command | Unreadable) -> Header:
+    def _digest(self, record: Record, headers: HeaderMap, command: Command | Discard | Unreadable) -> Header:
         message = command.payload if isinstance(command, Command) else None
         kind = self._kinds.get(type(message))
         about_person = message if kind is not None and kind.personal is not None else None
@@ -195,12 +215,19 @@ def _kind(t: type, codec: Codec) -> CommandType:
     return CommandType(t, name.encode(), fields(t)[0].name, personal(codec.schemas[name]))
 
 
-def _told_by(headers: HeaderMap) -> Header | None:
+def _reaction(headers: HeaderMap) -> tuple[bytes, ReactionPlace] | None:
+    """Where one of our own commands stands among the reactions of its source, if it is one."""
+    try:
+        return reaction_place(place) if (place := headers.get(REACTION)) else None
+    except ValueError:
+        raise Unreadable("bad_header", f"{REACTION} has to be <topic id>/<partition>/<offset>/<number>") from None
+
+
+def _told_by(headers: HeaderMap, reaction: tuple[bytes, ReactionPlace] | None) -> Header | None:
     """What tells one of our own commands from others beside its id, if it can be understood."""
-    for name in (REACTION, OUTCOME_OF, DUE_OF):
-        if value := headers.get(name):
-            return (name, value) if name != REACTION or is_reaction(value) else None
-    return None
+    if reaction is not None:
+        return REACTION, headers[REACTION] or b""
+    return next(((name, value) for name in (OUTCOME_OF, DUE_OF) if (value := headers.get(name))), None)
 
 
 def digest_of(type_: bytes | None, value: bytes | None, about_person: Any = None) -> bytes:
@@ -273,7 +300,7 @@ def _from_avro(decode: Callable[[], Any]) -> Any:
         raise Unreadable("not_avro", f"the value is not JSON, and as Avro: {error}") from error
 
 
-def json_field(value: bytes, name: str) -> str:
+def _json_field(value: bytes, name: str) -> str:
     """One text of a JSON object; empty if it is not there."""
     try:
         content = json.loads(value)[name]

@@ -10,26 +10,23 @@ from enum import Enum, auto
 from typing import Any
 
 from infra.errors import Unreadable
-from infra.messages import REUSED_CODE, RUNTIME, Discarded, Parked, Refused, Rejected
+from infra.messages import REUSED_CODE, RUNTIME, Discard, Discarded, Parked, Refused, Rejected
 from infra.model.context import Context
 from infra.wire.envelope import (
     DIGEST,
-    ID,
     OUTCOME_OF,
-    REACTION,
     CommandName,
     CommandPart,
     EventEnvelope,
     ReactionPlace,
     Way,
-    reaction_place,
 )
-from infra.wire.inbox import Command, CommandReader, Posted, json_field
-from infra.wire.record import MAX_BATCH_BYTES, Header, Outgoing, Record, with_header
+from infra.wire.inbox import Command, CommandReader, Posted
+from infra.wire.record import MAX_BATCH_BYTES, Header, Outgoing, Record
 from infra.wire.sealing import personal
 from infra.write.aggregates import NOWHERE, Aggregates, Changes, Kind, Seen
 from infra.write.intents import DUE, PENDING, Intent
-from infra.write.parking import DISCARD, MAX_KEY, Queue, behind, dead_letter, failed, queue_after, shown
+from infra.write.parking import MAX_KEY, Queue, behind, dead_letter, failed, queue_after, shown
 
 WINDOW = 800  # commands decided, coded and appended together
 MAX_REASON = 1000  # characters of an answer
@@ -70,7 +67,7 @@ class Decision(Changes):
     next: int
     events: list[NewEvent] = field(default_factory=list)
     records: list[Outgoing] = field(default_factory=list)
-    forwards: list[tuple[int, Outgoing]] = field(default_factory=list)
+    forwards: list[Posted] = field(default_factory=list)
     dead: list[Outgoing] = field(default_factory=list)
     size: int = 0
 
@@ -148,15 +145,14 @@ class CommandHandler:
         While one of its key could not be processed, the later ones wait in line behind it.
         """
         if posted.partition != self._aggregates.number:
-            decision.forwards.append((posted.partition, _identified(posted)))
+            decision.forwards.append(posted)
             return
         key, queue, why = posted.key, self._queue(posted.key, decision), posted.command
         waits = self._waits(posted, queue)
         standing = NEW if key is None or (queue and not waits) else self._standing(key, posted, decision)
-        if posted.type == DISCARD and key is not None:
-            if posted.name in queue:
-                reason = json_field(posted.record.value or b"", "reason")
-                self._answer(replace(posted, identity=None), Discarded(reason=reason[:MAX_REASON]), None, decision)
+        if isinstance(why, Discard):
+            if key is not None and posted.name in queue:
+                self._answer(replace(posted, identity=None), Discarded(reason=why.reason[:MAX_REASON]), None, decision)
                 decision.decided[key, posted.name] = Seen(decision.timestamp, None)
         elif standing is REUSED:
             self._answer(posted, REUSED_ID, None, decision)
@@ -195,10 +191,10 @@ class CommandHandler:
     def _is_over(self, key: bytes, posted: Posted, identity: Header, decision: Decision) -> bool:
         """Whether a reaction is not above the mark of its source, or what an answer is for is not open any more."""
         name, value = identity
-        if name == REACTION:
-            source, place = reaction_place(value)
+        if posted.reaction is not None:
+            source, place = posted.reaction
             return place <= self._mark(source, decision)
-        if isinstance(posted.command, Unreadable):
+        if not isinstance(posted.command, Command):
             return False
         kind = self._kinds[type(posted.command.payload)]
         where = kind.prefix + key + (PENDING if name == OUTCOME_OF else DUE)
@@ -244,8 +240,8 @@ class CommandHandler:
         decision.timestamp, decision.cursor = at, posted.record.offset + 1
         if posted.key is not None:
             decision.touched.add(posted.key)
-        if posted.identity is not None and posted.identity[0] == REACTION:
-            source, place = reaction_place(posted.identity[1])
+        if posted.reaction is not None:
+            source, place = posted.reaction
             decision.marks[source] = max(place, self._mark(source, decision))
 
     def _mark(self, source: bytes, decision: Decision) -> ReactionPlace:
@@ -289,12 +285,6 @@ class CommandHandler:
         if self._about_persons and (record.value or b"")[:1] == b"{":
             return Unreadable(why.code, why.reason, personal=True)
         return why
-
-
-def _identified(posted: Posted) -> Outgoing:
-    """The record as it came, by its id also where it goes."""
-    record = posted.record
-    return Outgoing(record.key, record.value, with_header(record.headers, ID, posted.id))
 
 
 def ways(context: Context) -> dict[Way, tuple[type, ...]]:

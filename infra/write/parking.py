@@ -9,15 +9,13 @@ import traceback
 from typing import Any
 
 from infra.errors import Unreadable
-from infra.messages import Discard, Discarded, Parked, Rejected
+from infra.messages import Discarded, Parked, Rejected
 from infra.wire.envelope import CommandName
 from infra.wire.record import Outgoing, Record
-from infra.wire.schemas import NAMESPACE
 
 MAX_DEAD_BYTES = 1_500_000
 MAX_KEY = 1024
 MAX_TRACE = 4000
-DISCARD = f"{NAMESPACE}.{Discard.__name__}".encode()
 
 Queue = tuple[CommandName, ...]
 

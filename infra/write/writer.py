@@ -128,7 +128,7 @@ class Writer:
         context, number = self.aggregates.context, self.aggregates.number
         if decision.forwards:
             topic = context.own_topic if decision.way is Way.OWN else context.commands_topic
-            await self._sink.send(topic, decision.forwards)
+            await self._sink.send(topic, [(posted.partition, posted.forwarded()) for posted in decision.forwards])
         if decision.dead:
             await self._sink.send(context.dead_topic, [(number, letter) for letter in decision.dead])
 

@@ -123,9 +123,9 @@ def test_a_key_of_any_size_is_answered() -> None:
 def test_a_misrouted_command_is_forwarded_with_its_id() -> None:
     aggregates = fresh(partitions=4, number=(partition_of(b"c1", 4) + 1) % 4)
     record = commands((add(1), "a"))[0]._replace(headers=(("ce_type", b"counter.Add"),))
-    ((target, forwarded),) = decide(aggregates, [record]).forwards
-    assert target == partition_of(b"c1", 4)
-    assert ("ce_id", b"counter.commands/0/0") in forwarded.headers
+    (posted,) = decide(aggregates, [record]).forwards
+    assert posted.partition == partition_of(b"c1", 4)
+    assert ("ce_id", b"counter.commands/0/0") in posted.forwarded().headers
 
 
 def test_time_never_goes_back_in_a_partition() -> None:

@@ -86,8 +86,8 @@ def test_what_is_behind_one_cursor_may_be_in_front_of_the_other() -> None:
 def test_what_belongs_elsewhere_is_sent_by_the_way_it_came() -> None:
     aggregates = fresh(partitions=4, number=(partition_of(b"c1", 4) + 1) % 4)
     decision = decide(aggregates, [carry(1, b"t/0/7/0", 3)])
-    ((_, forwarded),) = decision.forwards
-    assert (REACTION, b"t/0/7/0") in forwarded.headers and decision.way.name == "OWN"
+    (posted,) = decision.forwards
+    assert (REACTION, b"t/0/7/0") in posted.forwarded().headers and decision.way.name == "OWN"
 
 
 # -- reactions
