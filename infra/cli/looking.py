@@ -22,7 +22,7 @@ from infra.read.rebuild import asof
 from infra.settings import Settings
 from infra.wire.avro import Codec
 from infra.wire.compatibility import incompatible
-from infra.wire.envelope import CAUSATION, EXPECTED_OFFSET, TYPE, accepted, meta
+from infra.wire.envelope import CAUSATION, EXPECTED_OFFSET, TYPE, Way, accepted, meta, way_of
 from infra.wire.record import Read, partition_of, place_of, when
 from infra.wire.sealing import is_sealed
 
@@ -158,6 +158,7 @@ def _partition(s: Settings, topic: str, key: bytes) -> Iterator[Read]:
 def _say_record(record: Read, headers: dict[str, bytes | None], event: Any, counts: bool, as_json: bool) -> None:
     place = place_of(record)
     kind, command = (headers.get(TYPE) or b"?").decode(), (headers.get(CAUSATION) or b"?").decode()
+    way = way_of(headers)
     if as_json:
         content = {
             "place": place,
@@ -165,6 +166,7 @@ def _say_record(record: Read, headers: dict[str, bytes | None], event: Any, coun
             "at": when(record.timestamp).isoformat(),
             "type": kind,
             "command_id": command,
+            "way": way.name.lower(),
             "event": asdict(event),
         }
         out.print(json.dumps(content), markup=False)
@@ -173,7 +175,7 @@ def _say_record(record: Read, headers: dict[str, bytes | None], event: Any, coun
         told = " ".join(f"{f.name}={_open(getattr(event, f.name))!r}" for f in fields(event))
         out.print(
             f"{when(record.timestamp):%Y-%m-%d %H:%M:%S.%f}"[:23]
-            + f"  {place}  {kind}  by {command}{void}\n    {told}",
+            + f"  {place}  {kind}  by {'itself, ' if way is Way.OWN else ''}{command}{void}\n    {told}",
             style="" if counts else "dim",
             markup=False,
         )
