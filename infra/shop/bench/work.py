@@ -10,7 +10,7 @@ from commands.orders import PlaceOrder
 from infra.kafka.log import Producer as Appender
 from infra.model.context import Context
 from infra.shop.mesh import mesh
-from infra.wire.envelope import Cause, command_headers
+from infra.wire.envelope import Cause, Way, command_headers
 from infra.wire.record import Read, partition_of
 from infra.write.aggregates import Aggregates
 from infra.write.decision import CommandHandler
@@ -69,8 +69,8 @@ def load(servers: str, topic: str, count: int) -> None:
 
 
 async def append(appender: Appender, aggregates: Aggregates, commands: list[Read]) -> None:
-    """Decide these and append what follows, as a writer does whom nobody disturbs."""
-    handler, start = CommandHandler(aggregates), 0
+    """Decide these and append what follows, as a writer does whom nobody disturbs; all may come by one way."""
+    handler, start = CommandHandler(aggregates, dict.fromkeys(Way, aggregates.context.commands)), 0
     while start < len(commands):
         decision = handler.decide(commands, start)
         await appender.append(aggregates.context.events_topic, aggregates.number, decision.records)
