@@ -161,6 +161,14 @@ def read_all(client: Consumer, start: Mapping[Place, int], end: Mapping[Place, i
         yield records
 
 
+def by_place(records: Iterable[Read]) -> dict[Place, list[Read]]:
+    """The records of a batch, which may be of any partitions, by where they are; in order there."""
+    places: dict[Place, list[Read]] = {}
+    for record in records:
+        places.setdefault((record.topic, record.partition), []).append(record)
+    return places
+
+
 def read_whole(client: Consumer, topics: Sequence[str]) -> Iterator[list[Read]]:
     """What there is of topics that may have lost their beginning, as commands and dead letters may."""
     offsets = {place: bounds(client, place) for place in partitions_of(client, topics)}

@@ -32,12 +32,12 @@ async def hear(
     heard.load(topics.heard_positions(settings))
     start = {place: min(heard.position(place), end) for place, end in ends.items()}
     asked = 0
-    for records in reading.read_all(client, start, ends):
-        topic, partition = records[-1].topic, records[-1].partition
-        commands = list(commands_from(context, mesh.codec, records, who.topic_ids[topic]))
-        await producer.send(context.own_topic, addressed(commands, context.partition_count(settings)))
-        heard.note((topic, partition), records[-1].offset + 1)
-        asked += len(commands)
+    for batch in reading.read_all(client, start, ends):
+        for place, records in reading.by_place(batch).items():
+            commands = list(commands_from(context, mesh.codec, records, who.topic_ids[place[0]]))
+            await producer.send(context.own_topic, addressed(commands, context.partition_count(settings)))
+            heard.note(place, records[-1].offset + 1)
+            asked += len(commands)
     await producer.send(HEARD_TOPIC, [(0, record) for record in heard.unsaved()])
     return asked
 
@@ -48,10 +48,11 @@ async def decide_own(client: Consumer, context: Context, writers: Mapping[int, W
     bounds = {place: reading.bounds(client, place) for place in places if place[1] in writers}
     start = {place: max(low, done[place]) for place, (low, _) in bounds.items()}
     count = 0
-    for records in reading.read_all(client, start, {place: high for place, (_, high) in bounds.items()}):
-        await writers[records[-1].partition].handle_own(records)
-        done[records[-1].topic, records[-1].partition] = records[-1].offset + 1
-        count += len(records)
+    for batch in reading.read_all(client, start, {place: high for place, (_, high) in bounds.items()}):
+        for place, records in reading.by_place(batch).items():
+            await writers[place[1]].handle_own(records)
+            done[place] = records[-1].offset + 1
+            count += len(records)
     return count
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from infra.errors import LogDamaged
 from infra.kafka import reading
+from infra.wire.record import Read
 
 PLACE = ("orders.events", 0)
 
@@ -91,3 +92,10 @@ def test_the_age_of_what_waits_is_that_of_the_first_unread_record_of_each_partit
 def test_what_does_not_come_has_no_age() -> None:
     client: Any = Log(5)
     assert reading.recorded(client, {(PLACE[0], 0): 5}) == {}
+
+
+def test_a_batch_of_several_partitions_is_told_apart_by_place_in_order() -> None:
+    places = [("a", 0, 3), ("b", 1, 7), ("a", 0, 4), ("a", 1, 0)]
+    records = [Read(topic, number, offset, 0, None, None, ()) for topic, number, offset in places]
+    told = {place: [r.offset for r in here] for place, here in reading.by_place(records).items()}
+    assert told == {("a", 0): [3, 4], ("b", 1): [7], ("a", 1): [0]}
