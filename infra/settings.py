@@ -62,6 +62,11 @@ class Settings(BaseSettings):
     partitions: int = Field(default=4, ge=1, le=1000)
     replication: int = Field(default=1, ge=1)
     dedupe_days: int = Field(default=30, ge=1)
+    state_mb: int = Field(
+        default=256,
+        ge=32,
+        description="memory for what partitions have folded, in megabytes, all of a process together",
+    )
     session_timeout: float = Field(
         default=10.0, ge=6.0, description="seconds until a silent worker loses its partitions"
     )

@@ -2,7 +2,7 @@
 
 By itself: `pytest tests/test_new_context.py`. The copy runs every test that a context could disturb. Left out are the live
 ones, this file, the shop's mutants, the folds that forget an event (it has one), and what the runtime does with circuits,
-processes, snapshots, timers and the simulation on a counter, which are slow and name no context.
+processes, stores and the simulation on a counter, which are slow and name no context.
 """
 
 import os
@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 NEW = ("context", "shipping", "--aggregate", "parcel", "--hears", "orders.OrderPaid")
-SLOW = [f"infra/test_{part}.py" for part in ("circuits", "jars", "processes", "simulation", "snapshots", "timers")]
+SLOW = [f"infra/test_{part}.py" for part in ("circuits", "jars", "processes", "simulation", "store")]
 LEFT_OUT = ["live", "test_new_context.py", "test_exhaustive.py", *SLOW]
 LINT = ("ruff format --check .", "ruff check .", "mypy", "lint-imports")
 STORY = """

@@ -38,7 +38,8 @@ OWN = (
     "postgres",
     "logs",
     "faust",
-    "snapshots",
+    "state",
+    "snapshots",  # of versions before there was one
     "lock",
     "ports.json",
     "children.json",

@@ -13,13 +13,17 @@ from infra.kafka.reading import Place
 from infra.kafka.topics import HEARD_TOPIC
 from infra.mesh import Mesh
 from infra.model.context import Context
+from infra.ops.disk import disk_and_budget
 from infra.ops.positions import listener
 from infra.settings import Settings, address
 from infra.wire.envelope import Way
+from infra.write.agenda import lines_by
 from infra.write.aggregates import Aggregates
+from infra.write.fingerprint import fingerprint
 from infra.write.heard import Heard
 from infra.write.intents import Intent
 from infra.write.reactions import commands_from
+from infra.write.state import State
 from infra.write.writer import Writer
 
 
@@ -58,25 +62,49 @@ async def decide_own(client: Consumer, context: Context, writers: Mapping[int, W
 
 async def finish(settings: Settings, mesh: Mesh, client: Consumer, context: Context) -> None:
     """Nobody else may be at work for the context. What it wants of the outside and of the clock is left to its next owner."""
-    places = reading.partitions_of(client, mesh.heard_topics(context))
     async with connected(address(settings, "kafka"), context.name) as (producer, reader):
-        writers = _writers(settings, mesh, context, KafkaEventLog(context.events_topic, producer, reader), producer)
+        log = KafkaEventLog(context.events_topic, producer, reader)
+        writers = await _writers(settings, mesh, context, log, producer)
         try:
-            for writer in writers.values():
-                await writer.catch_up()
+            await _finish(settings, mesh, client, context, producer, writers)
         except LogMoved:
             return  # it was sealed, so it was finished
-        done = {(context.own_topic, n): w.aggregates.cursors[Way.OWN] for n, w in writers.items()}
-        while True:
-            asked = await hear(settings, mesh, client, producer, context, reading.ends(client, places))
-            if not asked and not await decide_own(client, context, writers, done):
-                return
+        finally:
+            for writer in writers.values():
+                await writer.close()
 
 
-def _writers(settings: Settings, mesh: Mesh, context: Context, log: EventLog, producer: Producer) -> dict[int, Writer]:
-    count = context.partition_count(settings)
-    folded = [Aggregates(context, mesh.codec, n, count, settings.dedupe_ms) for n in range(count)]
-    return {n: Writer(aggregates, log, producer, _left) for n, aggregates in enumerate(folded)}
+async def _finish(
+    settings: Settings,
+    mesh: Mesh,
+    client: Consumer,
+    context: Context,
+    producer: Producer,
+    writers: Mapping[int, Writer],
+) -> None:
+    places = reading.partitions_of(client, mesh.heard_topics(context))
+    for writer in writers.values():
+        await writer.catch_up()
+    done = {(context.own_topic, n): w.aggregates.cursors[Way.OWN] for n, w in writers.items()}
+    while True:
+        asked = await hear(settings, mesh, client, producer, context, reading.ends(client, places))
+        if not asked and not await decide_own(client, context, writers, done):
+            return
+
+
+async def _writers(
+    settings: Settings, mesh: Mesh, context: Context, log: EventLog, producer: Producer
+) -> dict[int, Writer]:
+    disk, budget = disk_and_budget(settings)
+    ids = reading.topic_ids(address(settings, "kafka"), [context.events_topic])
+    code, line_of = fingerprint(context, mesh.codec), lines_by(context.target)
+    writers = {}
+    for number in range(context.partition_count(settings)):
+        aggregates = Aggregates(context, mesh.codec, number, context.partition_count(settings), settings.dedupe_ms)
+        state = await State.opened(aggregates, disk, ids[context.events_topic], code, line_of, budget.share)
+        budget.partitions += 1
+        writers[number] = Writer(state, log, producer, _left)
+    return writers
 
 
 def _left(intents: Sequence[Intent]) -> None: ...

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import structlog
 
 from infra.mesh import Mesh
+from infra.ops.disk import disk_and_budget
 from infra.read import projector
 from infra.settings import Settings
 from infra.write.host import worker
@@ -42,7 +43,11 @@ async def run(mesh: Mesh, names: Sequence[str], settings: Settings, *, leave_wit
         loop.add_signal_handler(signum, stop.set)
     if leave_with_parent:
         loop.add_reader(sys.stdin, lambda: stop.set() if not os.read(sys.stdin.fileno(), 1) else None)
-    tasks = [asyncio.create_task(worker.run(mesh, mesh.context(name), settings), name=name) for name in contexts]
+    disk, budget = disk_and_budget(settings)
+    tasks = [
+        asyncio.create_task(worker.run(mesh, mesh.context(name), settings, disk, budget), name=name)
+        for name in contexts
+    ]
     tasks += [
         asyncio.create_task(projector.run(mesh, mesh.projection(name), settings), name=f"{name} rows")
         for name in projections

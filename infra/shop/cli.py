@@ -99,7 +99,7 @@ def bench(
 ) -> int:
     """PlaceOrder commands a second through the orders context, against a plain Faust agent with a Table, on one broker.
 
-    Or how long a partition of so many events needs until it decides again, from nothing and from its snapshot. Or events a
+    Or how long a partition of so many events needs until it decides again, from nothing and from its store. Or events a
     second into a read model: one by one, live, and rebuilt.
 
     Example: `weft bench --commands 50000 --rounds 3`

@@ -32,9 +32,10 @@ from infra.wire.envelope import (
 from infra.wire.inbox import DISCARD
 from infra.wire.record import MAX_COMMAND_BYTES, Read, place_of
 from infra.wire.sealing import personal, unsealed
-from infra.write.aggregates import Aggregates
+from infra.write.layout import AGENDA, INTENT, STATE, place_in, thing_of
 from infra.write.parking import MAX_KEY, shown
 from infra.write.reactions import commands_from
+from infra.write.writer import Writer
 
 UNDECIDABLE = ("failed", "unrecordable")  # codes of what was read, and could not be processed
 A_REACTION = re.compile(rb"[^/]+/\d+/\d+/\d+")
@@ -113,25 +114,34 @@ def _decided(aggregate: Aggregate, command: Any, state: Any) -> tuple[list[Any],
     return events, state
 
 
-def _believed(world: World) -> Iterator[tuple[str, Partition, Aggregates]]:
+def _believed(world: World) -> Iterator[tuple[str, Partition, Writer]]:
     """Who owns which partition, and what they have of it."""
     for partition in world.partitions():
         for node in world.nodes[partition.context.name]:
             if writer := node.own.writers.get(partition.number):
-                yield f"{node.name} of {_name(partition)}", partition, writer.aggregates
+                yield f"{node.name} of {_name(partition)}", partition, writer
 
 
 def an_owner_knows_the_end_of_its_log(world: World) -> Iterator[str]:
-    for owner, partition, aggregates in _believed(world):
-        if aggregates.next_offset != partition.end:
-            yield f"{owner} has read up to {aggregates.next_offset} of {partition.end}"
+    for owner, partition, writer in _believed(world):
+        if writer.aggregates.next_offset != partition.end:
+            yield f"{owner} has read up to {writer.aggregates.next_offset} of {partition.end}"
 
 
 def the_state_is_the_fold_of_the_log(world: World) -> Iterator[str]:
-    for owner, partition, aggregates in _believed(world):
-        states = {_named(partition.context, slot): state for slot, state in aggregates.states.items()}
-        if states != partition.fold.states:
+    """All there is, in memory and on disk; and each that is in memory is as it is."""
+    for owner, partition, writer in _believed(world):
+        states = {**_on_disk(writer, STATE), **writer.aggregates.unwritten.states}
+        if {_named(partition.context, slot): state for slot, state in states.items()} != partition.fold.states:
             yield f"{owner} has {states}, the log says {partition.fold.states}"
+        for slot, state in writer.aggregates.states.items():
+            if states.get(slot) != state:
+                yield f"{owner} has {state} in memory, and {states.get(slot)} on disk, of {slot!r}"
+
+
+def _on_disk(writer: Writer, prefix: bytes) -> dict[bytes, Any]:
+    store: Any = writer.state._store
+    return {key[1:]: thing_of(value) for key, value in store.content.now.items() if key.startswith(prefix)}
 
 
 def _named(context: Context, slot: bytes) -> tuple[str, bytes]:
@@ -140,18 +150,32 @@ def _named(context: Context, slot: bytes) -> tuple[str, bytes]:
 
 
 def the_intents_are_the_fold_of_the_log(world: World) -> Iterator[str]:
-    for owner, partition, aggregates in _believed(world):
-        intents = sorted((i.key, repr(i.wanted), i.at) for i in aggregates.intents.values())
+    for owner, partition, writer in _believed(world):
+        aggregates = writer.aggregates
+        all_ = {**_on_disk(writer, INTENT), **aggregates.unwritten.intents}
+        intents = sorted((i.key, repr(i.wanted), i.at) for i in all_.values() if i is not None)
         wishes = sorted((w.key, repr(w.wanted), w.at) for w in partition.fold.wishes.values())
         if intents != wishes:
             yield f"{owner} has {intents} open, the log says {wishes}"
+        for place in (slot + suffix for slot in aggregates.states for suffix in aggregates.suffixes):
+            if aggregates.intents.get(place) != all_.get(place):
+                yield f"{owner} has {aggregates.intents.get(place)} in memory, and {all_.get(place)} on disk"
+
+
+def the_agenda_is_what_is_open(world: World) -> Iterator[str]:
+    """On disk, whatever is open stands in its line, and nothing else does."""
+    for owner, _, writer in _believed(world):
+        store: Any = writer.state._store
+        places = [place_in(key) for key in store.content.now if key.startswith(AGENDA)]
+        if sorted(places) != sorted(_on_disk(writer, INTENT)):
+            yield f"{owner} has {places} in its agenda, and open are {sorted(_on_disk(writer, INTENT))}"
 
 
 def the_queues_are_the_fold_of_the_log(world: World) -> Iterator[str]:
-    for owner, partition, aggregates in _believed(world):
+    for owner, partition, writer in _believed(world):
         waiting = {key: tuple(queue) for key, queue in partition.fold.queues.items()}
-        if aggregates.queues != waiting:
-            yield f"{owner} has {aggregates.queues}, the log says {waiting}"
+        if writer.aggregates.queues != waiting:
+            yield f"{owner} has {writer.aggregates.queues}, the log says {waiting}"
 
 
 def what_is_rejected_cannot_be_read(world: World) -> Iterator[str]:
@@ -335,6 +359,7 @@ LAWS: tuple[Law, ...] = (
     an_owner_knows_the_end_of_its_log,
     the_state_is_the_fold_of_the_log,
     the_intents_are_the_fold_of_the_log,
+    the_agenda_is_what_is_open,
     the_queues_are_the_fold_of_the_log,
     what_is_rejected_cannot_be_read,
     nothing_overtakes_what_waits,

@@ -18,9 +18,11 @@ from infra.kafka.topics import HEARD_TOPIC
 from infra.mesh import Mesh
 from infra.model.context import Context, Perform
 from infra.settings import DAY_MS
+from infra.testing.disk import MemoryDisk, ProcessDisk
 from infra.wire.record import Outgoing, Read
 from infra.write.lanes import Delivery, Place
 from infra.write.owner import Owner
+from infra.write.state import Budget
 from infra.write.writer import Bounds
 
 COMMIT_S = 1.0  # at most
@@ -127,6 +129,7 @@ class Node:
 
     port: type[Port] = Port
     owner: type[Owner] = Owner
+    disk_kind: type[ProcessDisk] = ProcessDisk
 
     def __init__(
         self,
@@ -139,6 +142,8 @@ class Node:
         perform: Perform[Any, Any] | None,
         failed: Callable[["Node", BaseException], None],
         bounds: Bounds,
+        disk: MemoryDisk,
+        budget: Budget,
     ) -> None:
         self.context = context
         self.name = name
@@ -158,6 +163,7 @@ class Node:
         self._acknowledged: dict[Place, int] = {}
         self._group_generation: Callable[[], int] = lambda: -1
         self.way = self.port(self, context.events_topic)
+        self.disk = self.disk_kind(disk, self._turns, dice)
         topics = (context.own_topic, context.events_topic, *mesh.heard_topics(context))
         self.own = self.owner(
             mesh,
@@ -169,6 +175,8 @@ class Node:
             self.fail,
             {topic: topic for topic in topics},
             self.way.heard,
+            self.disk,
+            budget,
             now=self.clock,
             bounds=bounds,
         )
@@ -200,8 +208,16 @@ class Node:
 
     def kill(self) -> None:
         self.alive = False
+        self.disk.crash()
         for task in list(self.tasks):
             task.cancel()
+
+    async def _turns(self) -> None:
+        """A disk answers at once, or takes as long as anything."""
+        if self.dice.random() < 0.2 or self.frozen:
+            await self.way.passes()
+        else:
+            await asyncio.sleep(0)
 
     async def attempt(self, perform: Perform[Any, Any], intent: Any, key: str) -> Any:
         await self.way.passes()

@@ -1,9 +1,10 @@
 """Each rule of the design, switched off: kinds of processes that break it, and the law that is seen to break then.
 
-A rule whose absence nobody notices is not proved. The rules are those of DESIGN §2 and §4.
+A rule whose absence nobody notices is not proved. The rules are those of DESIGN §2, §4 and §6.
 """
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -12,18 +13,20 @@ from typing import Any
 
 from infra.errors import Unknown, Unreadable
 from infra.kafka.log import until_known
-from infra.messages import Due
 from infra.model.context import Perform
+from infra.testing.disk import Content, ProcessDisk
 from infra.testing.node import Node, Port
 from infra.wire.envelope import CAUSE_TIME, EXPECTED_OFFSET, ID, REACTION, Way, reaction_place
 from infra.wire.inbox import DISCARD, Posted
 from infra.wire.record import Header, Outgoing, Read, with_header
-from infra.write.aggregates import Aggregates
+from infra.write.agenda import CLOCK, Agenda
+from infra.write.aggregates import Aggregates, Position, Unwritten
 from infra.write.decision import CommandHandler, Decision, Standing
-from infra.write.intents import Intent
 from infra.write.lanes import Delivery, Lanes, Place
+from infra.write.layout import POSITION, behind, line_prefix, value_of
 from infra.write.owner import Owner
 from infra.write.parking import Queue
+from infra.write.state import State
 from infra.write.writer import Writer
 
 
@@ -177,26 +180,27 @@ class Impatient(Node):
     port = ImpatientPort
 
 
+class IdleAgenda(Agenda):
+    """After a recovery, what states want of the outside is not taken up again."""
+
+    async def resume(self) -> None:
+        """Never."""
+
+
+class UntimelyAgenda(Agenda):
+    """Nor are deadlines."""
+
+    async def resume(self) -> None:
+        await super().resume()
+        self._due_from = behind(line_prefix(CLOCK))
+
+
 class IdleOwner(Owner):
-    """After a recovery, what a kind of intent wanted is not taken up again."""
-
-    recovering = False
-
-    async def assigned(self, numbers: Collection[int]) -> None:
-        self.recovering = True
-        await super().assigned(numbers)
-        self.recovering = False
-
-    def _want(self, intents: Sequence[Intent]) -> None:
-        super()._want([i for i in intents if not (self.recovering and self.neglected(i))])
-
-    def neglected(self, intent: Intent) -> bool:
-        return not isinstance(intent.wanted, Due)
+    agenda_kind = IdleAgenda
 
 
-class UntimelyOwner(IdleOwner):
-    def neglected(self, intent: Intent) -> bool:
-        return isinstance(intent.wanted, Due)
+class UntimelyOwner(Owner):
+    agenda_kind = UntimelyAgenda
 
 
 class Idle(Node):
@@ -490,14 +494,16 @@ class InFlightWriter(Writer):
     in_flight = 8
 
     async def _decide(self, records: Sequence[Any], start: int) -> int:
+        commands, end = self._commands, min(start + self.in_flight, len(records))
+        for record in records[start:end]:
+            await self.state.fetch(*commands.about(commands.read([record])))
         belief = _copy(self.aggregates)
         commands = self.handler_kind(belief)
-        end = min(start + self.in_flight, len(records))
-        decisions = [_believing(belief, commands.decide([record])) for record in records[start:end]]
+        decisions = [_believing(belief, commands.decide(commands.read([record]))) for record in records[start:end]]
         if not all(await asyncio.gather(*map(self._append, decisions))):
             await self._catch_up()
             return start
-        self.aggregates, self._commands = belief, commands
+        self.aggregates, self.state.aggregates, self._commands = belief, belief, commands
         self._on_intents(belief.new_intents())
         return end
 
@@ -531,7 +537,9 @@ class EagerWriter(Writer):
     """What a decision wants is begun before the log has accepted it."""
 
     async def handle(self, records: Sequence[Any]) -> None:
-        decision = self._commands.decide(records)
+        asked = self._commands.read(records)
+        await self.state.fetch(*self._commands.about(asked))
+        decision = self._commands.decide(asked)
         self._on_intents([intent for intent in decision.intents.values() if intent is not None])
         await super().handle(records)
 
@@ -541,7 +549,9 @@ class SilentWriter(Writer):
 
     async def handle(self, records: Sequence[Any]) -> None:
         for record in records:
-            answers = self._commands.decide([record]).records
+            asked = self._commands.read([record])
+            await self.state.fetch(*self._commands.about(asked))
+            answers = self._commands.decide(asked).records
             if not any(b"nothing_to_do" in (answer.value or b"") for answer in answers):
                 await super().handle([record])
 
@@ -568,6 +578,68 @@ class InFlight(Node):
 
 class Eager(Node):
     owner = EagerOwner
+
+
+class ApartState(State):
+    """The position is written first, and what leads to it after that."""
+
+    def _put(self, position: Position, unwritten: Unwritten) -> dict[bytes, int]:
+        self._store.write({POSITION: value_of(position)})
+        return super()._put(position, unwritten)
+
+
+class SwallowingState(State):
+    """What was only taken in counts as folded when it is written."""
+
+    async def _write(self) -> bool:
+        self.aggregates.unread.clear()
+        return await super()._write()
+
+
+class LavishState(State):
+    """Whatever there is no room for is let go of, written or not."""
+
+    def trim(self) -> None:
+        if self._budget() < math.inf:
+            self._is_all_here = False
+            self._hot.clear()
+            for slot in list(self.aggregates.states):
+                self.aggregates.let_go(slot)
+
+
+class SharedDisk(ProcessDisk):
+    """A store is open to whoever wants it."""
+
+    def _free(self, contents: list[Content]) -> Content | None:
+        return contents[0] if contents else None
+
+
+class ApartOwner(Owner):
+    state_kind = ApartState
+
+
+class SwallowingOwner(Owner):
+    state_kind = SwallowingState
+
+
+class LavishOwner(Owner):
+    state_kind = LavishState
+
+
+class Apart(Node):
+    owner = ApartOwner
+
+
+class Swallowing(Node):
+    owner = SwallowingOwner
+
+
+class Lavish(Node):
+    owner = LavishOwner
+
+
+class Sharing(Node):
+    disk_kind = SharedDisk
 
 
 RULES = {
@@ -610,4 +682,8 @@ RULES = {
         "what belongs elsewhere is there before the cursor passes it", Mislaying, "every_command_is_answered"
     ),
     "pushing": Rule("a command waits behind one that could not be processed", Pushing, "nothing_overtakes_what_waits"),
+    "apart": Rule("state and position are written together", Apart, "the_state_is_the_fold_of_the_log"),
+    "swallowing": Rule("what is only taken in is not written", Swallowing, "the_state_is_the_fold_of_the_log"),
+    "lavish": Rule("what is let go of is written", Lavish, "the_state_is_the_fold_of_the_log"),
+    "sharing": Rule("a store has one owner", Sharing, "the_state_is_the_fold_of_the_log"),
 }

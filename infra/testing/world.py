@@ -7,11 +7,14 @@ appends are lost, late and repeated, groups are shuffled, clocks jump, deciders 
 Then the faults end, one process a context at least is at work, somebody sends again or discards what waits, and when
 nothing moves any more the laws have to hold.
 
-What is not run: Faust and Kafka's own protocol, of which Node and MemoryKafka are twins; snapshots, so that every partition
-is folded from offset 0; the loss of records, topics that grow, a policy that raises; the read side, and all of the edge.
+A process has a disk that outlasts it, but for the newest of what it wrote, or another one; some have memory for nothing.
+
+What is not run: Faust, Kafka's own protocol and RocksDB, of which Node, MemoryKafka and MemoryDisk are twins; the loss of
+records, topics that grow, a policy that raises; the read side, and all of the edge.
 """
 
 import asyncio
+import math
 import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +31,7 @@ from infra.mesh import Mesh
 from infra.messages import Due
 from infra.model.context import Aggregate, Context, Perform
 from infra.testing import clerk
+from infra.testing.disk import MemoryDisk
 from infra.testing.facts import Partition, kept_as, partitions_of, ways
 from infra.testing.loop import VirtualLoop, run
 from infra.testing.node import RUNNING, Faults, Node
@@ -36,6 +40,7 @@ from infra.wire.columns import FEW
 from infra.wire.envelope import CommandName
 from infra.wire.record import Outgoing, Read
 from infra.write.reactions import outgoing_command
+from infra.write.state import Budget
 from infra.write.writer import Bounds
 
 PARTITIONS = 2
@@ -67,6 +72,8 @@ class World:
         )
         self.faults = _faults(self.dice, self.gentle)
         self.bounds, few = _bounds(self.dice, self.gentle)
+        self.memory = math.inf if self.gentle else self.dice.choice((math.inf, 10_000, 0))
+        self.disks = {name: [MemoryDisk(), MemoryDisk()] for name in self.mesh.contexts}
         self._as_run = self._fallible(self.mesh.coded_by(self.mesh.codec.by_column_from(few)))
         self.nodes: dict[str, list[Node]] = {name: [] for name in self.mesh.contexts}
         self.generations: dict[str, int] = dict.fromkeys(self.mesh.contexts, 0)
@@ -184,6 +191,8 @@ class World:
             self._performer(name) if context.connect else None,
             self._failed,
             self.bounds,
+            self.disks[name][0] if self.gentle else self.dice.choice(self.disks[name]),
+            Budget(self.memory),
         )
         self.nodes[name].append(made)
         made.start()

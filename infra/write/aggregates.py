@@ -2,12 +2,13 @@
 
 Whatever is known here is a fold of the log from offset 0, and what is decided on top of it comes in by `merge`, once the
 log has accepted it. A long log is first only taken in: an aggregate is folded when it is needed, or when its turn comes.
+
+Not all of it need be in memory. What has not changed since it was written down (infra/write/state.py) may be let go of; who
+folds, or decides, has what that is about put back before.
 """
 
-import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, NamedTuple
 
 from infra.errors import LogMoved
@@ -27,10 +28,12 @@ from infra.wire.envelope import (
 )
 from infra.wire.inbox import aggregate_key
 from infra.wire.record import Record, unreadable
-from infra.write.intents import DUE, PENDING, Intent, Want, wants_of
+from infra.write.intents import SUFFIXES, Intent, Want, wants_of
 from infra.write.parking import Queue, queue_after
 
 NOWHERE: ReactionPlace = (-1, -1)
+
+Decided = tuple[bytes, CommandName]  # key, and what the command is called
 
 
 class Seen(NamedTuple):
@@ -65,8 +68,7 @@ class Changes:
     cursor: int
     timestamp: int
     states: dict[bytes, Any] = field(default_factory=dict)
-    decided: dict[tuple[bytes, CommandName], Seen] = field(default_factory=dict)
-    touched: set[bytes] = field(default_factory=set)  # keys
+    decided: dict[Decided, Seen] = field(default_factory=dict)
     marks: dict[bytes, ReactionPlace] = field(default_factory=dict)
     queues: dict[bytes, Queue] = field(default_factory=dict)
     intents: dict[bytes, Intent | None] = field(default_factory=dict)
@@ -82,17 +84,29 @@ class History:
     records: list[EventRecord] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class Unwritten:
+    """What changed, and is not written down yet. None, or an empty queue, is gone; `reopened` are intents, before and after."""
+
+    states: dict[bytes, Any] = field(default_factory=dict)  # by slot
+    intents: dict[bytes, Intent | None] = field(default_factory=dict)  # by place
+    reopened: list[tuple[Intent | None, Intent | None]] = field(default_factory=list)
+    decided: dict[Decided, Seen] = field(default_factory=dict)
+    queues: dict[bytes, Queue] = field(default_factory=dict)
+
+    def has(self, slot: bytes) -> bool:
+        return slot in self.states or any(slot + suffix in self.intents for suffix in SUFFIXES)
+
+
 @dataclass(frozen=True, slots=True)
-class Captured:
-    """A partition as of one offset: of each key that changed its states, decided command ids and open intents."""
+class Position:
+    """How far a partition is folded, and what is known of it as a whole."""
 
     next_offset: int
-    cursors: list[int]
+    cursors: tuple[int, ...]
     marks: dict[bytes, ReactionPlace]
     timestamp: int
     voids: int
-    queues: dict[bytes, Queue]
-    content: dict[bytes, tuple[dict[bytes, Any], dict[CommandName, Seen], dict[bytes, Intent]]]
 
 
 class Aggregates:
@@ -112,15 +126,16 @@ class Aggregates:
         self.marks: dict[bytes, ReactionPlace] = {}
         self.timestamp = 0
         self.states: dict[bytes, Any] = {}
-        self.decided: dict[bytes, dict[CommandName, Seen]] = {}  # by key
+        self.decided: dict[Decided, Seen] = {}
         self.unread: dict[bytes, list[EventRecord]] = {}  # accepted events by key that are not folded yet
-        self.cold: dict[bytes, bytes] = {}  # aggregates as a snapshot has them, by key, until they are needed
+        self.unread_events = 0
         self.intents: dict[bytes, Intent] = {}
         self.queues: dict[bytes, Queue] = {}
         self.voids = 0
         self.kinds = kinds_of(context)
+        self.suffixes = [s for s in SUFFIXES if any(want.suffix == s for kind in self.kinds for want in kind.wants)]
         self._new_intents: dict[bytes, Intent] = {}
-        self._changed: set[bytes] = set()  # keys, since the last snapshot
+        self.unwritten = Unwritten()
         self._kind_of_event = {event: kind for kind in self.kinds for event in kind.events}
         self._folded_at_once = {codec.prefix_of(t) for t in (Rejected, Parked, Discarded, *LOG_KEEPING)}
         self.dedupe_ms = dedupe_ms
@@ -141,6 +156,8 @@ class Aggregates:
     def take(self, records: Iterable[Record]) -> None:
         """Take in the next records as `fold` does, and leave each aggregate's until it is needed, or `settle` comes to it.
 
+        What has to be at hand is said by `taken_at_once`.
+
         A partition is ready to decide once it has taken its log in; the intents of what is not folded yet are not open yet.
         """
         unread, queues, at_once = self.unread, self.queues, self._folded_at_once
@@ -152,32 +169,26 @@ class Aggregates:
             self._pass(event)
             key = event.key
             if key in queues or event.value[:5] in at_once:
-                self.thaw([key])
+                self.settle([key])
                 self._fold_all([event])
-            elif key in unread:
-                unread[key].append(event)
             else:
-                unread[key] = [event]
+                self.unread_events += 1
+                if key in unread:
+                    unread[key].append(event)
+                else:
+                    unread[key] = [event]
 
-    def settle(self, keys: int) -> bool:
-        """Fold what was taken of so many keys; whether there are more."""
-        chosen = list(islice(self.unread, keys))
-        self._fold_all([event for key in chosen for event in self.unread.pop(key)])
-        return bool(self.unread)
+    def taken_at_once(self, records: Iterable[Record]) -> set[bytes]:
+        """The keys of those records that are folded as they are taken in; some more may be among them."""
+        answered = {r.key or b"" for r in records if (r.value or b"")[:5] in self._folded_at_once}
+        return answered | {r.key or b"" for r in records if r.key in self.queues}
 
-    def thaw(self, keys: Iterable[bytes]) -> None:
-        """Have aggregates as they are now: from their snapshot, then from what was taken of the log since."""
-        if not (self.cold or self.unread):
-            return
-        distinct = list(dict.fromkeys(keys))
-        for key in distinct:
-            if key in self.cold:
-                states, ids, intents = pickle.loads(self.cold.pop(key))  # noqa: S301 (our own snapshot)
-                self.states |= states
-                self.decided[key] = ids
-                self.intents |= intents
-                self._new_intents |= intents
-        self._fold_all([event for key in distinct for event in self.unread.pop(key, ())])
+    def settle(self, keys: Iterable[bytes]) -> None:
+        """Fold what was taken of these keys, all of which is at hand."""
+        if self.unread:
+            events = [event for key in dict.fromkeys(keys) for event in self.unread.pop(key, ())]
+            self.unread_events -= len(events)
+            self._fold_all(events)
 
     def _later(self, records: Iterable[Record]) -> list[Record]:
         """Those that are not known yet; from now on they are."""
@@ -212,8 +223,8 @@ class Aggregates:
     def _fold_one(self, record: EventRecord, event: Any, histories: dict[bytes, History]) -> None:
         """Fold one event; what its states want is looked at once a slot and batch, from `histories`."""
         key = record.key
-        if key in self.cold or key in self.unread:
-            self.thaw([key])
+        if key in self.unread:
+            self.settle([key])
         self._pass(record)
         kind = self._kind_of_event.get(type(event))
         if kind is None:
@@ -221,7 +232,8 @@ class Aggregates:
             return
         self._remember(record, event)
         slot = kind.prefix + key
-        state = self.states[slot] = kind.evolve(self.states.get(slot, kind.initial), event)
+        state = kind.evolve(self.states.get(slot, kind.initial), event)
+        self.states[slot] = self.unwritten.states[slot] = state
         if kind.wants:
             history = histories.get(slot)
             if history is None:
@@ -251,12 +263,11 @@ class Aggregates:
         key = record.key
         if key in self.queues:
             self._requeue(key, queue_after(self.queues[key], event, record.name))
-        self._changed.add(key)
         if type(event) is Refused and event.code == REUSED_CODE:
             return
         if (name := remembered_as(record)) is not None:
             digest = record.identity[1] if record.identity else None
-            self.decided.setdefault(key, {})[name] = Seen(record.at, digest)
+            self.decided[key, name] = self.unwritten.decided[key, name] = Seen(record.at, digest)
 
     def _fold_wants(self, slot: bytes, history: History) -> None:
         """The intents after these states of one slot: if the last wants nothing, what others wanted is no matter."""
@@ -269,24 +280,33 @@ class Aggregates:
             for state, record in zip(history.states, history.records, strict=True):
                 wanted, intent = want.of(key, state), self.intents.get(place)
                 if wanted is None:
-                    self.intents.pop(place, None)
+                    self._close(place)
                 elif intent is None or intent.wanted != wanted:
                     self._open(place, wanted, record)
 
     def _open(self, place: bytes, wanted: Any, record: EventRecord) -> None:
         key, correlation = self.event_id(record.origin), record.correlation.decode(errors="replace")
-        intent = Intent(key, self.number, place, wanted, correlation, record.at)
-        self.intents[place] = self._new_intents[place] = intent
+        self._reopen(place, Intent(key, self.number, place, wanted, correlation, record.at))
 
     def _close(self, place: bytes) -> None:
-        self.intents.pop(place, None)
+        if place in self.intents:
+            self._reopen(place, None)
+
+    def _reopen(self, place: bytes, intent: Intent | None) -> None:
+        """Put an intent, or none, at a place."""
+        before = self.intents.pop(place, None)
         self._new_intents.pop(place, None)
+        if intent is not None:
+            self.intents[place] = self._new_intents[place] = intent
+        self.unwritten.intents[place] = intent
+        self.unwritten.reopened.append((before, intent))
 
     def _requeue(self, key: bytes, queue: Queue) -> None:
         if queue and key:
             self.queues[key] = queue
         else:
             self.queues.pop(key, None)
+        self.unwritten.queues[key] = queue
 
     # -- what is decided on top of it
 
@@ -297,92 +317,63 @@ class Aggregates:
 
     def seen(self, key: bytes, name: CommandName) -> Seen | None:
         """The command that was decided within the window under this name; the log's own time says what is too long ago."""
-        seen = self.decided.get(key, {}).get(name)
-        return seen if seen is not None and seen.at >= self._horizon else None
+        seen = self.decided.get((key, name))
+        return seen if seen is not None and seen.at >= self.horizon else None
 
     def merge(self, changes: Changes) -> None:
         """Make what was decided the state, after the log accepted all of it."""
-        self.thaw(
-            key for key in changes.touched if key in self.cold
-        )  # a snapshot froze it while the append was on its way
-        self._changed |= changes.touched
         self.next_offset, self.timestamp = changes.next_offset, changes.timestamp
         self.cursors[changes.way] = changes.cursor
         self.marks.update(changes.marks)
         self.states.update(changes.states)
-        for (key, name), seen in changes.decided.items():
-            self.decided.setdefault(key, {})[name] = seen
+        self.unwritten.states.update(changes.states)
+        self.decided.update(changes.decided)
+        self.unwritten.decided.update(changes.decided)
         for key, queue in changes.queues.items():
             self._requeue(key, queue)
         for place, intent in changes.intents.items():
             if intent is None:
                 self._close(place)
             else:
-                self.intents[place] = self._new_intents[place] = intent
+                self._reopen(place, intent)
 
     @property
-    def _horizon(self) -> int:
+    def horizon(self) -> int:
+        """Until when command ids are forgotten, in milliseconds; what is older was another command."""
         return self.timestamp - self.dedupe_ms
 
-    # -- snapshots
+    # -- what is written down
 
-    def capture(self) -> Captured:
-        """What changed since this was last asked, to be frozen while the partition goes on."""
-        horizon, changed = self._horizon, self._changed
-        self._changed = set()
-        content = {}
-        for key in changed:
-            states = {slot: self.states[slot] for slot in self._slots(key) if slot in self.states}
-            ids = {name: seen for name, seen in self.decided.get(key, {}).items() if seen.at >= horizon}
-            content[key] = (states, ids, {p: self.intents[p] for p in self._places(key) if p in self.intents})
-        return Captured(
-            self.next_offset,
-            list(self.cursors),
-            dict(self.marks),
-            self.timestamp,
-            self.voids,
-            dict(self.queues),
-            content,
-        )
+    def position(self) -> Position:
+        return Position(self.next_offset, tuple(self.cursors), dict(self.marks), self.timestamp, self.voids)
 
-    def mark(self, captured: Captured) -> None:
-        """What was captured has to be captured again."""
-        self._changed |= captured.content.keys()
+    def capture(self) -> tuple[Position, Unwritten]:
+        """Where the partition is, and what changed since this was last asked: together they are all there is."""
+        assert not self.unread, "what is only taken in is behind the position"
+        unwritten, self.unwritten = self.unwritten, Unwritten()
+        return self.position(), unwritten
 
-    def cool(self, blobs: Mapping[bytes, bytes]) -> None:
-        """Keep aggregates as they were frozen, unless something happened to them since, or they want something."""
-        for key, blob in blobs.items():
-            if key not in self._changed and not any(place in self.intents for place in self._places(key)):
-                for slot in self._slots(key):
-                    self.states.pop(slot, None)
-                self.decided.pop(key, None)
-                self.cold[key] = blob
+    def resume(self, position: Position, queues: dict[bytes, Queue]) -> None:
+        """Go on where it was written down, as if everything before had been folded."""
+        self.next_offset, self.timestamp, self.voids = position.next_offset, position.timestamp, position.voids
+        self.cursors, self.marks = list(position.cursors), dict(position.marks)
+        self.queues = queues
 
-    def resume(
-        self,
-        next_offset: int,
-        cursors: list[int],
-        marks: dict[bytes, ReactionPlace],
-        timestamp: int,
-        voids: int,
-        queues: dict[bytes, Queue],
-        cold: dict[bytes, bytes],
-        open_: Iterable[bytes],
-    ) -> None:
-        """Go on where a snapshot was taken, as if everything before had been folded."""
-        self.next_offset, self.timestamp, self.voids = next_offset, timestamp, voids
-        self.cursors, self.marks = cursors, marks
-        self.queues, self.cold = queues, cold
-        for key in open_:
-            self.thaw([key])
+    def put_back(self, states: Mapping[bytes, Any], intents: Iterable[Intent], decided: Mapping[Decided, Seen]) -> None:
+        """Have in memory what was let go of; its intents were opened before."""
+        self.states.update(states)
+        self.intents.update((intent.place, intent) for intent in intents)
+        self.decided.update(decided)
 
-    def _slots(self, key: bytes) -> list[bytes]:
+    def let_go(self, slot: bytes) -> None:
+        """Of an aggregate that is written down."""
+        self.states.pop(slot, None)
+        for suffix in SUFFIXES:
+            self.intents.pop(slot + suffix, None)
+
+    def slots_of(self, key: bytes) -> list[bytes]:
         """Where the states of a key are."""
         return [kind.prefix + key for kind in self.kinds]
-
-    def _places(self, key: bytes) -> list[bytes]:
-        """Where the intents of a key are."""
-        return [slot + suffix for slot in self._slots(key) for suffix in (PENDING, DUE)]
 
 
 def kinds_of(context: Context) -> list[Kind]:

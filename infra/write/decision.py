@@ -24,7 +24,7 @@ from infra.wire.envelope import (
 from infra.wire.inbox import Command, CommandReader, Posted
 from infra.wire.record import MAX_BATCH_BYTES, Header, Outgoing, Record
 from infra.wire.sealing import personal
-from infra.write.aggregates import NOWHERE, Aggregates, Changes, Kind, Seen
+from infra.write.aggregates import NOWHERE, Aggregates, Changes, Decided, Kind, Seen
 from infra.write.intents import DUE, PENDING, Intent
 from infra.write.parking import MAX_KEY, Queue, behind, dead_letter, failed, queue_after, shown
 
@@ -54,6 +54,15 @@ class NewEvent:
     event: Any
     headers: tuple[Header, ...]
     at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The next commands that are not answered, read once; `end` is the first record behind them."""
+
+    way: Way
+    posted: Sequence[Posted]
+    end: int
 
 
 @dataclass(slots=True, kw_only=True)
@@ -87,16 +96,35 @@ class CommandHandler:
         self._envelope = EventEnvelope(context.name, context.events_topic, aggregates.number, names)
         self._about_persons = any(personal(codec.schemas[codec.names[t]]) for t in context.commands)
 
-    def decide(self, records: Sequence[Record], start: int = 0) -> Decision:
-        """Decide the commands in `records[start:]`, of one topic, as far as one batch holds; `Decision.next` says how far."""
+    def read(self, records: Sequence[Record], start: int = 0) -> Asked:
+        """The next commands in `records[start:]`, of one topic: as many as may be decided together."""
         way = Way.OWN if records and records[0].topic == self._own_topic else Way.COMMANDS
         while start < len(records) and records[start].offset < self._aggregates.cursors[way]:
             start += 1  # answered in the log
         posted = self._reader.read(records[start : start + WINDOW], way)
-        self._aggregates.thaw([p.key for p in posted if p.key is not None])
-        count = len(posted)
+        return Asked(way, posted, start + len(posted))
+
+    def about(self, asked: Asked) -> tuple[set[bytes], list[Decided]]:
+        """Of which aggregates, by slot, and of which commands a decision has to know."""
+        slots: set[bytes] = set()
+        names: list[Decided] = []
+        for posted in asked.posted:
+            key, number, command = posted.key, posted.partition, posted.command
+            if key is not None and number == self._aggregates.number:
+                names.append((key, posted.name))
+                if isinstance(command, Command):
+                    slots.add(self._kinds[type(command.payload)].prefix + key)
+                if key in self._aggregates.unread:
+                    slots.update(self._aggregates.slots_of(key))
+        return slots, names
+
+    def decide(self, asked: Asked) -> Decision:
+        """Decide commands, all that they are `about` being at hand, as far as one batch holds; `Decision.next` says how far."""
+        posted, count = asked.posted, len(asked.posted)
+        start = asked.end - count
+        self._aggregates.settle(p.key for p in posted if p.key is not None)
         while True:
-            decision = self._speculate(posted[:count], way, start + count)
+            decision = self._speculate(posted[:count], asked.way, start + count)
             problem = self._code(decision)
             if problem is None:
                 return decision
@@ -238,8 +266,6 @@ class CommandHandler:
     def _pass(self, posted: Posted, at: int, decision: Decision) -> None:
         """Time, the command and the reaction it was are behind us."""
         decision.timestamp, decision.cursor = at, posted.record.offset + 1
-        if posted.key is not None:
-            decision.touched.add(posted.key)
         if posted.reaction is not None:
             source, place = posted.reaction
             decision.marks[source] = max(place, self._mark(source, decision))

@@ -56,7 +56,7 @@ class Outbox:
 
 
 class EffectRunner:
-    """The open intents of the partitions this process owns."""
+    """Intents of the partitions this process owns; `done` hears of each that is not run any more."""
 
     def __init__(
         self,
@@ -66,6 +66,7 @@ class EffectRunner:
         sink: CommandSink,
         partitions: int,
         failed: Callable[[BaseException], None],
+        done: Callable[[Intent], None],
         circuits: Circuits,
     ) -> None:
         self._codec = codec
@@ -74,25 +75,29 @@ class EffectRunner:
         self._perform = perform
         self._outbox = Outbox(sink, context.own_topic, partitions)
         self._failed = failed
-        self._running: dict[str, tuple[int, asyncio.Task[None]]] = {}
+        self._done = done
+        self._running: dict[str, tuple[Intent, asyncio.Task[None]]] = {}
 
     def start(self, intents: Sequence[Intent]) -> None:
         """Run these unless they already run."""
         for intent in intents:
-            if intent.key not in self._running:
-                task = asyncio.create_task(self._run(intent), name=intent.key)
-                self._running[intent.key] = (intent.partition, task)
-                task.add_done_callback(self._ended)
+            if intent.key in self._running:
+                self._done(intent)
+                continue
+            task = asyncio.create_task(self._run(intent), name=intent.key)
+            self._running[intent.key] = (intent, task)
+            task.add_done_callback(self._ended)
 
     async def stop(self, partitions: Sequence[int] | None = None) -> None:
         """Let go of the intents of these partitions (all by default); their next owner runs them."""
-        tasks = [task for p, task in self._running.values() if partitions is None or p in partitions]
+        tasks = [task for i, task in self._running.values() if partitions is None or i.partition in partitions]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.pop(task.get_name(), None)
+        intent, _ = self._running.pop(task.get_name())
+        self._done(intent)
         if not task.cancelled() and (error := task.exception()):
             self._failed(error)
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from infra.model.context import Aggregate
 
 PENDING, DUE = b"\0pending", b"\0due"  # after the place of a state: what it wants of the outside, and of the clock
+SUFFIXES = (PENDING, DUE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +33,8 @@ def wants_of(aggregate: Aggregate) -> list[Want]:
     """What states of this kind may want."""
     functions = ((aggregate.pending, PENDING), (aggregate.due, DUE))
     return [Want(function, suffix) for function, suffix in functions if function is not None]
+
+
+def moment(intent: Intent) -> int:
+    """When a Due is due, in milliseconds since the epoch."""
+    return intent.at + 1000 * int(intent.wanted.after_s)

@@ -5,9 +5,9 @@ command stands a barrier: the owned partitions are folded to the end of the log,
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -16,25 +16,31 @@ from infra.errors import Unknown
 from infra.kafka.log import CommandSink, EventLog, addressed, until_known
 from infra.kafka.topics import CIRCUITS_TOPIC, HEARD_TOPIC
 from infra.mesh import Mesh
-from infra.messages import Due
 from infra.model.context import Context, Perform
 from infra.wire.envelope import Way
 from infra.wire.record import Record
+from infra.write.agenda import Agenda, lines_by
 from infra.write.aggregates import Aggregates
 from infra.write.circuits import Circuit, Circuits, circuit_record
 from infra.write.effects import EffectRunner
+from infra.write.fingerprint import fingerprint
 from infra.write.heard import Heard, Listener
 from infra.write.intents import Intent
 from infra.write.lanes import Handle, Lanes, Place
 from infra.write.reactions import commands_from
-from infra.write.snapshots import Snapshot, fingerprint, save
-from infra.write.timers import Timers
+from infra.write.state import Budget, State
+from infra.write.store import Disk
+from infra.write.timers import fire
 from infra.write.writer import Bounds, Writer
 
 _log = structlog.get_logger()
 
 TAIL_SECONDS = 1.0  # how long a foreign accepted record, a late zombie's, may go unseen by an idle owner
-SNAPSHOT_SECONDS = 30.0
+WRITE_SECONDS = 1.0  # what changed is written down that often, or when it is much
+WRITING_SHARE = 0.1  # of the time at most, unless it is much
+FLUSH_SECONDS = 30.0  # and outlasts a crash by then
+FORGET_SECONDS = 6 * 3600.0  # command ids that are too old
+DUE_SECONDS = 0.5
 HEARD_SECONDS = 1.0
 
 
@@ -42,11 +48,13 @@ class Owner:
     """`partitions` of its topics, `dedupe_ms` a command id is remembered; `failed` hears of an error nobody planned for.
 
     `topic_ids` are Kafka's of the context's topics and of those it hears; `heard` reads what there is of `weft.heard`.
-    `snapshots` is a directory; without one, a partition is folded from offset 0.
+    `disk` has a store for each partition, and `budget` says how many bytes of them one may keep in memory as well.
     """
 
     writer_kind: type[Writer] = Writer  # the simulation has kinds without a rule
     lanes_kind: type[Lanes] = Lanes
+    agenda_kind: type[Agenda] = Agenda
+    state_kind: type[State] = State
 
     def __init__(
         self,
@@ -59,14 +67,14 @@ class Owner:
         failed: Callable[[BaseException], None],
         topic_ids: Mapping[str, str],
         heard: Callable[[], Awaitable[Iterable[Record]]],
+        disk: Disk,
+        budget: Budget,
         *,
-        snapshots: Path | None = None,
         now: Callable[[], float] = time.time,
         bounds: Bounds = Bounds(),  # noqa: B008 (frozen)
     ) -> None:
         self.context = context
         self.writers: dict[int, Writer] = {}
-        self.timers = Timers(mesh.codec, sink, context.own_topic, partitions, self._still_open, now)
         self._ways = {context.commands_topic: Way.COMMANDS, context.own_topic: Way.OWN}
         self.lanes = self.lanes_kind(self._handler_of, failed)
         self._codec = mesh.codec
@@ -83,17 +91,19 @@ class Owner:
         self._listener = Listener(context.name, topic_ids[context.own_topic], topic_ids)
         self._heard = Heard(self._listener)
         self._read_heard = heard
-        self._home = snapshots
-        self._code = fingerprint(context, mesh.codec) if snapshots else b""
-        self._snapshots: dict[int, Snapshot] = {}
-        self._saving: asyncio.Task[None] | None = None
-        self._files = asyncio.Lock()
+        self._disk = disk
+        self._budget = budget
+        self._code = fingerprint(context, mesh.codec)
+        self._line_of = lines_by(context.target)
+        self._agendas: dict[int, Agenda] = {}
+        self._settling: dict[int, asyncio.Task[None]] = {}
+        self._much = asyncio.Event()
 
     def perform_with(self, perform: Perform[Any, Any]) -> None:
         """From now on, what states want of the outside is done by `perform`."""
         circuits = Circuits(self._tell, now=self._now)
         self._effects = EffectRunner(
-            self.context, self._codec, perform, self._sink, self._partitions, self._failed, circuits
+            self.context, self._codec, perform, self._sink, self._partitions, self._failed, self._done, circuits
         )
 
     # -- partitions come and go
@@ -105,17 +115,27 @@ class Owner:
     async def assigned(self, numbers: Collection[int]) -> None:
         """The barrier: nothing is decided before everything decided so far is folded. An error here ends the process."""
         await self.lanes.close()
-        async with self._files:  # nobody writes a snapshot whose partition is let go of
-            await self._exchange(numbers)
+        await self._exchange(numbers)
         await until_known(self._load_heard)
         resumed = {p: writer.aggregates.next_offset for p, writer in sorted(self.writers.items())}
-        await asyncio.gather(*(writer.catch_up() for writer in self.writers.values()))
+        await asyncio.gather(*map(self._bring_up, self.writers))
         self.lanes.open()
-        for number, writer in self.writers.items():
-            if writer.aggregates.unread:
-                self._run_aside(writer.settle(), f"settle {number}")
         folded = {p: writer.aggregates.next_offset for p, writer in sorted(self.writers.items())}
         _log.info("ready", context=self.context.name, partitions=folded, resumed=resumed)
+
+    async def _bring_up(self, number: int) -> None:
+        """Have a partition at the end of its log, and what is open at hand."""
+        writer = self.writers[number]
+        if number in self._agendas:
+            await writer.catch_up()
+            return
+        opened = await writer.recover()
+        agenda = self.agenda_kind(writer.state, self._line_of)
+        await agenda.resume()
+        self._agendas[number] = agenda
+        self._want(opened)
+        if writer.aggregates.unread:
+            self._settling[number] = self._run_aside(writer.settle(), f"settle {number}")
 
     async def _load_heard(self) -> None:
         self._heard.load(await self._read_heard())
@@ -125,7 +145,7 @@ class Owner:
         if self._effects:
             await self._effects.stop(gone)
         for number in gone:
-            self._let_go(number)
+            await self._let_go(number)
         for number in sorted(numbers):
             if number not in self.writers:
                 self.writers[number] = await self._take(number)
@@ -140,17 +160,20 @@ class Owner:
 
     async def _take(self, number: int) -> Writer:
         aggregates = Aggregates(self.context, self._codec, number, self._partitions, self._dedupe_ms)
-        if self._home:
-            topic_id = self._topic_ids[self.context.events_topic]
-            snapshot = self._snapshots[number] = Snapshot(self._home, self._code, number, self._partitions, topic_id)
-            snapshot.open()
-            await asyncio.to_thread(snapshot.load, aggregates)
-        return self.writer_kind(aggregates, self._events, self._sink, self._want, self._bounds)
+        topic_id = self._topic_ids[self.context.events_topic]
+        state = await self.state_kind.opened(
+            aggregates, self._disk, topic_id, self._code, self._line_of, self._budget.share
+        )
+        self._budget.partitions += 1
+        return self.writer_kind(state, self._events, self._sink, self._want, self._bounds, self._much.set)
 
-    def _let_go(self, number: int) -> None:
-        if snapshot := self._snapshots.pop(number, None):
-            snapshot.close()
-        self.writers.pop(number).aggregates.unread.clear()  # whoever settles it has nothing left to do
+    async def _let_go(self, number: int) -> None:
+        if settling := self._settling.pop(number, None):
+            settling.cancel()
+        writer = self.writers.pop(number)
+        self._agendas.pop(number, None)
+        self._budget.partitions -= 1
+        await writer.close()
 
     # -- records come
 
@@ -170,24 +193,58 @@ class Owner:
         self._heard.note((topic, partition), records[-1].offset + 1)
 
     def _want(self, intents: Sequence[Intent]) -> None:
-        self.timers.set([intent for intent in intents if isinstance(intent.wanted, Due)])
-        if self._effects:
-            self._effects.start([intent for intent in intents if not isinstance(intent.wanted, Due)])
+        """Of one partition: begin what is to be done at once."""
+        if intents and (agenda := self._agendas.get(intents[0].partition)):
+            self._start(agenda.opened(intents))
 
-    def _still_open(self, intent: Intent) -> bool:
-        writer = self.writers.get(intent.partition)
-        current = writer.aggregates.intents.get(intent.place) if writer else None
-        return current is not None and current.key == intent.key
+    def _start(self, intents: Sequence[Intent]) -> None:
+        if self._effects:
+            self._effects.start(intents)
+
+    def _done(self, intent: Intent) -> None:
+        if agenda := self._agendas.get(intent.partition):
+            agenda.done(intent)
 
     # -- what goes on all the time
 
     async def run(self) -> None:
-        """Deadlines, foreign records, snapshots: until cancelled."""
+        """Deadlines, foreign records, what is written down: until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._tail())
-            group.create_task(self.timers.run())
-            group.create_task(self._take_snapshots())
-            group.create_task(self._save_heard())
+            for work in (self._tail, self._attend, self._write_down, self._flush, self._forget, self._save_heard):
+                group.create_task(work())
+
+    async def _attend(self) -> None:
+        """Post what is due, and begin what there was no room for."""
+        while True:
+            await asyncio.sleep(DUE_SECONDS)
+            for agenda in list(self._agendas.values()):
+                while due := await agenda.due(self._now() * 1000):
+                    await fire(self._codec, self._sink, self.context.own_topic, self._partitions, due)
+                self._start(await agenda.more())
+
+    async def _write_down(self) -> None:
+        """What changed, again and again, so that a restart folds only what came since."""
+        took = 0.0
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._much.wait(), max(WRITE_SECONDS, took / WRITING_SHARE))
+            self._much.clear()
+            begun = time.monotonic()
+            for writer in list(self.writers.values()):
+                await writer.write_down()
+            took = time.monotonic() - begun
+
+    async def _flush(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            for writer in list(self.writers.values()):
+                await writer.state.keep()
+
+    async def _forget(self) -> None:
+        while True:
+            await asyncio.sleep(FORGET_SECONDS)
+            for writer in list(self.writers.values()):
+                await writer.state.forget()
 
     async def _tail(self) -> None:
         """See what a zombie appended while this owner had nothing to write."""
@@ -215,28 +272,6 @@ class Owner:
             except Unknown as error:
                 _log.warning("positions not written", context=self.context.name, error=str(error))
 
-    async def _take_snapshots(self) -> None:
-        """Every now and then, so that a restart folds only what came since."""
-        while self._home:
-            await asyncio.sleep(SNAPSHOT_SECONDS)
-            await self._save()
-
-    async def _save(self) -> None:
-        """One at a time, and whole: a frame that is written behind a newer one would be folded twice."""
-        if self._saving is not None:
-            await asyncio.wait([self._saving])
-        self._saving = asyncio.create_task(self._save_all())
-        await asyncio.shield(self._saving)
-
-    async def _save_all(self) -> None:
-        async with self._files:
-            await self._save_each()
-
-    async def _save_each(self) -> None:
-        for number, snapshot in list(self._snapshots.items()):
-            if writer := self.writers.get(number):
-                await save(writer.aggregates, snapshot)
-
     def _tell(self, circuit: Circuit) -> None:
         """Let whoever asks for the status know of a circuit that changed."""
         log = _log.info if circuit.state == "closed" else _log.warning
@@ -250,10 +285,11 @@ class Owner:
         except Unknown as error:
             _log.warning("circuit not published", context=self.context.name, error=str(error))
 
-    def _run_aside(self, work: Coroutine[Any, Any, None], name: str) -> None:
+    def _run_aside(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)
         self._aside.add(task)
         task.add_done_callback(self._done_aside)
+        return task
 
     def _done_aside(self, task: asyncio.Task[None]) -> None:
         self._aside.discard(task)
@@ -268,6 +304,5 @@ class Owner:
         for task in self._aside:
             task.cancel()
         await self._save_positions()
-        await self._save()
-        for snapshot in self._snapshots.values():
-            snapshot.close()
+        for number in list(self.writers):
+            await self._let_go(number)

@@ -6,9 +6,10 @@ nobody can say, the state catches up with the log and what is still undecided is
 
 import asyncio
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from math import inf
 from random import random
 from typing import Any
@@ -20,11 +21,13 @@ from infra.kafka.log import CommandSink, EventLog
 from infra.kafka.loss import check_end
 from infra.wire.envelope import Way
 from infra.wire.record import Record
-from infra.write.aggregates import Aggregates
 from infra.write.decision import CommandHandler, Decision
 from infra.write.intents import Intent
+from infra.write.state import State
 
 _log = structlog.get_logger()
+
+FOLDED_AT_ONCE = 1000  # events, some milliseconds
 
 
 @dataclass(frozen=True)
@@ -50,27 +53,35 @@ def nothing_collected() -> Iterator[None]:
 
 
 class Writer:
-    """Applies commands to one partition, strictly in order; `on_intents` hears of those that were opened."""
+    """Applies commands to one partition, strictly in order.
+
+    `on_intents` hears of those that were opened, `on_much` that much has changed since it was written down.
+    """
 
     handler_kind: type[CommandHandler] = CommandHandler  # the simulation has kinds without a rule
 
     def __init__(
         self,
-        aggregates: Aggregates,
+        state: State,
         log: EventLog,
         sink: CommandSink,
         on_intents: Callable[[Sequence[Intent]], None],
         bounds: Bounds = Bounds(),
+        on_much: Callable[[], None] = lambda: None,
     ) -> None:
-        self.aggregates = aggregates
+        self.state = state
+        self.aggregates = aggregates = state.aggregates
         self.conflicts = 0
         self._commands = self.handler_kind(aggregates)
         self._log = log
         self._sink = sink
         self._on_intents = on_intents
+        self._on_much = on_much
         self._bounds = bounds
         self._turn = asyncio.Lock()
         self._own_waits = 0
+        self._is_recovered = False
+        self._is_closed = False
 
     async def handle(self, records: Sequence[Record]) -> None:
         """Decide all commands, of one topic; returns when everything they led to is in the log."""
@@ -93,7 +104,9 @@ class Writer:
 
     async def _decide(self, records: Sequence[Record], start: int) -> int:
         """Decide the next commands; the first that is not."""
-        decision = self._commands.decide(records, start)
+        asked = self._commands.read(records, start)
+        await self.state.fetch(*self._commands.about(asked))
+        decision = self._commands.decide(asked)
         if await self._commit(decision):
             return decision.next
         await self._catch_up()
@@ -105,7 +118,9 @@ class Writer:
             return False
         if decision.records:
             self.aggregates.merge(decision)
-        self._on_intents(self.aggregates.new_intents())  # also of an aggregate that was folded for a duplicate
+        self._tell_intents()  # also of an aggregate that was folded for a duplicate
+        if self.state.is_much:
+            self._on_much()
         return True
 
     async def _append(self, decision: Decision) -> bool:
@@ -132,23 +147,49 @@ class Writer:
         if decision.dead:
             await self._sink.send(context.dead_topic, [(number, letter) for letter in decision.dead])
 
+    # -- what others appended
+
+    async def recover(self) -> list[Intent]:
+        """Fold to the log's end, behind the barrier, where `settle` follows; what is open, and not written down yet.
+
+        What was opened on the way may be closed again at the end, so nobody hears of it before.
+        """
+        async with self._turn:
+            await self._catch_up(self._bounds.far)
+            self._is_recovered = True
+            self.aggregates.new_intents()
+            return [intent for intent in self.aggregates.unwritten.intents.values() if intent is not None]
+
     async def settle(self) -> None:
         """Fold what was only taken in, a little at a time, while commands are decided."""
         while self.aggregates.unread:
-            self.aggregates.settle(self._bounds.settled_at_once)
-            self._on_intents(self.aggregates.new_intents())
+            async with self._turn:
+                if self._is_closed:
+                    return
+                await self._settle_some()
+                self._tell_intents()
             await asyncio.sleep(self._bounds.pause_s)
 
     async def catch_up(self, end: int | None = None) -> None:
-        """Fold to the log's end: behind the barrier, where `settle` follows; or what others appended, up to `end`."""
+        """Fold to the log's end, or what others appended up to `end`."""
         async with self._turn:
-            if end is None:
-                await self._catch_up(self._bounds.far)
-            elif end > self.aggregates.next_offset:
+            if not self._is_closed and (end is None or end > self.aggregates.next_offset):
                 await self._catch_up()
 
+    async def write_down(self) -> None:
+        """Have on disk what changed, and in memory what there is room for."""
+        await self.state.write()
+        async with self._turn:
+            self.state.trim()
+
+    async def close(self) -> None:
+        """Let go of the partition: what it knows is on disk, for whoever has it next."""
+        async with self._turn:
+            self._is_closed = True
+            await self.state.close()
+
     async def _catch_up(self, far: float = inf) -> None:
-        """Fold to the end of the log, for as long as it takes to reach it; if it is `far`, only take it in."""
+        """Fold to the end of the log, for as long as it takes to reach it; if it is `far`, only take in the last of it."""
         delay = 0.1
         while True:
             try:
@@ -165,12 +206,51 @@ class Writer:
         check_end(aggregates.context.events_topic, number, end, start)
         if end - start <= far:
             async for records in self._log.read(number, start, end):
-                aggregates.fold(records)
+                await self._fold(records)
         else:
             with nothing_collected():
                 async for records in self._log.read(number, start, end):
-                    aggregates.take(records)
-        self._on_intents(aggregates.new_intents())
+                    await self._take(records)
+        self._tell_intents()
+
+    async def _fold(self, records: Sequence[Record]) -> None:
+        for piece in _pieces(records, FOLDED_AT_ONCE):
+            await self._fetch(record.key or b"" for record in piece)
+            self.aggregates.fold(piece)
+            if self.state.is_much:
+                await self._make_room()
+
+    async def _take(self, records: Sequence[Record]) -> None:
+        await self._fetch(self.aggregates.taken_at_once(records))
+        self.aggregates.take(records)
+        if self.aggregates.unread_events >= self.state.room_for_events:
+            while self.aggregates.unread:
+                await self._settle_some()
+                await asyncio.sleep(0)
+            await self._make_room()
+
+    async def _settle_some(self) -> None:
+        keys = list(islice(self.aggregates.unread, self._bounds.settled_at_once))
+        await self._fetch(keys)
+        self.aggregates.settle(keys)
+
+    async def _fetch(self, keys: Iterable[bytes]) -> None:
+        await self.state.fetch(slot for key in keys for slot in self.aggregates.slots_of(key))
+
+    async def _make_room(self) -> None:
+        await self.state.write()
+        self.state.trim()
+        if not self._is_recovered:
+            self.aggregates.new_intents()  # they are on disk
+
+    def _tell_intents(self) -> None:
+        if self._is_recovered:
+            self._on_intents(self.aggregates.new_intents())
 
     def _warn(self, event: str, **more: Any) -> None:
         _log.warning(event, context=self.aggregates.context.name, partition=self.aggregates.number, **more)
+
+
+def _pieces(records: Sequence[Record], most: int) -> Iterator[Sequence[Record]]:
+    for start in range(0, len(records), most):
+        yield records[start : start + most]

@@ -1,20 +1,25 @@
 """Commands to one partition of counters, what it makes of them, and the log that results."""
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from infra.model.context import Context
 from infra.settings import DAY_MS
+from infra.testing.disk import Content, MemoryStore
 from infra.wire.record import Outgoing, Read, Record
+from infra.write.agenda import lines_by
 from infra.write.aggregates import Aggregates
 from infra.write.decision import CommandHandler, Decision
 from infra.write.reactions import outgoing_command
+from infra.write.state import State
 from tests.counter.commands.counter import Add, Empty
 from tests.counter.mesh import mesh
 
 NOW = 1_700_000_000_000
 CONTEXT = mesh.context("counter")
 CODEC = mesh.codec
+LINE_OF = lines_by(CONTEXT.target)
 
 
 def fresh(context: Context = CONTEXT, partitions: int = 1, number: int = 0) -> Aggregates:
@@ -22,9 +27,15 @@ def fresh(context: Context = CONTEXT, partitions: int = 1, number: int = 0) -> A
     return Aggregates(context, CODEC, number, partitions, 30 * DAY_MS)
 
 
+def stored(aggregates: Aggregates, content: Content | None = None, budget: float = math.inf) -> State:
+    """The state of a partition that has this store; an empty one, if none is given."""
+    return State(aggregates, MemoryStore(content or Content(b"")), LINE_OF, lambda: budget)
+
+
 def decide(aggregates: Aggregates, records: Sequence[Record], start: int = 0) -> Decision:
     """A decision that nobody has appended."""
-    return CommandHandler(aggregates).decide(records, start)
+    handler = CommandHandler(aggregates)
+    return handler.decide(handler.read(records, start))
 
 
 def decide_all(aggregates: Aggregates, records: Sequence[Record]) -> Decision:

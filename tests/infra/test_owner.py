@@ -1,6 +1,5 @@
-"""An owner that stops while a snapshot is taken, and one whose partition goes to somebody else meanwhile."""
+"""An owner that stops, and one whose partition goes to somebody else, on a real disk."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -10,11 +9,12 @@ from infra.settings import DAY_MS
 from infra.wire.record import Read
 from infra.write.owner import Owner
 from infra.write.reactions import outgoing_command
+from infra.write.state import Budget
+from infra.write.store import RocksDisk
 from tests.counter.commands.counter import Add
 from tests.counter.mesh import mesh
 
 CONTEXT = mesh.context("counter")
-MANY = 1000
 TOPIC_IDS = {topic: f"id of {topic}" for topic in (CONTEXT.own_topic, CONTEXT.events_topic)}
 
 
@@ -22,9 +22,9 @@ async def nothing_heard() -> list[Read]:
     return []
 
 
-def owner(kafka: MemoryKafka, home: Path) -> Owner:
-    log = MemoryLog(kafka, CONTEXT.events_topic)
-    return Owner(mesh, CONTEXT, 1, DAY_MS, log, log, pytest.fail, TOPIC_IDS, nothing_heard, snapshots=home)
+def owner(kafka: MemoryKafka, home: Path, budget: float = float("inf")) -> Owner:
+    log, disk = MemoryLog(kafka, CONTEXT.events_topic), RocksDisk(home, 8)
+    return Owner(mesh, CONTEXT, 1, DAY_MS, log, log, pytest.fail, TOPIC_IDS, nothing_heard, disk, Budget(budget))
 
 
 def adds(kafka: MemoryKafka, count: int) -> list[Read]:
@@ -36,23 +36,38 @@ def adds(kafka: MemoryKafka, count: int) -> list[Read]:
     return kafka.log(topic, 0)[start:]
 
 
-async def test_a_stop_while_a_snapshot_is_taken_leaves_nothing_out(tmp_path: Path) -> None:
-    kafka = MemoryKafka(1, lambda: 1000, lambda topic: True)
-    first = owner(kafka, tmp_path)
+def kafka() -> MemoryKafka:
+    return MemoryKafka(1, lambda: 1000, lambda topic: True)
+
+
+@pytest.mark.parametrize("budget", [float("inf"), 0])
+async def test_whoever_starts_again_goes_on_where_it_stopped(budget: float, tmp_path: Path) -> None:
+    # given an owner that is stopped with a clean word
+    broker = kafka()
+    first = owner(broker, tmp_path, budget)
     await first.assigned([0])
-    await first.writers[0].handle(adds(kafka, MANY))
-    # given a snapshot that is being taken, and more that is decided meanwhile
-    saving = asyncio.create_task(first._save())
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    await first.writers[0].handle(adds(kafka, 10))
-    # when the process is told to end
-    saving.cancel()
+    await first.writers[0].handle(adds(broker, 1000))
     await first.stop()
-    # then who goes on from the snapshot has what the log says
-    second = owner(kafka, tmp_path)
+    # when it starts again
+    length = len(broker.log(CONTEXT.events_topic, 0))
+    second = owner(broker, tmp_path, budget)
     await second.assigned([0])
-    states = second.writers[0].aggregates
-    states.thaw(list(states.cold))
-    assert len(states.states) == MANY + 10
+    # then it is at the end, and knows what was decided
+    assert second.writers[0].aggregates.next_offset == length
+    again = [record._replace(offset=record.offset + 1000) for record in broker.log(CONTEXT.commands_topic, 0)]
+    await second.writers[0].handle(again)
+    assert len(broker.log(CONTEXT.events_topic, 0)) == length
+    await second.stop()
+
+
+async def test_a_partition_that_goes_is_free_for_whoever_has_it_next(tmp_path: Path) -> None:
+    broker = kafka()
+    first, second = owner(broker, tmp_path), owner(broker, tmp_path)
+    await first.assigned([0])
+    await first.writers[0].handle(adds(broker, 10))
+    await first.assigned([])
+    await second.assigned([0])
+    assert sorted(path.name for path in (tmp_path / "counter").iterdir() if path.is_dir()) == ["0"]
+    assert second.writers[0].aggregates.next_offset == 10
+    await first.stop()
     await second.stop()

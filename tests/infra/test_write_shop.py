@@ -14,7 +14,7 @@ from infra.wire.envelope import Way
 from infra.wire.inbox import CommandReader
 from infra.wire.record import Read
 from infra.write.aggregates import Aggregates
-from infra.write.decision import CommandHandler, ways
+from infra.write.decision import CommandHandler, Decision, ways
 from infra.write.reactions import outgoing_command
 from tests.orders.examples import place
 
@@ -23,11 +23,16 @@ def fresh(context: str) -> Aggregates:
     return Aggregates(mesh.context(context), mesh.codec, 0, 1, DAY_MS)
 
 
+def decide(aggregates: Aggregates, records: list[Read]) -> Decision:
+    handler = CommandHandler(aggregates)
+    return handler.decide(handler.read(records))
+
+
 def test_what_names_a_person_in_plain_is_kept_by_nobody() -> None:
     plain = b'{"email": "ada@example.org", "email_key": "k", "name": "Ada"}'
     headers = [("ce_type", b"users.RegisterUser")]
     record = Read("users.commands", 0, 0, 1000, b"ada", plain, headers)
-    decision = CommandHandler(fresh("users")).decide([record])
+    decision = decide(fresh("users"), [record])
     assert b"ada@example.org" not in b"".join(r.value or b"" for r in (*decision.dead, *decision.records))
     assert mesh.codec.decode(decision.records[0].value or b"").code == "not_sealed"
 
@@ -37,14 +42,14 @@ def test_what_names_a_person_in_plain_is_kept_by_nobody() -> None:
 )
 def test_json_that_cannot_be_read_is_kept_by_nobody_in_a_context_about_persons(torn: bytes) -> None:
     record = Read("users.commands", 0, 0, 1000, b"ada", torn, [("ce_type", b"users.RegisterUser")])
-    decision = CommandHandler(fresh("users")).decide([record])
+    decision = decide(fresh("users"), [record])
     assert b"ada@example.org" not in b"".join(r.value or b"" for r in (*decision.dead, *decision.records))
 
 
 def test_json_that_cannot_be_read_is_kept_as_it_came_where_nobody_is_named() -> None:
     torn = b'{"sku": "tea"'
     record = Read("products.commands", 0, 0, 1000, b"tea", torn, [("ce_type", b"products.ListProduct")])
-    assert [letter.value for letter in CommandHandler(fresh("products")).decide([record]).dead] == [torn]
+    assert [letter.value for letter in decide(fresh("products"), [record]).dead] == [torn]
 
 
 def test_aggregates_of_two_kinds_may_have_the_same_id() -> None:
@@ -53,7 +58,7 @@ def test_aggregates_of_two_kinds_may_have_the_same_id() -> None:
     sent = [outgoing_command(mesh.codec, command, id_) for command, id_ in ((listing, "a"), (delivery, "b"))]
     records = [Read("products.commands", 0, i, 1000, r.key, r.value, r.headers) for i, r in enumerate(sent)]
     aggregates = fresh("products")
-    aggregates.merge(CommandHandler(aggregates).decide(records))
+    aggregates.merge(decide(aggregates, records))
     assert len(aggregates.states) == 2
 
 

@@ -11,7 +11,7 @@ from infra.wire.record import Outgoing, Read
 from infra.write.aggregates import Aggregates
 from infra.write.intents import Intent
 from infra.write.writer import Bounds, Writer
-from tests.infra.counter_log import add, commands, fresh
+from tests.infra.counter_log import add, commands, fresh, stored
 
 
 class MemoryLog:
@@ -59,7 +59,7 @@ class MemoryLog:
 
 
 def writer(log: MemoryLog) -> Writer:
-    return Writer(fresh(), log, log, lambda intents: None)
+    return Writer(stored(fresh()), log, log, lambda intents: None)
 
 
 def five() -> list[Any]:
@@ -125,8 +125,8 @@ async def test_what_a_duplicate_wakes_is_wanted_as_soon_as_it_is_folded() -> Non
     # given a long log that was only taken in, whose aggregate wants something
     log, heard = MemoryLog(), list[Intent]()
     await writer(log).handle(five())
-    own = Writer(fresh(), log, log, heard.extend, Bounds(far=0))
-    await own.catch_up()
+    own = Writer(stored(fresh()), log, log, heard.extend, Bounds(far=0))
+    await own.recover()
     assert heard == []
     # when a command of it comes that was decided long ago
     await own.handle([five()[0]._replace(offset=5)])
@@ -136,8 +136,8 @@ async def test_what_a_duplicate_wakes_is_wanted_as_soon_as_it_is_folded() -> Non
 
 async def test_what_a_zombie_appended_while_its_owner_was_at_work_is_folded_however_much_it_is() -> None:
     log, heard = MemoryLog(), list[Intent]()
-    own = Writer(fresh(), log, log, heard.extend, Bounds(far=1))
-    await own.catch_up()
+    own = Writer(stored(fresh()), log, log, heard.extend, Bounds(far=1))
+    await own.recover()
     await writer(log).handle(five())
     await own.catch_up(end=5)
     assert len(heard) == 5
@@ -146,8 +146,8 @@ async def test_what_a_zombie_appended_while_its_owner_was_at_work_is_folded_howe
 async def test_what_a_zombie_appended_is_folded_however_much_it_is_when_an_append_meets_it() -> None:
     # given an owner of a log whose far end is near, and what a zombie appended since
     log, heard = MemoryLog(), list[Intent]()
-    own = Writer(fresh(), log, log, heard.extend, Bounds(far=1))
-    await own.catch_up()
+    own = Writer(stored(fresh()), log, log, heard.extend, Bounds(far=1))
+    await own.recover()
     await writer(log).handle(five())
     # when the owner's own append comes too late
     await own.handle(commands((add(99), "mine"), start=5))

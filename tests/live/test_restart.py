@@ -1,4 +1,4 @@
-"""A worker that starts again goes on from its snapshots, and a snapshot is never believed over the log."""
+"""A worker that starts again goes on from its stores, and a store is never believed over the log."""
 
 import json
 import signal
@@ -26,7 +26,7 @@ def ready(live: LiveMesh, worker: subprocess.Popen[bytes]) -> dict[str, dict[str
 
 
 @pytest.mark.timeout(180)
-def test_a_worker_resumes_from_its_snapshots_and_everything_adds_up(own_mesh: LiveMesh) -> None:
+def test_a_worker_resumes_from_its_stores_and_everything_adds_up(own_mesh: LiveMesh) -> None:
     live = own_mesh
     worker = live.worker()
     live.ready(worker)
@@ -40,7 +40,7 @@ def test_a_worker_resumes_from_its_snapshots_and_everything_adds_up(own_mesh: Li
     report = ready(live, again)["orders"]
     assert report["resumed"] == report["partitions"]
     assert sum(report["resumed"].values()) > 300
-    # and when it is killed in the middle of its work, with snapshots that are behind the log, nothing is lost
+    # and when it is killed in the middle of its work, with stores that are behind the log, nothing is lost
     live.post(list(demo.commands(mesh, 200, seed=12)))
     again.kill()
     again.wait()

@@ -1,4 +1,4 @@
-"""Nothing that names a person, and nothing that proves who they are, is in any topic, table, log file or snapshot."""
+"""Nothing that names a person, and nothing that proves who they are, is in any topic, table, log file or store."""
 
 import asyncio
 import json

@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 
+from infra.ops.disk import disk_and_budget
 from infra.ops.run import tune
 from infra.settings import Settings
 from infra.shop.bench.work import Clock, context
@@ -15,7 +16,8 @@ from infra.write.owner import Owner
 async def main(suffix: str, count: int) -> None:
     clock = Clock(count)
     owners: list[Owner] = []
-    running = asyncio.create_task(worker.run(mesh, context(suffix), Settings(), owners.append))
+    disk, budget = disk_and_budget(Settings())
+    running = asyncio.create_task(worker.run(mesh, context(suffix), Settings(), disk, budget, owners.append))
     while clock.finished is None and not running.done():
         await asyncio.sleep(0.005)
         clock.at(sum(w.aggregates.next_offset for owner in owners for w in owner.writers.values()))

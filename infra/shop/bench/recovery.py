@@ -1,7 +1,7 @@
-"""How long one partition needs until it decides again: from nothing, and from its snapshot.
+"""How long one partition needs until it decides again: from nothing, and from its store.
 
 The log is the orders context's own: orders are placed, reserved and cancelled, and one in a hundred stays open. Each start is a
-process of its own: python -m infra.shop.bench.recovery EVENTS DIRECTORY, with a fresh directory or one with a snapshot in it.
+process of its own: python -m infra.shop.bench.recovery EVENTS DIRECTORY, with a fresh directory or one with a store in it.
 """
 
 import asyncio
@@ -19,15 +19,18 @@ from infra.embedded.instance import environment
 from infra.errors import Unusable
 from infra.kafka import reading
 from infra.kafka.log import KafkaEventLog, Producer, connected
+from infra.ops.disk import disk_and_budget
 from infra.ops.run import tune
 from infra.settings import Settings, address
 from infra.shop.bench import work
 from infra.shop.mesh import mesh
 from infra.wire.envelope import Cause
 from infra.wire.record import Read
+from infra.write.agenda import lines_by
 from infra.write.aggregates import Aggregates
+from infra.write.fingerprint import fingerprint
 from infra.write.reactions import outgoing_command
-from infra.write.snapshots import Snapshot, fingerprint, save
+from infra.write.state import State
 from infra.write.writer import Writer
 
 NAME = "recovery"
@@ -36,20 +39,20 @@ FOR_EVER_MS = 10**15
 
 
 def measure(settings: Settings, events: int, directory: Path, say: Callable[[str], None]) -> dict[str, float]:
-    """Make the log, then start twice from nothing and once from a snapshot; seconds, and events a second."""
+    """Make the log, then start twice from nothing and once from a store; seconds, and events a second."""
     servers = address(settings, "kafka")
     c = work.context(NAME)
     work.create(servers, [c.events_topic], partitions=1)
     count = asyncio.run(_make(servers, events))
     say(f"{count} events are in one partition")
     starts = {}
-    for name, scratch in (("nothing", directory / "1"), ("again", directory / "2"), ("snapshot", directory / "1")):
+    for name, scratch in (("nothing", directory / "1"), ("again", directory / "2"), ("store", directory / "1")):
         starts[name] = start = _start(settings, scratch)
         if start["events"] != count:
             raise Unusable(f"{start['events']} of {count} events were recovered")
         say(
             f"from {'nothing' if name == 'again' else name}: ready after {start['ready_s']:.2f} s, {count / start['ready_s']:,.0f} events/s; "
-            f"all {start['aggregates']:,.0f} aggregates folded after {start['settled_s']:.2f} s"
+            f"all aggregates folded after {start['settled_s']:.2f} s"
         )
     return {"events": count} | {
         f"{name}_{what}": start[what] for name, start in starts.items() for what in ("ready_s", "settled_s")
@@ -98,25 +101,30 @@ def _aggregates() -> Aggregates:
 
 
 async def recover(settings: Settings, directory: Path) -> dict[str, float]:
-    """One start, as a worker does it; leaves a snapshot behind."""
+    """One start, as a worker does it; leaves a store behind."""
     servers, context = address(settings, "kafka"), work.context(NAME)
     assert mesh.codec  # made before the clock runs
     ids = reading.topic_ids(servers, [context.events_topic])
     async with connected(servers, NAME) as (producer, reader):
         log = KafkaEventLog(context.events_topic, producer, reader)
         begun = time.perf_counter()
-        aggregates = _aggregates()
-        snapshot = Snapshot(directory, fingerprint(context, mesh.codec), 0, 1, ids[context.events_topic])
-        snapshot.open()
-        snapshot.load(aggregates)
-        writer = Writer(aggregates, log, producer, lambda intents: None)
-        await writer.catch_up()
+        disk, budget = disk_and_budget(settings.having(home=directory))
+        state = await State.opened(
+            _aggregates(),
+            disk,
+            ids[context.events_topic],
+            fingerprint(context, mesh.codec),
+            lines_by(context.target),
+            budget.share,
+        )
+        writer = Writer(state, log, producer, lambda intents: None)
+        await writer.recover()
         ready = time.perf_counter() - begun
         await writer.settle()
         settled = time.perf_counter() - begun
-    await save(aggregates, snapshot)
-    aggregate_count = len(aggregates.states.keys() | aggregates.cold.keys())
-    return {"events": aggregates.next_offset, "aggregates": aggregate_count, "ready_s": ready, "settled_s": settled}
+        events = state.aggregates.next_offset
+        await writer.close()
+    return {"events": events, "ready_s": ready, "settled_s": settled}
 
 
 if __name__ == "__main__":

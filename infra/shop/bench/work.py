@@ -72,7 +72,7 @@ async def append(appender: Appender, aggregates: Aggregates, commands: list[Read
     """Decide these and append what follows, as a writer does whom nobody disturbs; all may come by one way."""
     handler, start = CommandHandler(aggregates, dict.fromkeys(Way, aggregates.context.commands)), 0
     while start < len(commands):
-        decision = handler.decide(commands, start)
+        decision = handler.decide(handler.read(commands, start))
         await appender.append(aggregates.context.events_topic, aggregates.number, decision.records)
         aggregates.merge(decision)
         start = decision.next

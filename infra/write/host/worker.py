@@ -25,6 +25,8 @@ from infra.settings import Settings, address
 from infra.write.host.batches import BatchConsumer, BatchTransport
 from infra.write.lanes import Delivery
 from infra.write.owner import Owner
+from infra.write.state import Budget
+from infra.write.store import Disk
 
 
 class Worker:
@@ -112,7 +114,12 @@ def _application(settings: Settings, context: Context) -> faust.App:
 
 
 async def run(
-    mesh: Mesh, context: Context, settings: Settings, started: Callable[[Owner], None] = lambda owner: None
+    mesh: Mesh,
+    context: Context,
+    settings: Settings,
+    disk: Disk,
+    budget: Budget,
+    started: Callable[[Owner], None] = lambda owner: None,
 ) -> None:
     """Run one context until cancelled; an error nobody planned for is raised, and the log is untouched."""
     needs = needed(settings, context.needs)
@@ -135,7 +142,8 @@ async def run(
                 failed,
                 topic_ids,
                 partial(asyncio.to_thread, heard_positions, settings),
-                snapshots=settings.home / "snapshots" / context.name,
+                disk,
+                budget,
             )
 
         worker = Worker(settings, heard, owner_of)

@@ -1,0 +1,88 @@
+"""What a store has of a partition: keys, values, and how they are made. Pure.
+
+    !                  what the store is of: code, topic id, count of partitions, number
+    @                  the position that everything else stands at
+    s SLOT             a state
+    w PLACE            an intent
+    a LINE WHEN PLACE  its place once more, in order: in the clock's line by when it is due, in a target's by its age
+    i KEY NAME         a decided command: when that was, and what it said
+    q KEY              the commands of a key that wait
+
+Values are pickled: a store is as trusted as the code, and readable by its user only.
+"""
+
+import pickle
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from infra.write.aggregates import Decided, Position, Seen, Unwritten
+from infra.write.intents import Intent
+
+HEAD, POSITION = b"!", b"@"
+STATE, INTENT, AGENDA, DECIDED, QUEUE = b"s", b"w", b"a", b"i", b"q"
+WHEN, LENGTH = struct.Struct(">Q"), struct.Struct(">H")
+
+Batch = dict[bytes, bytes | None]  # None is deleted
+LineOf = Callable[[Intent], tuple[bytes, int]]  # which line an intent stands in, and where: in milliseconds
+
+
+def value_of(thing: Any) -> bytes:
+    return pickle.dumps(thing, 5)
+
+
+def thing_of(value: bytes) -> Any:
+    return pickle.loads(value)  # noqa: S301 (our own store, see above)
+
+
+def behind(prefix: bytes) -> bytes:
+    """The end of what begins so."""
+    return prefix[:-1] + bytes([prefix[-1] + 1])
+
+
+def line_prefix(line: bytes) -> bytes:
+    return AGENDA + LENGTH.pack(len(line)) + line
+
+
+def agenda_key(intent: Intent, line_of: LineOf) -> bytes:
+    line, when = line_of(intent)
+    return line_prefix(line) + WHEN.pack(max(when, 0)) + intent.place
+
+
+def line_in(key: bytes) -> bytes:
+    """Whose line a key of the agenda is in."""
+    (length,) = LENGTH.unpack_from(key, len(AGENDA))
+    return key[len(AGENDA) + LENGTH.size :][:length]
+
+
+def place_in(key: bytes) -> bytes:
+    """The place a key of the agenda is about."""
+    return key[len(AGENDA) + LENGTH.size + len(line_in(key)) + WHEN.size :]
+
+
+def decided_key(decided: Decided) -> bytes:
+    """No key has a NUL; what the context asked itself is told from what strangers did."""
+    key, name = decided
+    return DECIDED + key + (b"\0c" + name if isinstance(name, bytes) else b"\0o" + name[0])
+
+
+def batch_of(position: Position, unwritten: Unwritten, line_of: LineOf) -> Batch:
+    """All that changed up to a position, and the position."""
+    batch: Batch = {STATE + slot: value_of(state) for slot, state in unwritten.states.items()}
+    for place, intent in unwritten.intents.items():
+        batch[INTENT + place] = None if intent is None else value_of(intent)
+    for before, after in unwritten.reopened:
+        if before is not None:
+            batch[agenda_key(before, line_of)] = None
+        if after is not None:
+            batch[agenda_key(after, line_of)] = b""
+    for decided, (at, digest) in unwritten.decided.items():
+        batch[decided_key(decided)] = WHEN.pack(max(at, 0)) + (digest or b"")
+    for key, queue in unwritten.queues.items():
+        batch[QUEUE + key] = value_of(queue) if queue else None
+    batch[POSITION] = value_of(position)
+    return batch
+
+
+def seen_in(value: bytes) -> Seen:
+    return Seen(WHEN.unpack_from(value)[0], value[WHEN.size :] or None)
