@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from cyclopts import App
 
@@ -95,6 +95,7 @@ def bench(
     commands: int = 100_000,
     rounds: int | None = None,
     events: int = 1_000_000,
+    aggregates: int | None = None,
     json_: Json = False,
 ) -> int:
     """PlaceOrder commands a second through the orders context, against a plain Faust agent with a Table, on one broker.
@@ -104,7 +105,7 @@ def bench(
 
     Example: `weft bench --commands 50000 --rounds 3`
 
-    Example: `weft bench recovery --events 1000000`
+    Example: `weft bench recovery --aggregates 1000000`
 
     Example: `weft bench rebuild --events 1000000`
 
@@ -118,9 +119,14 @@ def bench(
         How often each is measured; five times, or three for rebuild.
     events
         How long the log is, for recovery and rebuild.
+    aggregates
+        Of so many orders, all of them open, for recovery.
     """
-    if commands < 5000 or (rounds is not None and rounds < 1) or events < 1000:
-        err.print("--commands has to be at least 5000, --rounds at least 1, --events at least 1000", markup=False)
+    if commands < 5000 or (rounds is not None and rounds < 1) or min(events, aggregates or 1000) < 1000:
+        err.print(
+            "--commands has to be at least 5000, --rounds at least 1, --events and --aggregates at least 1000",
+            markup=False,
+        )
         return 2
     home = Path(tempfile.mkdtemp(prefix="weft-bench-"))
     home.chmod(0o711)
@@ -131,7 +137,7 @@ def bench(
     try:
         with stop_signals(), Instance(own, Outside(), speak, fetching()) as instance:
             s = instance.start_services()
-            result = MEASURES[what](s, commands, rounds, events, home, speak)
+            result = MEASURES[what](s, Size(commands, rounds, events, aggregates), home, speak)
     finally:
         shutil.rmtree(home, ignore_errors=True)
     if json_:
@@ -139,12 +145,19 @@ def bench(
     return DONE
 
 
-def _bench_commands(
-    s: Settings, commands: int, rounds: int | None, events: int, home: Path, say: Callable[[str], None]
-) -> dict[str, Any]:
+class Size(NamedTuple):
+    """How much a bench does."""
+
+    commands: int
+    rounds: int | None
+    events: int
+    aggregates: int | None
+
+
+def _bench_commands(s: Settings, size: Size, home: Path, say: Callable[[str], None]) -> dict[str, Any]:
     from infra.shop.bench import commands as measured
 
-    result = measured.summary(measured.compare(s, commands, rounds or 5, say))
+    result = measured.summary(measured.compare(s, size.commands, size.rounds or 5, say))
     say(
         f"median of {result['rounds']} rounds: Weft {result['weft']:,.0f} commands/s, plain Faust with a Table {result['plain']:,.0f}/s: "
         f"{result['ratio']:.1f} times ({result['ratio_min']:.1f} to {result['ratio_max']:.1f})"
@@ -152,22 +165,18 @@ def _bench_commands(
     return result
 
 
-def _bench_recovery(
-    s: Settings, commands: int, rounds: int | None, events: int, home: Path, say: Callable[[str], None]
-) -> dict[str, Any]:
+def _bench_recovery(s: Settings, size: Size, home: Path, say: Callable[[str], None]) -> dict[str, Any]:
     from infra.shop.bench import recovery
 
-    return recovery.measure(s, events, home / "recovery", say)
+    return recovery.measure(s, size.events, size.aggregates, home / "recovery", say)
 
 
-def _bench_rebuild(
-    s: Settings, commands: int, rounds: int | None, events: int, home: Path, say: Callable[[str], None]
-) -> dict[str, Any]:
+def _bench_rebuild(s: Settings, size: Size, home: Path, say: Callable[[str], None]) -> dict[str, Any]:
     from infra.shop.bench import rebuild
 
     topics.prepare(s, shop.contexts.values())
     asyncio.run(analytics.prepare(address(s, "postgres"), shop))
-    return rebuild.measure(s, events, rounds or 3, say)
+    return rebuild.measure(s, size.events, size.rounds or 3, say)
 
 
 MEASURES = {"commands": _bench_commands, "recovery": _bench_recovery, "rebuild": _bench_rebuild}

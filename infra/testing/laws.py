@@ -32,7 +32,7 @@ from infra.wire.envelope import (
 from infra.wire.inbox import DISCARD
 from infra.wire.record import MAX_COMMAND_BYTES, Read, place_of
 from infra.wire.sealing import personal, unsealed
-from infra.write.layout import AGENDA, INTENT, STATE, place_in, thing_of
+from infra.write.layout import AGENDA, STATE, place_in, thing_of
 from infra.write.parking import MAX_KEY, shown
 from infra.write.reactions import commands_from
 from infra.write.writer import Writer
@@ -131,7 +131,7 @@ def an_owner_knows_the_end_of_its_log(world: World) -> Iterator[str]:
 def the_state_is_the_fold_of_the_log(world: World) -> Iterator[str]:
     """All there is, in memory and on disk; and each that is in memory is as it is."""
     for owner, partition, writer in _believed(world):
-        states = {**_on_disk(writer, STATE), **writer.aggregates.unwritten.states}
+        states = {**_on_disk(writer), **writer.aggregates.unwritten.states}
         if {_named(partition.context, slot): state for slot, state in states.items()} != partition.fold.states:
             yield f"{owner} has {states}, the log says {partition.fold.states}"
         for slot, state in writer.aggregates.states.items():
@@ -139,9 +139,11 @@ def the_state_is_the_fold_of_the_log(world: World) -> Iterator[str]:
                 yield f"{owner} has {state} in memory, and {states.get(slot)} on disk, of {slot!r}"
 
 
-def _on_disk(writer: Writer, prefix: bytes) -> dict[bytes, Any]:
+def _on_disk(writer: Writer, *, intents: bool = False) -> dict[bytes, Any]:
+    """States by slot, or intents by place."""
     store: Any = writer.state._store
-    return {key[1:]: thing_of(value) for key, value in store.content.now.items() if key.startswith(prefix)}
+    kept = {key[1:]: thing_of(value) for key, value in store.content.now.items() if key.startswith(STATE)}
+    return {key.removesuffix(b"\0"): thing for key, thing in kept.items() if key.endswith(b"\0") is intents}
 
 
 def _named(context: Context, slot: bytes) -> tuple[str, bytes]:
@@ -152,7 +154,7 @@ def _named(context: Context, slot: bytes) -> tuple[str, bytes]:
 def the_intents_are_the_fold_of_the_log(world: World) -> Iterator[str]:
     for owner, partition, writer in _believed(world):
         aggregates = writer.aggregates
-        all_ = {**_on_disk(writer, INTENT), **aggregates.unwritten.intents}
+        all_ = {**_on_disk(writer, intents=True), **aggregates.unwritten.intents}
         intents = sorted((i.key, repr(i.wanted), i.at) for i in all_.values() if i is not None)
         wishes = sorted((w.key, repr(w.wanted), w.at) for w in partition.fold.wishes.values())
         if intents != wishes:
@@ -167,8 +169,8 @@ def the_agenda_is_what_is_open(world: World) -> Iterator[str]:
     for owner, _, writer in _believed(world):
         store: Any = writer.state._store
         places = [place_in(key) for key in store.content.now if key.startswith(AGENDA)]
-        if sorted(places) != sorted(_on_disk(writer, INTENT)):
-            yield f"{owner} has {places} in its agenda, and open are {sorted(_on_disk(writer, INTENT))}"
+        if sorted(places) != sorted(_on_disk(writer, intents=True)):
+            yield f"{owner} has {places} in its agenda, and open are {sorted(_on_disk(writer, intents=True))}"
 
 
 def the_queues_are_the_fold_of_the_log(world: World) -> Iterator[str]:

@@ -599,7 +599,7 @@ class SwallowingState(State):
 class LavishState(State):
     """Whatever there is no room for is let go of, written or not."""
 
-    def trim(self) -> None:
+    async def trim(self) -> None:
         if self._budget() < math.inf:
             self._is_all_here = False
             self._hot.clear()

@@ -2,8 +2,8 @@
 
     !                  what the store is of: code, topic id, count of partitions, number
     @                  the position that everything else stands at
-    s SLOT             a state
-    w PLACE            an intent
+    s SLOT             a state, and beside it
+    s PLACE NUL        an intent
     a LINE WHEN PLACE  its place once more, in order: in the clock's line by when it is due, in a target's by its age
     i KEY NAME         a decided command: when that was, and what it said
     q KEY              the commands of a key that wait
@@ -20,7 +20,7 @@ from infra.write.aggregates import Decided, Position, Seen, Unwritten
 from infra.write.intents import Intent
 
 HEAD, POSITION = b"!", b"@"
-STATE, INTENT, AGENDA, DECIDED, QUEUE = b"s", b"w", b"a", b"i", b"q"
+STATE, AGENDA, DECIDED, QUEUE = b"s", b"a", b"i", b"q"
 WHEN, LENGTH = struct.Struct(">Q"), struct.Struct(">H")
 
 Batch = dict[bytes, bytes | None]  # None is deleted
@@ -38,6 +38,15 @@ def thing_of(value: bytes) -> Any:
 def behind(prefix: bytes) -> bytes:
     """The end of what begins so."""
     return prefix[:-1] + bytes([prefix[-1] + 1])
+
+
+def state_key(slot: bytes) -> bytes:
+    return STATE + slot
+
+
+def intent_key(place: bytes) -> bytes:
+    """No slot ends with NUL."""
+    return STATE + place + b"\0"
 
 
 def line_prefix(line: bytes) -> bytes:
@@ -68,9 +77,9 @@ def decided_key(decided: Decided) -> bytes:
 
 def batch_of(position: Position, unwritten: Unwritten, line_of: LineOf) -> Batch:
     """All that changed up to a position, and the position."""
-    batch: Batch = {STATE + slot: value_of(state) for slot, state in unwritten.states.items()}
+    batch: Batch = {state_key(slot): value_of(state) for slot, state in unwritten.states.items()}
     for place, intent in unwritten.intents.items():
-        batch[INTENT + place] = None if intent is None else value_of(intent)
+        batch[intent_key(place)] = None if intent is None else value_of(intent)
     for before, after in unwritten.reopened:
         if before is not None:
             batch[agenda_key(before, line_of)] = None

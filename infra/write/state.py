@@ -6,6 +6,7 @@ from a store, all there is is in memory, and nobody looks for it on the disk.
 """
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,18 +20,18 @@ from infra.write.intents import Intent
 from infra.write.layout import (
     AGENDA,
     DECIDED,
-    INTENT,
     POSITION,
     QUEUE,
-    STATE,
     LineOf,
     batch_of,
     behind,
     decided_key,
+    intent_key,
     line_in,
     line_prefix,
     place_in,
     seen_in,
+    state_key,
     thing_of,
 )
 from infra.write.parking import Queue
@@ -39,8 +40,9 @@ from infra.write.store import Disk, Store
 MANY = 5_000  # changes, which are written before their turn comes
 TIMES = 8  # bytes in memory, of one on disk
 SLOT_BYTES, INTENT_BYTES, DECIDED_BYTES = 500, 1000, 400  # in memory, at least
-EVENT_BYTES = 1000  # of one that is taken in
+EVENT_BYTES = 8000  # of one that is taken in, until what it changes is written
 SCANNED = 5_000  # keys read at once
+AT_ONCE = 500  # counted, or let go of, before others have their turn
 
 T = TypeVar("T")
 
@@ -77,7 +79,9 @@ class State:
         self._line_of = line_of
         self._budget = budget
         self._is_all_here = True
-        self._hot: dict[bytes, int] = {}  # slots whose states are as they are written, and their bytes; coldest first
+        self._hot: OrderedDict[bytes, int] = (
+            OrderedDict()
+        )  # slots whose states are as they are written, and their bytes; coldest first
         self._bytes = 0
         self._writing = asyncio.Lock()
         self._written: Position | None = None
@@ -140,8 +144,8 @@ class State:
 
     def _read(self, slots: Sequence[bytes], decided: Sequence[Decided]) -> Found:
         suffixes = self.aggregates.suffixes
-        keys = [STATE + slot for slot in slots]
-        keys += [INTENT + slot + suffix for slot in slots for suffix in suffixes]
+        keys = [state_key(slot) for slot in slots]
+        keys += [intent_key(slot + suffix) for slot in slots for suffix in suffixes]
         keys += map(decided_key, decided)
         values = self._store.get(keys)
         states, rest = values[: len(slots)], values[len(slots) :]
@@ -186,15 +190,17 @@ class State:
             self._is_torn = True  # nothing may be written behind what is not known to be there
             sizes = await self._aside(partial(self._put, position, unwritten))
             self._is_torn, self._written = False, position
-            for slot, size in sizes.items():
+            for number, (slot, size) in enumerate(sizes.items()):
                 self._warm(slot, size)
+                if number % AT_ONCE == AT_ONCE - 1:
+                    await asyncio.sleep(0)
             return True
 
     def _put(self, position: Position, unwritten: Unwritten) -> dict[bytes, int]:
         """Write; of each state its bytes."""
         batch = batch_of(position, unwritten, self._line_of)
         self._store.write(batch)
-        return {slot: len(batch[STATE + slot] or b"") for slot in unwritten.states}
+        return {slot: len(batch[state_key(slot)] or b"") for slot in unwritten.states}
 
     async def keep(self) -> None:
         """Have what was written outlast a crash."""
@@ -235,23 +241,29 @@ class State:
         self._bytes += size - self._hot.pop(slot, 0)
         self._hot[slot] = size
 
-    def trim(self) -> None:
-        """Let go of what is coldest, if there is more than may be; while nothing is decided, and nothing is written."""
-        if self._writing.locked():
-            return
+    async def trim(self) -> None:
+        """Let go of what is coldest, if there is more than may be; while nothing is decided."""
+        while not self._writing.locked() and self._trim_some():
+            await asyncio.sleep(0)
+
+    def _trim_some(self) -> bool:
+        """Whether there is still more than may be."""
         aggregates, budget = self.aggregates, self._budget()
         decided, unwritten = aggregates.decided, aggregates.unwritten
         spare = len(decided) - int(min(budget, 1e15) / 2 / DECIDED_BYTES)
-        for name in list(islice(decided, max(0, spare))):
-            if name not in unwritten.decided:
-                del decided[name]
-                self._is_all_here = False
-        while self._hot and self._bytes + len(decided) * DECIDED_BYTES > budget:
-            slot = next(iter(self._hot))
-            self._bytes -= self._hot.pop(slot)
+        written = [n for n in islice(decided, min(max(0, spare), AT_ONCE)) if n not in unwritten.decided]
+        for name in written:
+            del decided[name]
+            self._is_all_here = False
+        for _ in range(AT_ONCE):
+            if not self._hot or self._bytes + len(decided) * DECIDED_BYTES <= budget:
+                return len(written) == AT_ONCE
+            slot, size = self._hot.popitem(last=False)
+            self._bytes -= size
             if not unwritten.has(slot):
                 aggregates.let_go(slot)
                 self._is_all_here = False
+        return True
 
     # -- what is open
 
@@ -261,7 +273,7 @@ class State:
 
     def _open_in(self, start: bytes, end: bytes, limit: int) -> list[tuple[bytes, Intent]]:
         keys = [key for key, _ in self._store.scan(start, end, limit)]
-        values = self._store.get([INTENT + place_in(key) for key in keys])
+        values = self._store.get([intent_key(place_in(key)) for key in keys])
         return [(key, thing_of(value)) for key, value in zip(keys, values, strict=True) if value is not None]
 
     async def lines(self) -> list[bytes]:

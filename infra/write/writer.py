@@ -44,11 +44,12 @@ class Bounds:
 
 @contextmanager
 def nothing_collected() -> Iterator[None]:
-    """Without the collector of cycles: what a recovery makes by the million has none, and stays."""
+    """Without the collector of cycles: what a recovery makes by the million has none, and is not looked at afterwards."""
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
         gc.enable()
 
 
@@ -180,7 +181,7 @@ class Writer:
         """Have on disk what changed, and in memory what there is room for."""
         await self.state.write()
         async with self._turn:
-            self.state.trim()
+            await self.state.trim()
 
     async def close(self) -> None:
         """Let go of the partition: what it knows is on disk, for whoever has it next."""
@@ -239,7 +240,7 @@ class Writer:
 
     async def _make_room(self) -> None:
         await self.state.write()
-        self.state.trim()
+        await self.state.trim()
         if not self._is_recovered:
             self.aggregates.new_intents()  # they are on disk
 

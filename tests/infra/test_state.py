@@ -13,7 +13,7 @@ from infra.wire.record import Read
 from infra.write.aggregates import Aggregates
 from infra.write.decision import CommandHandler, Decision
 from infra.write.layout import Batch
-from infra.write.state import State
+from infra.write.state import AT_ONCE, State
 from tests.counter.commands.counter import RecordRing
 from tests.infra.counter_log import LINE_OF, add, commands, decide, empty, fresh, junk, landed, stored
 
@@ -84,7 +84,7 @@ async def test_a_state_that_was_written_and_the_rest_of_the_log_are_the_whole_lo
     for start, end in zip([0, *at], at, strict=False):
         await fold(state, records[start:end])
         await state.write()
-        state.trim()
+        await state.trim()
     # when somebody goes on with it
     later = await resumed(content, budget)
     assert later.aggregates.next_offset == at[-1]
@@ -110,7 +110,7 @@ async def test_what_is_let_go_of_is_there_when_it_is_asked() -> None:
     state = stored(fresh(), budget=0)
     state.aggregates.fold(log(8))
     await state.write()
-    state.trim()
+    await state.trim()
     assert state.aggregates.states == {} and state.aggregates.decided == {} and state.aggregates.intents == {}
     # when it is asked
     decision = await answer(state, commands((add(0, 2), "late"), start=10_000))
@@ -122,7 +122,7 @@ async def test_what_changed_is_not_let_go_of_before_it_is_written() -> None:
     state = stored(fresh(), budget=0)
     state.aggregates.fold(log(8))
     before = dict(state.aggregates.states)
-    state.trim()
+    await state.trim()
     assert state.aggregates.states == before
 
 
@@ -208,3 +208,13 @@ async def test_ids_that_are_too_old_are_forgotten_on_disk_as_well() -> None:
     assert of_ids() > 3
     await state.forget()
     assert 0 < of_ids() <= 3
+
+
+async def test_what_cannot_be_let_go_of_yet_keeps_nobody_waiting() -> None:
+    # given more commands that are not written yet than are let go of in one turn
+    state = stored(fresh(), budget=0)
+    state.aggregates.fold(landed(decide(fresh(), commands(*((add(i), f"a-{i}") for i in range(800)))).records, 0))
+    assert len(state.aggregates.decided) == 800 > AT_ONCE
+    async with asyncio.timeout(1):
+        await state.trim()
+    assert len(state.aggregates.decided) == 800
