@@ -207,7 +207,7 @@ def again(letter: Letter) -> Asked:
     record = letter.record
     if any(name == "dlq-withheld" for name, _ in record.headers):
         raise Unusable(
-            f"{letter.id} named a person in plain, so nobody kept it: send it again with `weft send --id {letter.id}`, or discard it"
+            f"{letter.id} may name a person in plain, so nobody kept it: send it again with `weft send --id {letter.id}`, or discard it"
         )
     headers = [(name, value or b"") for name, value in record.headers if not name.startswith(PREFIX) and name != ID]
     return _asked(letter, record.value or b"", headers)

@@ -66,6 +66,7 @@ class Posted:
     `id` is the producer's, or the record's place if it gave none that can be used; `identity` is what tells a command from
     others beside that: of a stranger's its DIGEST, of our own its REACTION, OUTCOME_OF or DUE_OF; `reaction` is where that
     stands: its source, and its place there. `key` is None if no aggregate can have it; `partition` is where its commands belong. `type` is what the header says, `at` is in milliseconds.
+    `may_name`: for all that anybody can tell it names a person in plain, so that nothing of what it says may stay.
     """
 
     record: Record
@@ -78,6 +79,7 @@ class Posted:
     key: bytes | None
     partition: int
     command: Command | Discard | Unreadable
+    may_name: bool
 
     def forwarded(self) -> Outgoing:
         """The record as it came, by its id also where it goes."""
@@ -112,6 +114,7 @@ class CommandReader:
         self._allowed = {way: frozenset(types) for way, types in commands.items()}
         self._kinds = {t: _kind(t, codec) for types in commands.values() for t in types}
         self._by_name = {codec.names[t]: kind for t, kind in self._kinds.items()}
+        self._about_persons = any(kind.personal for kind in self._kinds.values())
         self._asked = ", ".join(codec.names[t] for t in commands[Way.COMMANDS]) or "nothing"
 
     def read(self, records: Sequence[Record], way: Way) -> list[Posted]:
@@ -125,6 +128,7 @@ class CommandReader:
         if not identity or len(identity) > MAX_ID:
             identity = place_of(record).encode()
         type_, reaction = headers.get(TYPE), None
+        may_name = self._about_persons  # until it was read, and found sealed
         command: Command | Discard | Unreadable
         if type_ == DISCARD and key is not None:
             command = Discard(reason=_json_field(record.value or b"", "reason"))
@@ -133,18 +137,22 @@ class CommandReader:
                 at = _asked_at(record, headers)
                 reaction = _reaction(headers) if way is Way.OWN else None
                 command = self._command(record, headers, identity, key, message)
+                may_name = False
                 if type(command.payload) not in self._allowed[way]:
                     command = self._not_yours(way, command)
             except Unreadable as error:
                 command = error
+                if way is Way.OWN and error.code == "unknown_schema":
+                    may_name = False  # our own producers seal, and newer ones wait for newer code
         told_by = self._digest(record, headers, command) if way is Way.COMMANDS else _told_by(headers, reaction)
         partition = record.partition if key is None else partition_of(key, self._partitions)
-        return Posted(record, at, way, identity, told_by, reaction, type_, key, partition, command)
+        return Posted(record, at, way, identity, told_by, reaction, type_, key, partition, command, may_name)
 
-    def _digest(self, record: Record, headers: HeaderMap, command: Command | Discard | Unreadable) -> Header:
-        message = command.payload if isinstance(command, Command) else None
-        kind = self._kinds.get(type(message))
-        about_person = message if kind is not None and kind.personal is not None else None
+    def _digest(self, record: Record, headers: HeaderMap, command: Command | Discard | Unreadable) -> Header | None:
+        """Of a command only: what cannot be read may name a person in plain, and who has its digest can try names."""
+        if not isinstance(command, Command):
+            return None
+        about_person = command.payload if self._kinds[type(command.payload)].personal is not None else None
         return DIGEST, digest_of(headers.get(TYPE), record.value, about_person)
 
     def _not_yours(self, way: Way, command: Command) -> Unreadable:
@@ -182,7 +190,7 @@ class CommandReader:
         kind = self._kind_of(named)
         if value[:1] == b"{":
             return kind, self._from_json(kind, value, subject)
-        return kind, _from_avro(lambda: self._codec.decode_plain(named, value))
+        return kind, self._from_avro(lambda: self._codec.decode_plain(named, value))
 
     def _from_framed(self, value: bytes, named: str | None) -> tuple[CommandType, Any]:
         name = self._codec.name_of(value)
@@ -192,7 +200,14 @@ class CommandReader:
             )
         if named is not None and named != name:
             raise Unreadable("type_mismatch", f"the header {TYPE} says {named!r} but the schema id says {name!r}")
-        return self._kind_of(name), _from_avro(lambda: self._codec.decode(value))
+        return self._kind_of(name), self._from_avro(lambda: self._codec.decode(value))
+
+    def _from_avro(self, decode: Callable[[], Any]) -> Any:
+        try:
+            return decode()
+        except ValueError as error:  # what it says follows from the bytes
+            what = "it is not what its schema says" if self._about_persons else error
+            raise Unreadable("not_avro", f"the value is not JSON, and as Avro: {what}") from error
 
     def _from_json(self, kind: CommandType, value: bytes, subject: str) -> Any:
         message = payload_from_json(kind.type, value, subject)
@@ -280,7 +295,6 @@ def _check_sealed(spec: Personal, message: Any) -> None:
         raise Unreadable(
             "not_sealed",
             f"{', '.join(plain)} names a person and has to be sealed: post it with `weft send`, or seal it with the vault",
-            personal=True,
         )
 
 
@@ -291,13 +305,6 @@ def _asked_at(record: Record, headers: HeaderMap) -> int:
         return max(at, min(int(cause), at + MAX_CLOCK_SKEW_MS)) if cause else at
     except ValueError:
         raise Unreadable("bad_header", f"{CAUSE_TIME} has to be a number of milliseconds") from None
-
-
-def _from_avro(decode: Callable[[], Any]) -> Any:
-    try:
-        return decode()
-    except ValueError as error:
-        raise Unreadable("not_avro", f"the value is not JSON, and as Avro: {error}") from error
 
 
 def _json_field(value: bytes, name: str) -> str:

@@ -23,7 +23,6 @@ from infra.wire.envelope import (
 )
 from infra.wire.inbox import Command, CommandReader, Posted
 from infra.wire.record import MAX_BATCH_BYTES, Header, Outgoing, Record
-from infra.wire.sealing import personal
 from infra.write.aggregates import NOWHERE, Aggregates, Changes, Kind, Seen
 from infra.write.intents import DUE, PENDING, Intent
 from infra.write.parking import MAX_KEY, Queue, behind, dead_letter, failed, queue_after, shown
@@ -85,7 +84,6 @@ class CommandHandler:
         self._event_names = {t: codec.names[t].encode() for t in (*context.events, *RUNTIME)}
         names = [codec.names[t] for t in self._event_names]
         self._envelope = EventEnvelope(context.name, context.events_topic, aggregates.number, names)
-        self._about_persons = any(personal(codec.schemas[codec.names[t]]) for t in context.commands)
 
     def decide(self, records: Sequence[Record], start: int = 0) -> Decision:
         """Decide the commands in `records[start:]`, of one topic, as far as one batch holds; `Decision.next` says how far."""
@@ -269,7 +267,7 @@ class CommandHandler:
         """Answer a command that is not processed; `why` it is kept, unless it was kept before."""
         record, key, queue = posted.record, posted.key, self._queue(posted.key, decision)
         if why is not None and posted.name not in queue:
-            decision.dead.append(dead_letter(record, self._without_names(record, why)))
+            decision.dead.append(dead_letter(record, why, may_name=posted.may_name))
         if key is not None:
             decision.queues[key] = queue_after(queue, event, posted.name)
         self._pass(posted, max(posted.at, decision.timestamp), decision)
@@ -279,12 +277,6 @@ class CommandHandler:
             short or b"", posted.id, posted.id, posted.way, record.offset, type_, posted.identity
         )
         self._record(short, event, shared, decision.timestamp, decision)
-
-    def _without_names(self, record: Record, why: Unreadable) -> Unreadable:
-        """Nobody can say what is in a text that cannot be read: in a context about persons it may name one in plain."""
-        if self._about_persons and (record.value or b"")[:1] == b"{":
-            return Unreadable(why.code, why.reason, personal=True)
-        return why
 
 
 def ways(context: Context) -> dict[Way, tuple[type, ...]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from infra.errors import Unreadable
 from infra.messages import Discarded, Parked, Rejected
-from infra.wire.envelope import CommandName
+from infra.wire.envelope import COMMAND_HEADERS, CommandName
 from infra.wire.record import Outgoing, Record
 
 MAX_DEAD_BYTES = 1_500_000
@@ -44,8 +44,11 @@ def failed(error: Exception) -> Unreadable:
     return Unreadable("failed", f"{type(error).__name__}: {error}"[:500])
 
 
-def dead_letter(record: Record, error: Unreadable) -> Outgoing:
-    """The record as it came, and why it is here; what no topic could hold (a batch may unpack to more) is cut, and says so."""
+def dead_letter(record: Record, error: Unreadable, *, may_name: bool) -> Outgoing:
+    """The record as it came, and why it is here; what no topic could hold (a batch may unpack to more) is cut, and says so.
+
+    Of what may name a person in plain only the headers that everybody may read are left.
+    """
     why = [
         ("dlq-original-topic", record.topic.encode()),
         ("dlq-original-partition", b"%d" % record.partition),
@@ -57,8 +60,9 @@ def dead_letter(record: Record, error: Unreadable) -> Outgoing:
     if error.__cause__ is not None and error.code == "failed":
         trace = "".join(traceback.format_exception(error.__cause__))
         why.append(("dlq-exception-stacktrace", trace[-MAX_TRACE:].encode()))
-    if error.personal:
-        return Outgoing(record.key, b"", [*record.headers, *why, ("dlq-withheld", b"it names a person in plain")])
+    if may_name:
+        ours = [(name, value) for name, value in record.headers if name in COMMAND_HEADERS]
+        return Outgoing(record.key, b"", [*ours, *why, ("dlq-withheld", b"it may name a person in plain")])
     letter = Outgoing(record.key, record.value, [*record.headers, *why])
     if letter.size() <= MAX_DEAD_BYTES:
         return letter
