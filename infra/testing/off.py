@@ -265,6 +265,25 @@ class Gullible(Node):
     owner = GullibleOwner
 
 
+class BelatedHandler(CommandHandler):
+    """What waited counts, whatever is open by now."""
+
+    def _standing_of_head(self, key: bytes, posted: Posted, decision: Decision) -> Standing:
+        return Standing.NEW
+
+
+class BelatedWriter(Writer):
+    handler_kind = BelatedHandler
+
+
+class BelatedOwner(Owner):
+    writer_kind = BelatedWriter
+
+
+class Belated(Node):
+    owner = BelatedOwner
+
+
 class IndifferentHandler(CommandHandler):
     """A command under an id that is known is the one that was decided, whatever it says."""
 
@@ -599,6 +618,7 @@ RULES = {
     "disorderly": Rule("reactions are asked in order", Disorderly, "every_event_is_reacted_to_once"),
     "pipelining": Rule("the next batch comes after the acknowledgements", Pipelining, "every_event_is_reacted_to_once"),
     "gullible": Rule("an answer counts if what it answers is open", Gullible, "an_answer_is_to_what_is_open"),
+    "belated": Rule("so does one that waited", Belated, "an_answer_is_to_what_is_open"),
     "indifferent": Rule("an id stands for one content", Indifferent, "who_takes_an_id_hears_of_it"),
     "unguarded": Rule("what is a context's own comes by its own way", Unguarded, "nobody_asks_what_is_not_theirs"),
     "squeamish": Rule("what can be read is processed", Squeamish, "what_is_rejected_cannot_be_read"),

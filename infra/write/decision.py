@@ -14,6 +14,7 @@ from infra.messages import REUSED_CODE, RUNTIME, Discard, Discarded, Parked, Ref
 from infra.model.context import Context
 from infra.wire.envelope import (
     DIGEST,
+    DUE_OF,
     OUTCOME_OF,
     CommandName,
     CommandPart,
@@ -40,9 +41,10 @@ class Standing(Enum):
     NEW = auto()
     DUPLICATE = auto()
     REUSED = auto()
+    LATE = auto()  # it waited, and what it answers is not open any more
 
 
-NEW, DUPLICATE, REUSED = Standing
+NEW, DUPLICATE, REUSED, LATE = Standing
 
 
 @dataclass(slots=True)
@@ -147,7 +149,12 @@ class CommandHandler:
             return
         key, queue, why = posted.key, self._queue(posted.key, decision), posted.command
         waits = self._waits(posted, queue)
-        standing = NEW if key is None or (queue and not waits) else self._standing(key, posted, decision)
+        if key is None:
+            standing = NEW
+        elif queue and not waits:
+            standing = self._standing_of_head(key, posted, decision)
+        else:
+            standing = self._standing(key, posted, decision)
         if isinstance(why, Discard):
             if key is not None and posted.name in queue:
                 self._answer(replace(posted, identity=None), Discarded(reason=why.reason[:MAX_REASON]), None, decision)
@@ -159,8 +166,8 @@ class CommandHandler:
                 self._answer(posted, Parked(behind=shown(queue[0])), behind(queue[0]), decision)
         elif standing is NEW and isinstance(why, Unreadable):
             self._answer(posted, _rejected(why), why, decision)
-        elif standing is NEW and key is not None and isinstance(why, Command):
-            self._apply(key, posted, why, decision)
+        elif standing in (NEW, LATE) and key is not None and isinstance(why, Command):
+            self._apply(key, posted, why, standing, decision)
 
     def _waits(self, posted: Posted, queue: Queue) -> bool:
         """Whether it is not the turn of this one among those of its key."""
@@ -183,6 +190,16 @@ class CommandHandler:
             return DUPLICATE
         return NEW
 
+    def _standing_of_head(self, key: bytes, posted: Posted, decision: Decision) -> Standing:
+        """The one its key waits for counts, whatever was decided since; but an answer only to what is still open.
+
+        That is answered too, so that the next one is the head. A mark says nothing here: others have moved it since.
+        """
+        identity = posted.identity
+        if identity and identity[0] in (OUTCOME_OF, DUE_OF) and self._is_over(key, posted, identity, decision):
+            return LATE
+        return NEW
+
     def _seen(self, key: bytes, name: CommandName, decision: Decision) -> Seen | None:
         return decision.decided.get((key, name)) or self._aggregates.seen(key, name)
 
@@ -201,13 +218,13 @@ class CommandHandler:
 
     # -- what is processed
 
-    def _apply(self, key: bytes, posted: Posted, command: Command, decision: Decision) -> None:
+    def _apply(self, key: bytes, posted: Posted, command: Command, standing: Standing, decision: Decision) -> None:
         """Add the events of a command, the state they lead to, and what that wants; or that its decider failed."""
         kind, at = self._kinds[type(command.payload)], max(posted.at, decision.timestamp)
         slot = kind.prefix + key
         before = decision.states[slot] if slot in decision.states else self._aggregates.states.get(slot, kind.initial)
         try:
-            steps, state = _steps(kind, key.decode(), command.payload, before)
+            steps, state = ([], before) if standing is LATE else _steps(kind, key.decode(), command.payload, before)
         except Unreadable as error:
             self._answer(posted, _rejected(error), error, decision)
             return
