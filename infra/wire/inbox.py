@@ -2,9 +2,8 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
-from hashlib import blake2b
 from typing import Any, get_args, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -12,6 +11,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from infra.errors import Unreadable
 from infra.messages import MAX_ID, Discard, is_id
 from infra.wire.avro import Codec
+from infra.wire.digest import digest_of
 from infra.wire.envelope import (
     CAUSE_TIME,
     CORRELATION,
@@ -41,11 +41,10 @@ from infra.wire.record import (
     with_header,
 )
 from infra.wire.schemas import NAMESPACE
-from infra.wire.sealing import Personal, is_sealed, personal, unsealed
+from infra.wire.sealing import Personal, personal, unsealed
 
 # A cause's time comes with the command, so a producer could lie: it is believed as far as brokers' clocks may differ.
 MAX_CLOCK_SKEW_MS = 60_000
-DIGEST_BYTES = 8
 DISCARD = f"{NAMESPACE}.{Discard.__name__}".encode()
 
 
@@ -144,16 +143,9 @@ class CommandReader:
                 command = error
                 if way is Way.OWN and error.code == "unknown_schema":
                     may_name = False  # our own producers seal, and newer ones wait for newer code
-        told_by = self._digest(record, headers, command) if way is Way.COMMANDS else _told_by(headers, reaction)
+        told_by = _digest(command) if way is Way.COMMANDS else _told_by(headers, reaction)
         partition = record.partition if key is None else partition_of(key, self._partitions)
         return Posted(record, at, way, identity, told_by, reaction, type_, key, partition, command, may_name)
-
-    def _digest(self, record: Record, headers: HeaderMap, command: Command | Discard | Unreadable) -> Header | None:
-        """Of a command only: what cannot be read may name a person in plain, and who has its digest can try names."""
-        if not isinstance(command, Command):
-            return None
-        about_person = command.payload if self._kinds[type(command.payload)].personal is not None else None
-        return DIGEST, digest_of(headers.get(TYPE), record.value, about_person)
 
     def _not_yours(self, way: Way, command: Command) -> Unreadable:
         name = command.type.decode()
@@ -238,28 +230,16 @@ def _reaction(headers: HeaderMap) -> tuple[bytes, ReactionPlace] | None:
         raise Unreadable("bad_header", f"{REACTION} has to be <topic id>/<partition>/<offset>/<number>") from None
 
 
+def _digest(command: Command | Discard | Unreadable) -> Header | None:
+    """Of a command only: what cannot be read may name a person in plain, and who has its digest can try names."""
+    return (DIGEST, digest_of(command.type, command.payload)) if isinstance(command, Command) else None
+
+
 def _told_by(headers: HeaderMap, reaction: tuple[bytes, ReactionPlace] | None) -> Header | None:
     """What tells one of our own commands from others beside its id, if it can be understood."""
     if reaction is not None:
         return REACTION, headers[REACTION] or b""
     return next(((name, value) for name in (OUTCOME_OF, DUE_OF) if (value := headers.get(name))), None)
-
-
-def digest_of(type_: bytes | None, value: bytes | None, about_person: Any = None) -> bytes:
-    """Of what a stranger asks: another digest under the same id is another command.
-
-    The same text is sealed otherwise each time, so of a message `about_person` only the rest counts.
-    """
-    content = (value or b"") if about_person is None else repr(_without_sealed(asdict(about_person))).encode()
-    return blake2b((type_ or b"") + b"\0" + content, digest_size=DIGEST_BYTES).digest()
-
-
-def _without_sealed(node: Any) -> Any:
-    if isinstance(node, dict):
-        return {name: _without_sealed(value) for name, value in node.items()}
-    if isinstance(node, list | tuple):
-        return [_without_sealed(item) for item in node]
-    return "" if isinstance(node, str) and is_sealed(node) else node
 
 
 def aggregate_key(key: bytes | None) -> bytes | None:

@@ -1,14 +1,17 @@
 """What the counter lacks, on the shop: personal fields, aggregates of two kinds, and fields with fields of their own."""
 
+import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from commands.products import AdjustStock, ListProduct
 from commands.users import ClaimEmail, EraseUser, RegisterUser
+from infra.edge.client import Wish, asked, seal_with
+from infra.edge.vault import Vault
 from infra.errors import Unreadable
 from infra.settings import DAY_MS
 from infra.shop.mesh import mesh
@@ -91,6 +94,40 @@ def test_what_names_a_person_in_plain_is_said_to_be_kept_by_nobody() -> None:
     (answer,), (letter,) = kept(posted(in_json("Ada")))
     assert mesh.codec.decode(answer.value).code == "not_sealed"
     assert "dlq-withheld" in dict(letter.headers)
+
+
+class Keys:
+    """A vault with one key for everybody."""
+
+    digest_secret = b"s" * 32
+
+    async def keys(self, subjects: Iterable[str]) -> dict[str, bytes]:
+        return dict.fromkeys(subjects, b"k" * 32)
+
+
+def sent(name: str, command_id: str, offset: int) -> Read:
+    """As a client sends it: sealed, each time anew."""
+    wish = Wish("users.ChangeProfile", "ada", {"name": name}, command_id)
+    (sealed,) = asyncio.run(seal_with(cast(Vault, Keys()), mesh.codec, [wish]))
+    asked_for = asked(mesh, sealed)
+    return Read("users.commands", 0, offset, 1000, b"ada", asked_for.value, asked_for.headers)
+
+
+def answers_to(*records: Read) -> list[str]:
+    aggregates, said = fresh("users"), []
+    for record in records:
+        decision = CommandHandler(aggregates).decide([record])
+        aggregates.merge(decision)
+        said += [mesh.codec.decode(answer.value or b"").code for answer in decision.records]
+    return said
+
+
+def test_who_is_sent_again_under_the_same_name_is_a_duplicate_also_sealed_anew() -> None:
+    assert answers_to(sent("Ada", "x", 0), sent("Ada", "x", 1)) == ["unknown_user"]
+
+
+def test_another_name_under_the_same_id_is_another_command() -> None:
+    assert answers_to(sent("Ada", "x", 0), sent("Countess", "x", 1)) == ["unknown_user", "id_reused"]
 
 
 def test_what_was_found_sealed_is_kept_as_it_came() -> None:
