@@ -25,7 +25,7 @@ from infra.wire.envelope import (
 from infra.wire.inbox import Command, CommandReader, Posted
 from infra.wire.record import MAX_BATCH_BYTES, Header, Outgoing, Record
 from infra.write.aggregates import NOWHERE, Aggregates, Changes, Kind, Seen
-from infra.write.intents import DUE, PENDING, Intent
+from infra.write.intents import DUE, PENDING, Intent, told_elsewhere
 from infra.write.parking import MAX_KEY, Queue, behind, dead_letter, failed, queue_after, shown
 
 WINDOW = 800  # commands decided, coded and appended together
@@ -310,7 +310,11 @@ def _steps(kind: Kind, key: str, command: Any, state: Any) -> tuple[list[tuple[A
                 steps.append((event, ()))
             else:
                 state = kind.evolve(state, event)
-                steps.append((event, [want.of(key, state) for want in kind.wants]))
+                wishes = [want.of(key, state) for want in kind.wants]
+                for wanted in wishes:
+                    if why := told_elsewhere(wanted, key, kind.commands):
+                        raise ValueError(why)
+                steps.append((event, wishes))
     except Exception as error:
         raise failed(error) from error
     return steps, state
