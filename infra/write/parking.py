@@ -13,6 +13,7 @@ from infra.messages import Discarded, Parked, Rejected
 from infra.wire.envelope import COMMAND_HEADERS, CommandName
 from infra.wire.record import Outgoing, Record
 
+PREFIX = "dlq-"  # of the headers that say why a record was kept: a stranger's own are not taken over
 MAX_DEAD_BYTES = 1_500_000
 MAX_KEY = 1024
 MAX_TRACE = 4000
