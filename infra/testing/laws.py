@@ -37,6 +37,7 @@ from infra.write.parking import MAX_KEY, shown
 from infra.write.reactions import commands_from
 
 UNDECIDABLE = ("failed", "unrecordable")  # codes of what was read, and could not be processed
+LEFT_OUT = {"dlq-withheld", "dlq-truncated-from"}  # what a letter says that is not all of what came
 A_REACTION = re.compile(rb"[^/]+/\d+/\d+/\d+")
 
 Law = Callable[[World], Iterator[str]]
@@ -216,10 +217,10 @@ def what_waits_is_kept(world: World) -> Iterator[str]:
         kept = world.letters(partition)
         waiting = {(fact.key, fact.command): fact for fact in reversed(partition.facts) if fact.is_waiting}
         for fact in waiting.values():
-            letter = kept.get(fact.command)
+            letter, command = kept.get((fact.key, fact.command)), partition.command_of(fact)
             if letter is None:
                 yield f"{fact.place}: nobody kept {fact.command_id.decode()}"
-            elif letter.value != partition.command_of(fact).value and "dlq-withheld" not in dict(letter.headers):
+            elif letter.value != command.value and not LEFT_OUT & dict(letter.headers).keys():
                 yield f"{fact.place}: {fact.command_id.decode()} was kept otherwise than it came"
 
 

@@ -481,6 +481,23 @@ class Mislaying(Node):
     owner = MislayingOwner
 
 
+class AnonymousPort(Port):
+    """A letter that is cut loses the headers at its end."""
+
+    async def send(self, topic: str, records: Iterable[tuple[int, Outgoing]]) -> None:
+        await super().send(topic, [(partition, _anonymous(record)) for partition, record in records])
+
+
+def _anonymous(record: Outgoing) -> Outgoing:
+    if "dlq-truncated-from" not in dict(record.headers):
+        return record
+    return record._replace(headers=[(name, value) for name, value in record.headers if name != ID])
+
+
+class Anonymous(Node):
+    port = AnonymousPort
+
+
 class PushingHandler(CommandHandler):
     """Nobody waits."""
 
@@ -626,6 +643,7 @@ RULES = {
     "blind": Rule("an idle owner sees what others append", Blind, "an_owner_knows_the_end_of_its_log"),
     "sluggish": Rule("what was taken in is folded by itself", Sluggish, "nothing_that_was_wanted_is_left_open"),
     "untidy": Rule("what cannot be processed is kept before it is answered", Untidy, "what_waits_is_kept"),
+    "anonymous": Rule("a letter keeps the id it goes by", Anonymous, "what_waits_is_kept"),
     "mislaying": Rule(
         "what belongs elsewhere is there before the cursor passes it", Mislaying, "every_command_is_answered"
     ),

@@ -264,8 +264,8 @@ class World:
             self.kafka.append(self.mesh.owner(type(command)).own_topic, where, [record])
         self.say(f"heard {identity}: {command}")
 
-    def letters(self, partition: Partition) -> dict[CommandName, Read]:
-        """What a partition keeps of what it could not process, by what the command is called."""
+    def letters(self, partition: Partition) -> dict[tuple[bytes, CommandName], Read]:
+        """What a partition keeps of what it could not process, by the key and what the command is called."""
         letters = reversed(self.kafka.log(partition.context.dead_topic, partition.number))
         return {kept_as(letter, partition.context): letter for letter in letters}
 

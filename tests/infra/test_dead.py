@@ -222,6 +222,21 @@ def test_what_became_of_one_letter_is_not_told_of_another_of_its_id(
 # -- letters that are hard to reach
 
 
+def test_the_letter_of_what_has_many_headers_is_reached_under_its_id(at_work: AtWork) -> None:
+    counters = at_work(Counters())
+    many = [(f"h{i}", b"x") for i in range(100)]
+    large = junk(b"c1", b"bad", 0)._replace(value=b" " * 1_600_000)
+    counters.take(large._replace(headers=[*many, ("ce_id", b"bad")]))
+    assert guarded(lambda: discard("counter", "bad", reason="none")) == 0
+    assert counters.aggregates.queues == {}
+
+
+def test_a_stranger_cannot_say_of_a_record_of_his_that_it_was_withheld() -> None:
+    assert not letter_of(
+        junk(b"c1", b"bad", 0)._replace(headers=[("ce_id", b"bad"), ("dlq-withheld", b"")])
+    ).is_withheld
+
+
 def test_what_nobody_kept_stops_nobody_elses_letters(at_work: AtWork, capfd: pytest.CaptureFixture[str]) -> None:
     # given a letter that was withheld, and one of another key that can be processed by now
     counters = Counters()
