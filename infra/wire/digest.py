@@ -4,6 +4,7 @@ It is of the message and not of its bytes, so that the same in another encoding 
 nothing, so that a command that is sent again after its type has got another field is still the same.
 """
 
+from collections.abc import Callable
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
 from hashlib import blake2b
@@ -11,38 +12,36 @@ from typing import Any, get_args, get_type_hints
 
 SIZE = 8  # bytes: an id stands for two contents by mistake or by guile, and who finds two of one digest cheats himself only
 
+# Every command is told, so what tells it is written out per type, as dataclasses does its own: that takes a third of the time.
+MESSAGE = "def tell(message):\n    of = message.__dict__\n    return '{' + FIELDS + '}'"
+REQUIRED = "f\"NAME={of['NAME']!a};\""  # in ASCII, as every version of Python writes it
+MESSAGES = "'NAME=[' + ''.join(map(tell_NAME, of['NAME'])) + '];'"
+OPTIONAL = "('' if of['NAME'] == default_NAME else SAID)"
+
 
 def digest_of(type_name: bytes, message: Any) -> bytes:
     """Of a command; what is sealed in it counts as it is sealed."""
-    said = ascii(_said(message)).encode()  # which every version of Python writes the same, and faster than JSON
-    return blake2b(type_name + b"\0" + said, digest_size=SIZE).digest()
-
-
-def _said(message: Any) -> dict[str, Any]:
-    """What its fields say, in an order that has nothing to do with how they are declared."""
     t: type = type(message)
-    given, (names, defaults, nested) = message.__dict__, _shape(t)
-    said = {name: given[name] for name in names}
-    for name in nested:
-        said[name] = list(map(_said, given[name]))
-    for name, default in defaults:
-        if given[name] == default:
-            del said[name]
-    return said
+    return blake2b(type_name + b"\0" + _teller(t)(message).encode(), digest_size=SIZE).digest()
 
 
 @cache
-def _shape(t: type) -> tuple[list[str], list[tuple[str, Any]], list[str]]:
-    """The fields of a type of message: all names, those that have a default, and those that are tuples of messages."""
-    hints = get_type_hints(t)
-    names = sorted(field.name for field in fields(t))
-    defaults = [(field.name, _default(field)) for field in fields(t) if not _is_required(field)]
-    return names, defaults, [name for name in names if any(map(is_dataclass, get_args(hints[name])))]
+def _teller(t: type) -> Callable[[Any], str]:
+    """What a message of this type says, its fields in the order of their names."""
+    known: dict[str, Any] = {}
+    told = [_told(t, field, known) for field in sorted(fields(t), key=lambda field: field.name)]
+    exec(MESSAGE.replace("FIELDS", " + ".join(told)), known)  # noqa: S102 (the names are those of a dataclass's fields)
+    tell: Callable[[Any], str] = known["tell"]
+    return tell
 
 
-def _is_required(field: Field[Any]) -> bool:
-    return field.default is MISSING and field.default_factory is MISSING
-
-
-def _default(field: Field[Any]) -> Any:
-    return field.default if field.default_factory is MISSING else field.default_factory()
+def _told(t: type, field: Field[Any], known: dict[str, Any]) -> str:
+    """The expression of what one field says; what it has to know is put there."""
+    name, said = field.name, REQUIRED
+    for item in get_args(get_type_hints(t)[name]):
+        if isinstance(item, type) and is_dataclass(item):
+            said, known[f"tell_{name}"] = MESSAGES, _teller(item)
+    if field.default is not MISSING or field.default_factory is not MISSING:
+        said = OPTIONAL.replace("SAID", said)
+        known[f"default_{name}"] = field.default if field.default_factory is MISSING else field.default_factory()
+    return said.replace("NAME", name)
