@@ -82,4 +82,5 @@ def _read(headers: Headers) -> list[tuple[str, bytes | None]]:
 
 def _cut(record: Record, value: bytes, headers: Headers, why: list[Header]) -> Outgoing:
     short = [(name[:MAX_NAME], (content or b"")[:MAX_HEADER]) for name, content in headers[:MAX_HEADERS]]
-    return Outgoing((record.key or b"")[:MAX_KEY], value, [*short, *why])
+    key = record.key if len(record.key or b"") <= MAX_KEY else None  # as the log has it
+    return Outgoing(key, value, [*short, *why])
