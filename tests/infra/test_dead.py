@@ -14,8 +14,7 @@ from infra.ops.dead import Letter, Office, Queues, again, discard_of
 from infra.settings import Settings
 from infra.wire.record import Read
 from tests.counter.mesh import mesh
-from tests.infra.counter_log import CODEC, CONTEXT, NOW, add, commands, decide_all, fresh, junk, landed
-from tests.infra.test_two_ways import carry
+from tests.infra.counter_log import CODEC, CONTEXT, NOW, add, carry, commands, decide_all, fresh, junk, landed
 
 
 def letter_of(record: Read) -> Letter:
