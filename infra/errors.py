@@ -64,11 +64,7 @@ class Refusal(WeftError):
 
 
 class Unreadable(Refusal):
-    """A command that cannot be understood. `personal`: it names a person in plain, so nobody keeps a copy of it."""
-
-    def __init__(self, code: str, reason: str, *, personal: bool = False) -> None:
-        super().__init__(code, reason)
-        self.personal = personal
+    """A command that cannot be understood."""
 
 
 class Erased(Refusal):

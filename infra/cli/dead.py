@@ -1,7 +1,8 @@
 """`weft dead`: commands that could not be processed, and those that wait behind them."""
 
 import json
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 from rich.markup import escape
@@ -18,6 +19,32 @@ dead = App(
     Example: `weft dead list`
     """,
 )
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Which:
+    """Which of the letters that have one id: anybody may give any.
+
+    Parameters
+    ----------
+    key
+        The one of this key.
+    way
+        The one that came by this way: commands, or own.
+    place
+        The one that is kept here, as `weft dead show` says it.
+    """
+
+    key: str | None = None
+    way: Literal["commands", "own"] | None = None
+    place: str | None = None
+
+    def is_met_by(self, letter: Letter) -> bool:
+        return all(said in (None, getattr(letter, name)) for name, said in vars(self).items())
+
+
+ANY = Which()
 
 
 @dead.command(name="list")
@@ -48,11 +75,20 @@ def list_(
         for letter in shown:
             print(json.dumps(letter.shown()))
         return DONE
-    table = Table("context", "key", "id", "command", "status", "code", "reason", "since", box=None)
+    table = Table("context", "key", "id", "way", "command", "status", "code", "reason", "since", box=None)
     out.width = out.width if out.is_terminal else 250
     for letter in shown:
-        row = (letter.context, letter.key, letter.id, letter.type, letter.status, letter.code, letter.reason, letter.at)
-        table.add_row(*map(escape, row))
+        row = (
+            letter.context,
+            letter.key,
+            letter.id,
+            letter.way,
+            letter.type,
+            letter.status,
+            letter.code,
+            letter.reason,
+        )
+        table.add_row(*map(escape, (*row, letter.at)))
     out.print(table)
     waiting = sum(letter.status in OPEN for letter in shown)
     out.print(
@@ -63,7 +99,7 @@ def list_(
 
 
 @dead.command
-def show(context: str, id: str, /, *, json_: Json = False) -> int:
+def show(context: str, id: str, /, *, which: Which = ANY, json_: Json = False) -> int:
     """One letter whole: headers, content, and what happened to it.
 
     Example: `weft dead show orders place-17`
@@ -76,7 +112,7 @@ def show(context: str, id: str, /, *, json_: Json = False) -> int:
         Its id, as `weft dead list` has it.
     """
     office = _office(context)
-    letter = _find(office, office.letters(), id)
+    letter = _find(office, office.letters(), id, which)
     value = letter.record.value or b""
     headers = {name: (content or b"").decode(errors="replace") for name, content in letter.record.headers}
     if json_:
@@ -125,13 +161,14 @@ def redrive(context: str, /, *keys: str, timeout: float = 30.0) -> int:
         out.print("nothing waits", markup=False)
         return DONE
     outcomes = office.redrive(chosen, timeout)
-    for identity, outcome in outcomes.items():
-        out.print(f"{identity}: {outcome}", style="green" if outcome == "processed" else "yellow", markup=False)
-    return DONE if all(outcome == "processed" for outcome in outcomes.values()) else FAILED
+    for letter, outcome in outcomes:
+        style = "green" if outcome == "processed" else "yellow"
+        out.print(f"{letter.id} of {letter.key}: {outcome}", style=style, markup=False)
+    return DONE if all(outcome == "processed" for _, outcome in outcomes) else FAILED
 
 
 @dead.command
-def discard(context: str, id: str, /, *, reason: str, timeout: float = 30.0) -> int:
+def discard(context: str, id: str, /, *, reason: str, which: Which = ANY, timeout: float = 30.0) -> int:
     """Decide that a letter will never be processed; the ones behind it move up, and can be redriven.
 
     Example: `weft dead discard orders place-17 --reason "a test that went astray"`
@@ -148,7 +185,7 @@ def discard(context: str, id: str, /, *, reason: str, timeout: float = 30.0) -> 
         Seconds to wait until that is decided.
     """
     office = _office(context)
-    letter = _find(office, office.letters(), id)
+    letter = _find(office, office.letters(), id, which)
     outcome = office.discard(letter, reason, timeout)
     out.print(f"{id}: {outcome}", markup=False)
     return DONE if outcome == "discarded" else FAILED
@@ -159,10 +196,16 @@ def _office(context: str) -> Office:
     return Office(s, mesh, mesh.context(context))
 
 
-def _find(office: Office, letters: list[Letter], identity: str) -> Letter:
-    for letter in letters:
-        if letter.id == identity:
-            return letter
-    raise Unusable(
-        f"there is no dead letter {identity!r} in {office.context.dead_topic}; `weft dead list {office.context.name} --all` names them"
-    )
+def _find(office: Office, letters: list[Letter], identity: str, which: Which) -> Letter:
+    """The letter of this id, the one that waits if there are several; Unusable if that does not tell which."""
+    found = [letter for letter in letters if letter.id == identity and which.is_met_by(letter)]
+    waiting = [letter for letter in found if letter.status in OPEN]
+    meant = waiting if len(found) > 1 and waiting else found
+    if not meant:
+        raise Unusable(
+            f"there is no such dead letter {identity!r} in {office.context.dead_topic}; `weft dead list {office.context.name} --all` names them"
+        )
+    if len(meant) > 1:
+        these = "; ".join(f"--key {x.key} --way {x.way} --place {x.place}" for x in meant[:5])
+        raise Unusable(f"{len(meant)} dead letters have the id {identity!r}: say which by one of {these}")
+    return meant[0]

@@ -17,8 +17,9 @@ from infra.model.needs import VaultNeeds, needed
 from infra.read.postgres import Connection
 from infra.settings import Settings, address
 from infra.wire.avro import Codec
+from infra.wire.digest import digest_of
 from infra.wire.envelope import command_headers
-from infra.wire.inbox import digest_of, payload_from_json
+from infra.wire.inbox import payload_from_json
 from infra.wire.record import MAX_COMMAND_BYTES, Header, partition_of
 from infra.wire.sealing import Personal, personal, seal_payload, unsealed
 
@@ -78,7 +79,9 @@ async def seal_with(keys: vault.Vault, codec: Codec, wishes: Sequence[Wish]) -> 
         subjects.append((wish, spec, subject if isinstance(subject, str) else None))
     by_subject = await keys.keys(subject for _, spec, subject in subjects if spec and subject)
     return [
-        replace(wish, payload=seal_payload(spec, subject, wish.payload, by_subject[subject], keys.digest_secret))
+        replace(
+            wish, payload=seal_payload(spec, subject, wish.payload, by_subject[subject], keys.digest_secret, wish.id)
+        )
         if spec and subject
         else wish
         for wish, spec, subject in subjects
@@ -114,7 +117,7 @@ def ask(mesh: Mesh, type_name: str, key: str | None, payload: str, command_id: s
     if len(value) > MAX_COMMAND_BYTES:
         raise Unreadable("too_large", f"the command has {len(value)} bytes, the limit is {MAX_COMMAND_BYTES}")
     identity = command_id or str(uuid4())
-    digest = digest_of(type_name.encode(), value, message if spec else None).hex()
+    digest = digest_of(type_name.encode(), message).hex()
     headers = command_headers(type_name, identity)
     return Asked(context.commands_topic, subject, value, headers, identity, digest)
 

@@ -25,7 +25,7 @@ class Discard:
 
 @dataclass(frozen=True)
 class Due:
-    """What a state asks of the clock: this command, `after_s` seconds past the event that brought the state about.
+    """What a state asks of the clock: this command to its own aggregate, `after_s` seconds past the event that led to the state.
 
     As long as a state names an equal Due, the moment stays. The command's id follows from that event, so that asking
     twice is asking once; and it may come late: the aggregate's log decides what is still to be done.

@@ -40,7 +40,7 @@ class Policy(Protocol[H_contra, C_co]):
 
 
 class Perform(Protocol[I_contra, C_co]):
-    """Do what an intent wants, once for each key; the outcome is a command, or Unknown is raised."""
+    """Do what an intent wants, once for each key; the outcome is a command for whoever wants it, or Unknown is raised."""
 
     def __call__(self, intent: I_contra, key: str, /) -> Awaitable[C_co]: ...
 

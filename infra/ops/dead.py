@@ -1,13 +1,14 @@
 """Dead letters: what is kept in `<context>.dead`, where each stands in its key's queue, and how it gets out of it.
 
 A letter is sent again as it came, under its own id, so that the log decides whether it may pass: only the head of a queue
-is processed. Sending all letters of a key in their order lets them pass one after the other.
+is processed. Ids are what anybody says, so a letter is told from others by its key, its way and its id.
 """
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from infra.edge.client import Asked, post_all
@@ -15,17 +16,18 @@ from infra.errors import Unusable
 from infra.kafka import reading
 from infra.kafka.reading import Place
 from infra.mesh import Mesh
-from infra.messages import Discarded, Parked, Rejected
+from infra.messages import MAX_ID, Discarded, Parked, Rejected
 from infra.model.context import Context
+from infra.ops.redrive import Name, Redrive
 from infra.settings import Settings
 from infra.wire.avro import Codec
 from infra.wire.envelope import CAUSATION, ID, TYPE, CommandName, Way, accepted, command_headers, command_name, way_of
 from infra.wire.inbox import DISCARD, aggregate_key
 from infra.wire.record import Header, Read, place_of, text, when
-from infra.write.parking import Queue, queue_after
+from infra.write.parking import PREFIX, Queue, queue_after
 
-PREFIX = "dlq-"
 OPEN = ("waiting", "behind")
+WITHHELD = "it may name a person in plain, so nobody kept it: send it again with `weft send --id`, or discard it"
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,12 @@ class Letter:
     record: Read
 
     @property
-    def command(self) -> CommandName:
-        return command_name(Way[self.way.upper()], _id(self.record))
+    def name(self) -> Name:
+        return self.record.key or b"", command_name(Way[self.way.upper()], _id(self.record))
+
+    @property
+    def is_withheld(self) -> bool:
+        return "dlq-withheld" in dict(self.record.headers)
 
     def shown(self) -> dict[str, str]:
         """Everything but the record."""
@@ -63,7 +69,7 @@ class Queues:
     context: Context
     codec: Codec
     waiting: dict[bytes, Queue]
-    history: dict[tuple[bytes, CommandName], list[str]]
+    history: dict[Name, list[str]]
 
     def fold(self, records: Iterable[Read]) -> Iterator[tuple[bytes, CommandName, Any]]:
         """Take in events; yields (key, command, event) of those that concern a queue."""
@@ -142,56 +148,44 @@ class Office:
         return [self.queues.letter(r) for r in sorted(unique.values(), key=lambda r: r.timestamp)]
 
     def history(self, letter: Letter) -> list[str]:
-        return self.queues.history.get(((letter.record.key or b""), letter.command), [])
+        return self.queues.history.get(letter.name, [])
 
-    def redrive(self, letters: Sequence[Letter], patience: float) -> dict[str, str]:
-        """Send these again, in the order of their keys' queues; what became of each by id, `waiting` if that takes too long.
+    def redrive(self, letters: Sequence[Letter], patience: float) -> list[tuple[Letter, str]]:
+        """Send these again, in the order of their keys' queues; what became of each, `waiting` if that takes too long.
 
-        Raises Unusable, and sends nothing, if any of them does not wait.
+        What nobody kept is passed over, and what is behind it in its queue waits on. Raises Unusable, and sends nothing, if
+        any of them does not wait.
         """
         _check_open(letters)
-        in_order = self._in_order(letters)
-        post_all(self._settings, self._mesh, [again(letter) for letter in in_order])
-        return self._outcomes(in_order, patience)
+        chosen = {letter.name: letter for letter in letters}
+        kept = {name for name, letter in chosen.items() if not letter.is_withheld}
+        queues = {key: [(key, command) for command in queue] for key, queue in self.queues.waiting.items()}
+        sending = Redrive([list(takewhile(kept.__contains__, queue)) for queue in queues.values()])
+        self._follow(sending, lambda name: again(chosen[name]), patience)
+        in_order = [name for queue in queues.values() for name in queue if name in chosen]
+        return [(chosen[name], _outcome(chosen[name], sending.outcomes)) for name in in_order]
 
     def discard(self, letter: Letter, reason: str, patience: float) -> str:
         """Never process this one; what became of it. Raises Unusable if it does not wait."""
         _check_open([letter])
-        post_all(self._settings, self._mesh, [discard_of(letter, reason)])
-        return self._outcomes([letter], patience)[letter.id]
+        sending = Redrive([[letter.name]])
+        self._follow(sending, lambda name: discard_of(letter, reason), patience)
+        return sending.outcomes.get(letter.name, "waiting")
 
-    def _in_order(self, letters: Sequence[Letter]) -> list[Letter]:
-        known = {(letter.record.key or b"", letter.command): letter for letter in letters}
-        return [
-            known[key, command]
-            for key, queue in self.queues.waiting.items()
-            for command in queue
-            if (key, command) in known
-        ]
-
-    def _outcomes(self, letters: Sequence[Letter], patience: float) -> dict[str, str]:
-        """Follow the events until every letter has an answer, by id, or its key's head was rejected again."""
-        outcomes = {letter.id: "waiting" for letter in letters}
-        known = {(letter.record.key or b"", letter.command): letter.id for letter in letters}
-        open_: dict[bytes, set[CommandName]] = {}
-        for key, command in known:
-            open_.setdefault(key, set()).add(command)
+    def _follow(self, sending: Redrive, asked: Callable[[Name], Asked], patience: float) -> None:
+        """Send, follow the events, and send what comes next, until everything is answered or patience ends."""
         deadline = time.monotonic() + patience
         with reading.opened(self._settings) as client:
             reading.assign(client, self._ends)
-            while open_ and time.monotonic() < deadline:
+            while not sending.is_over and time.monotonic() < deadline:
+                if names := sending.next():
+                    post_all(self._settings, self._mesh, map(asked, names))
                 for key, command, event in self.queues.fold(reading.poll(client, 1000, 0.2)[0]):
-                    if (identity := known.get((key, command))) is None:
-                        continue
-                    if isinstance(event, Rejected):
-                        outcomes[identity] = f"rejected again: {event.code}: {event.reason}"
-                        open_.pop(key, None)
-                    else:
-                        outcomes[identity] = "discarded" if isinstance(event, Discarded) else "processed"
-                        open_.get(key, set()).discard(command)
-                        if not open_.get(key, True):
-                            open_.pop(key)
-        return outcomes
+                    sending.take(key, command, event)
+
+
+def _outcome(letter: Letter, outcomes: Mapping[Name, str]) -> str:
+    return WITHHELD if letter.is_withheld else outcomes.get(letter.name, "waiting")
 
 
 def _check_open(letters: Iterable[Letter]) -> None:
@@ -204,11 +198,9 @@ def _check_open(letters: Iterable[Letter]) -> None:
 
 def again(letter: Letter) -> Asked:
     """What waits, as it came; Unusable if nobody kept what it said."""
+    if letter.is_withheld:
+        raise Unusable(f"{letter.id}: {WITHHELD}")
     record = letter.record
-    if any(name == "dlq-withheld" for name, _ in record.headers):
-        raise Unusable(
-            f"{letter.id} named a person in plain, so nobody kept it: send it again with `weft send --id {letter.id}`, or discard it"
-        )
     headers = [(name, value or b"") for name, value in record.headers if not name.startswith(PREFIX) and name != ID]
     return _asked(letter, record.value or b"", headers)
 
@@ -230,7 +222,7 @@ def _id(record: Read) -> bytes:
     """The id a letter's command goes by: its own, or its first place in the commands topic."""
     headers = dict(record.headers)
     own = headers.get(ID)
-    if own and len(own) <= 255:
+    if own and len(own) <= MAX_ID:
         return own
     place = (headers.get(f"dlq-original-{part}") or b"" for part in ("topic", "partition", "offset"))
     return b"/".join(place)

@@ -14,12 +14,12 @@ MENDED = ("failed", "behind")  # why a command waits that can be processed by no
 
 
 def answers(
-    partition: Partition, letters: Mapping[CommandName, Read], dice: Random
+    partition: Partition, letters: Mapping[tuple[bytes, CommandName], Read], dice: Random
 ) -> Iterator[tuple[str, Way, Outgoing]]:
     """(what is done, the record that asks for it, and the way it goes) about the heads of the queues, or all in them."""
     for key, queue in partition.fold.queues.items():
         for command, why in list(queue.items())[: dice.choice((1, len(queue)))]:
-            letter, way = letters.get(command), Way.COMMANDS if isinstance(command, bytes) else Way.OWN
+            letter, way = letters.get((key, command)), Way.COMMANDS if isinstance(command, bytes) else Way.OWN
             identity = command if isinstance(command, bytes) else command[0]
             if letter and (why in MENDED or dice.random() < 0.2):
                 yield f"sent again: {shown(command)}, {why}", way, _again(letter, identity)

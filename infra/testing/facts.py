@@ -24,6 +24,7 @@ from infra.wire.envelope import (
     command_name,
 )
 from infra.wire.record import Read, place_of
+from infra.write.parking import MAX_KEY
 
 StateOf = tuple[str, bytes]  # name of the aggregate's kind, key
 Queues = dict[bytes, dict[CommandName, str]]  # key: command that waits: why it could not be processed
@@ -160,12 +161,13 @@ def identity_of(record: Read) -> bytes:
     return _given(record) or place_of(record).encode()
 
 
-def kept_as(letter: Read, context: Context) -> CommandName:
-    """What a dead letter is called: the same, and its place is where it was first."""
+def kept_as(letter: Read, context: Context) -> tuple[bytes, CommandName]:
+    """The key and the command of a dead letter, as the log has them: its place is where it was first."""
     headers = dict(letter.headers)
     where = [headers[f"dlq-original-{part}"] or b"" for part in ("topic", "partition", "offset")]
     way = Way.OWN if where[0] == context.own_topic.encode() else Way.COMMANDS
-    return command_name(way, _given(letter) or b"/".join(where))
+    key = letter.key or b""
+    return key if len(key) <= MAX_KEY else b"", command_name(way, _given(letter) or b"/".join(where))
 
 
 def _given(record: Read) -> bytes:

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from infra.messages import LOG_KEEPING, MAX_ID, Discarded, Due, Refused, Rejected, is_id
-from infra.model.context import Aggregate, Context
+from infra.model.context import Context
 from infra.testing.facts import Fact, Fold, Partition, Queues, aggregate_of, identity_of, requeue
 from infra.testing.world import World
 from infra.wire.avro import Codec
@@ -38,6 +38,7 @@ from infra.write.reactions import commands_from
 from infra.write.writer import Writer
 
 UNDECIDABLE = ("failed", "unrecordable")  # codes of what was read, and could not be processed
+LEFT_OUT = {"dlq-withheld", "dlq-truncated-from"}  # what a letter says that is not all of what came
 A_REACTION = re.compile(rb"[^/]+/\d+/\d+/\d+")
 
 Law = Callable[[World], Iterator[str]]
@@ -89,29 +90,32 @@ def every_command_is_answered(world: World) -> Iterator[str]:
 
 
 def what_was_decided_follows_from_the_log_before_it(world: World) -> Iterator[str]:
-    """Deciding each command again, on the accepted history in front of its events, gives just these events."""
+    """Deciding each command again, on the accepted history in front of its events, gives just these events.
+
+    What answers something that is not open any more leads to nothing.
+    """
     for partition in world.partitions():
-        states: dict[tuple[str, bytes], Any] = {}
+        fold = Fold(partition.context)
         for said in partition.decisions():
             if isinstance(said[0].event, (*LOG_KEEPING, Discarded)) or _is(said[0], "id_reused"):
                 continue
             command = world.mesh.codec.decode(partition.command_of(said[0]).value or b"")
             aggregate = aggregate_of(partition.context, command)
-            place = (aggregate.name, said[0].key)
-            state = states.get(place, aggregate.initial)
-            events, states[place] = _decided(aggregate, command, state)
+            state = fold.states.get((aggregate.name, said[0].key), aggregate.initial)
+            events = [] if _answers_nothing(partition, said[0], fold) else list(aggregate.decide(command, state))
             recorded = [fact.event for fact in said]
             if recorded != events and (events or len(said) > 1 or not _is(said[0], "nothing_to_do")):
                 yield f"{said[0].place}: {command} on {state} is {events}, and {recorded} was recorded"
+            for fact in said:
+                fold.take(fact)
 
 
-def _decided(aggregate: Aggregate, command: Any, state: Any) -> tuple[list[Any], Any]:
-    events = []
-    for event in aggregate.decide(command, state):
-        events.append(event)
-        if not isinstance(event, Refused):
-            state = aggregate.evolve(state, event)
-    return events, state
+def _answers_nothing(partition: Partition, fact: Fact, fold: Fold) -> bool:
+    """Whether the command of an event is an outcome, or a deadline, of what was not open in front of it."""
+    headers = dict(partition.command_of(fact).headers)
+    intent = headers.get(OUTCOME_OF) or headers.get(DUE_OF)
+    is_open = intent is None or intent.decode() in {wish.key for wish in fold.wishes.values()}
+    return fact.way is Way.OWN and not is_open
 
 
 def _believed(world: World) -> Iterator[tuple[str, Partition, Writer]]:
@@ -239,10 +243,10 @@ def what_waits_is_kept(world: World) -> Iterator[str]:
         kept = world.letters(partition)
         waiting = {(fact.key, fact.command): fact for fact in reversed(partition.facts) if fact.is_waiting}
         for fact in waiting.values():
-            letter = kept.get(fact.command)
+            letter, command = kept.get((fact.key, fact.command)), partition.command_of(fact)
             if letter is None:
                 yield f"{fact.place}: nobody kept {fact.command_id.decode()}"
-            elif letter.value != partition.command_of(fact).value and "dlq-withheld" not in dict(letter.headers):
+            elif letter.value != command.value and not LEFT_OUT & dict(letter.headers).keys():
                 yield f"{fact.place}: {fact.command_id.decode()} was kept otherwise than it came"
 
 
@@ -273,15 +277,13 @@ def every_event_is_reacted_to_once(world: World) -> Iterator[str]:
 
 
 def an_answer_is_to_what_is_open(world: World) -> Iterator[str]:
-    """Whether an outcome, or a deadline, is decided; unless it waited in line, where somebody sent it again."""
+    """Whether an outcome, or a deadline, is decided; one that waited in line hears that there is nothing to do any more."""
     for partition in world.partitions():
         fold, begun = Fold(partition.context), -1
         for fact in partition.facts:
-            headers = dict(partition.command_of(fact).headers)
-            intent = headers.get(OUTCOME_OF) or headers.get(DUE_OF)
             is_first = fact.way is Way.OWN and fact.command_offset != begun and not fact.is_waiting
-            waited = fact.command in fold.queues.get(fact.key, ())
-            if is_first and intent and not waited and intent.decode() not in {w.key for w in fold.wishes.values()}:
+            in_vain = fact.command in fold.queues.get(fact.key, ()) and _is(fact, "nothing_to_do")
+            if is_first and not in_vain and _answers_nothing(partition, fact, fold):
                 yield f"{fact.place}: {fact.command_id.decode()} was decided, and nothing was open"
             begun = fact.command_offset if fact.way is Way.OWN else begun
             fold.take(fact)

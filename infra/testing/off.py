@@ -269,6 +269,25 @@ class Gullible(Node):
     owner = GullibleOwner
 
 
+class BelatedHandler(CommandHandler):
+    """What waited counts, whatever is open by now."""
+
+    def _standing_of_head(self, key: bytes, posted: Posted, decision: Decision) -> Standing:
+        return Standing.NEW
+
+
+class BelatedWriter(Writer):
+    handler_kind = BelatedHandler
+
+
+class BelatedOwner(Owner):
+    writer_kind = BelatedWriter
+
+
+class Belated(Node):
+    owner = BelatedOwner
+
+
 class IndifferentHandler(CommandHandler):
     """A command under an id that is known is the one that was decided, whatever it says."""
 
@@ -466,6 +485,23 @@ class Mislaying(Node):
     owner = MislayingOwner
 
 
+class AnonymousPort(Port):
+    """A letter that is cut loses the headers at its end."""
+
+    async def send(self, topic: str, records: Iterable[tuple[int, Outgoing]]) -> None:
+        await super().send(topic, [(partition, _anonymous(record)) for partition, record in records])
+
+
+def _anonymous(record: Outgoing) -> Outgoing:
+    if "dlq-truncated-from" not in dict(record.headers):
+        return record
+    return record._replace(headers=[(name, value) for name, value in record.headers if name != ID])
+
+
+class Anonymous(Node):
+    port = AnonymousPort
+
+
 class PushingHandler(CommandHandler):
     """Nobody waits."""
 
@@ -549,11 +585,19 @@ class SilentWriter(Writer):
 
     async def handle(self, records: Sequence[Any]) -> None:
         for record in records:
-            asked = self._commands.read([record])
-            await self.state.fetch(*self._commands.about(asked))
-            answers = self._commands.decide(asked).records
-            if not any(b"nothing_to_do" in (answer.value or b"") for answer in answers):
+            if await self._leaves_something(record):
                 await super().handle([record])
+
+    async def handle_own(self, records: Sequence[Any]) -> None:
+        for record in records:
+            if await self._leaves_something(record):
+                await super().handle_own([record])
+
+    async def _leaves_something(self, record: Any) -> bool:
+        asked = self._commands.read([record])
+        await self.state.fetch(*self._commands.about(asked))
+        answers = self._commands.decide(asked).records
+        return not any(b"nothing_to_do" in (answer.value or b"") for answer in answers)
 
 
 class SilentOwner(Owner):
@@ -671,6 +715,7 @@ RULES = {
     "disorderly": Rule("reactions are asked in order", Disorderly, "every_event_is_reacted_to_once"),
     "pipelining": Rule("the next batch comes after the acknowledgements", Pipelining, "every_event_is_reacted_to_once"),
     "gullible": Rule("an answer counts if what it answers is open", Gullible, "an_answer_is_to_what_is_open"),
+    "belated": Rule("so does one that waited", Belated, "an_answer_is_to_what_is_open"),
     "indifferent": Rule("an id stands for one content", Indifferent, "who_takes_an_id_hears_of_it"),
     "unguarded": Rule("what is a context's own comes by its own way", Unguarded, "nobody_asks_what_is_not_theirs"),
     "squeamish": Rule("what can be read is processed", Squeamish, "what_is_rejected_cannot_be_read"),
@@ -678,6 +723,7 @@ RULES = {
     "blind": Rule("an idle owner sees what others append", Blind, "an_owner_knows_the_end_of_its_log"),
     "sluggish": Rule("what was taken in is folded by itself", Sluggish, "nothing_that_was_wanted_is_left_open"),
     "untidy": Rule("what cannot be processed is kept before it is answered", Untidy, "what_waits_is_kept"),
+    "anonymous": Rule("a letter keeps the id it goes by", Anonymous, "what_waits_is_kept"),
     "mislaying": Rule(
         "what belongs elsewhere is there before the cursor passes it", Mislaying, "every_command_is_answered"
     ),

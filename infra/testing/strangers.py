@@ -6,8 +6,11 @@ from random import Random
 from infra.messages import MAX_ID
 from infra.wire.envelope import ID, TYPE
 from infra.wire.record import MAX_COMMAND_BYTES, Headers, Outgoing, Read
+from infra.write.parking import MAX_DEAD_BYTES, MAX_HEADERS
 
 TOO_LARGE = b"{" + b" " * MAX_COMMAND_BYTES + b"}"
+UNPACKED = b" " * MAX_DEAD_BYTES  # what a batch may unpack to, and no topic holds
+MANY = [(f"h{number}", b"") for number in range(MAX_HEADERS)]
 
 
 def noise(asked: Sequence[Read], identity: str, dice: Random) -> Outgoing:
@@ -28,6 +31,8 @@ def noise(asked: Sequence[Read], identity: str, dice: Random) -> Outgoing:
             Outgoing(key, b"{}", []),
             Outgoing(key, b'{"amount": "many"}', headers),
             Outgoing(key, TOO_LARGE, headers),
+            Outgoing(key, UNPACKED, [*MANY, *headers]),
+            Outgoing(key, value[:-1], [*headers, ("dlq-original-topic", b"of.own")]),
             Outgoing(key, None, headers),
             Outgoing(key, value[:-1], [(ID, b"i" * (MAX_ID + 1)), named]),
             Outgoing(None, value, headers),

@@ -265,8 +265,16 @@ class World:
             self.kafka.append(self.mesh.owner(type(command)).commands_topic, where, [record])
         self.say(f"asked {identity}: {command}")
 
-    def letters(self, partition: Partition) -> dict[CommandName, Read]:
-        """What a partition keeps of what it could not process, by what the command is called."""
+    def hear(self, command: Any, identity: str) -> None:
+        """What the outside says by itself, as a webhook: now and then twice."""
+        (addressed_record,) = addressed([outgoing_command(self.mesh.codec, command, identity)], PARTITIONS)
+        where, record = addressed_record
+        for _ in range(1 if self.gentle or self.dice.random() < 0.9 else 2):
+            self.kafka.append(self.mesh.owner(type(command)).own_topic, where, [record])
+        self.say(f"heard {identity}: {command}")
+
+    def letters(self, partition: Partition) -> dict[tuple[bytes, CommandName], Read]:
+        """What a partition keeps of what it could not process, by the key and what the command is called."""
         letters = reversed(self.kafka.log(partition.context.dead_topic, partition.number))
         return {kept_as(letter, partition.context): letter for letter in letters}
 

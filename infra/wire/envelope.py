@@ -39,6 +39,7 @@ ID = "ce_id"
 TYPE = "ce_type"
 EXPECTED_OFFSET = "weft-expected-offset"
 CAUSE_TIME = "weft-cause-time"  # of a command: when what led to it was recorded
+COMMAND_HEADERS = (ID, TYPE, REACTION, OUTCOME_OF, DUE_OF, CORRELATION, CAUSATION, CAUSE_TIME, TRACE)  # that are read
 
 CORRELATION_AT, CAUSATION_AT, COMMAND_OFFSET_AT, IDENTITY_AT = 4, 5, 6, 8
 OWN = 3  # headers at the end: id, type, expected offset

@@ -2,9 +2,8 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
-from hashlib import blake2b
 from typing import Any, get_args, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -12,6 +11,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from infra.errors import Unreadable
 from infra.messages import MAX_ID, Discard, is_id
 from infra.wire.avro import Codec
+from infra.wire.digest import digest_of
 from infra.wire.envelope import (
     CAUSE_TIME,
     CORRELATION,
@@ -41,11 +41,10 @@ from infra.wire.record import (
     with_header,
 )
 from infra.wire.schemas import NAMESPACE
-from infra.wire.sealing import Personal, is_sealed, personal, unsealed
+from infra.wire.sealing import Personal, personal, unsealed
 
 # A cause's time comes with the command, so a producer could lie: it is believed as far as brokers' clocks may differ.
 MAX_CLOCK_SKEW_MS = 60_000
-DIGEST_BYTES = 8
 DISCARD = f"{NAMESPACE}.{Discard.__name__}".encode()
 
 
@@ -66,6 +65,7 @@ class Posted:
     `id` is the producer's, or the record's place if it gave none that can be used; `identity` is what tells a command from
     others beside that: of a stranger's its DIGEST, of our own its REACTION, OUTCOME_OF or DUE_OF; `reaction` is where that
     stands: its source, and its place there. `key` is None if no aggregate can have it; `partition` is where its commands belong. `type` is what the header says, `at` is in milliseconds.
+    `may_name`: for all that anybody can tell it names a person in plain, so that nothing of what it says may stay.
     """
 
     record: Record
@@ -78,6 +78,7 @@ class Posted:
     key: bytes | None
     partition: int
     command: Command | Discard | Unreadable
+    may_name: bool
 
     def forwarded(self) -> Outgoing:
         """The record as it came, by its id also where it goes."""
@@ -112,6 +113,7 @@ class CommandReader:
         self._allowed = {way: frozenset(types) for way, types in commands.items()}
         self._kinds = {t: _kind(t, codec) for types in commands.values() for t in types}
         self._by_name = {codec.names[t]: kind for t, kind in self._kinds.items()}
+        self._about_persons = any(kind.personal for kind in self._kinds.values())
         self._asked = ", ".join(codec.names[t] for t in commands[Way.COMMANDS]) or "nothing"
 
     def read(self, records: Sequence[Record], way: Way) -> list[Posted]:
@@ -125,6 +127,7 @@ class CommandReader:
         if not identity or len(identity) > MAX_ID:
             identity = place_of(record).encode()
         type_, reaction = headers.get(TYPE), None
+        may_name = self._about_persons  # until it was read, and found sealed
         command: Command | Discard | Unreadable
         if type_ == DISCARD and key is not None:
             command = Discard(reason=_json_field(record.value or b"", "reason"))
@@ -133,19 +136,16 @@ class CommandReader:
                 at = _asked_at(record, headers)
                 reaction = _reaction(headers) if way is Way.OWN else None
                 command = self._command(record, headers, identity, key, message)
+                may_name = False
                 if type(command.payload) not in self._allowed[way]:
                     command = self._not_yours(way, command)
             except Unreadable as error:
                 command = error
-        told_by = self._digest(record, headers, command) if way is Way.COMMANDS else _told_by(headers, reaction)
+                if way is Way.OWN and error.code == "unknown_schema":
+                    may_name = False  # our own producers seal, and newer ones wait for newer code
+        told_by = _digest(command) if way is Way.COMMANDS else _told_by(headers, reaction)
         partition = record.partition if key is None else partition_of(key, self._partitions)
-        return Posted(record, at, way, identity, told_by, reaction, type_, key, partition, command)
-
-    def _digest(self, record: Record, headers: HeaderMap, command: Command | Discard | Unreadable) -> Header:
-        message = command.payload if isinstance(command, Command) else None
-        kind = self._kinds.get(type(message))
-        about_person = message if kind is not None and kind.personal is not None else None
-        return DIGEST, digest_of(headers.get(TYPE), record.value, about_person)
+        return Posted(record, at, way, identity, told_by, reaction, type_, key, partition, command, may_name)
 
     def _not_yours(self, way: Way, command: Command) -> Unreadable:
         name = command.type.decode()
@@ -182,7 +182,7 @@ class CommandReader:
         kind = self._kind_of(named)
         if value[:1] == b"{":
             return kind, self._from_json(kind, value, subject)
-        return kind, _from_avro(lambda: self._codec.decode_plain(named, value))
+        return kind, self._from_avro(lambda: self._codec.decode_plain(named, value))
 
     def _from_framed(self, value: bytes, named: str | None) -> tuple[CommandType, Any]:
         name = self._codec.name_of(value)
@@ -192,7 +192,14 @@ class CommandReader:
             )
         if named is not None and named != name:
             raise Unreadable("type_mismatch", f"the header {TYPE} says {named!r} but the schema id says {name!r}")
-        return self._kind_of(name), _from_avro(lambda: self._codec.decode(value))
+        return self._kind_of(name), self._from_avro(lambda: self._codec.decode(value))
+
+    def _from_avro(self, decode: Callable[[], Any]) -> Any:
+        try:
+            return decode()
+        except ValueError as error:  # what it says follows from the bytes
+            what = "it is not what its schema says" if self._about_persons else error
+            raise Unreadable("not_avro", f"the value is not JSON, and as Avro: {what}") from error
 
     def _from_json(self, kind: CommandType, value: bytes, subject: str) -> Any:
         message = payload_from_json(kind.type, value, subject)
@@ -223,28 +230,16 @@ def _reaction(headers: HeaderMap) -> tuple[bytes, ReactionPlace] | None:
         raise Unreadable("bad_header", f"{REACTION} has to be <topic id>/<partition>/<offset>/<number>") from None
 
 
+def _digest(command: Command | Discard | Unreadable) -> Header | None:
+    """Of a command only: what cannot be read may name a person in plain, and who has its digest can try names."""
+    return (DIGEST, digest_of(command.type, command.payload)) if isinstance(command, Command) else None
+
+
 def _told_by(headers: HeaderMap, reaction: tuple[bytes, ReactionPlace] | None) -> Header | None:
     """What tells one of our own commands from others beside its id, if it can be understood."""
     if reaction is not None:
         return REACTION, headers[REACTION] or b""
     return next(((name, value) for name in (OUTCOME_OF, DUE_OF) if (value := headers.get(name))), None)
-
-
-def digest_of(type_: bytes | None, value: bytes | None, about_person: Any = None) -> bytes:
-    """Of what a stranger asks: another digest under the same id is another command.
-
-    The same text is sealed otherwise each time, so of a message `about_person` only the rest counts.
-    """
-    content = (value or b"") if about_person is None else repr(_without_sealed(asdict(about_person))).encode()
-    return blake2b((type_ or b"") + b"\0" + content, digest_size=DIGEST_BYTES).digest()
-
-
-def _without_sealed(node: Any) -> Any:
-    if isinstance(node, dict):
-        return {name: _without_sealed(value) for name, value in node.items()}
-    if isinstance(node, list | tuple):
-        return [_without_sealed(item) for item in node]
-    return "" if isinstance(node, str) and is_sealed(node) else node
 
 
 def aggregate_key(key: bytes | None) -> bytes | None:
@@ -280,7 +275,6 @@ def _check_sealed(spec: Personal, message: Any) -> None:
         raise Unreadable(
             "not_sealed",
             f"{', '.join(plain)} names a person and has to be sealed: post it with `weft send`, or seal it with the vault",
-            personal=True,
         )
 
 
@@ -291,13 +285,6 @@ def _asked_at(record: Record, headers: HeaderMap) -> int:
         return max(at, min(int(cause), at + MAX_CLOCK_SKEW_MS)) if cause else at
     except ValueError:
         raise Unreadable("bad_header", f"{CAUSE_TIME} has to be a number of milliseconds") from None
-
-
-def _from_avro(decode: Callable[[], Any]) -> Any:
-    try:
-        return decode()
-    except ValueError as error:
-        raise Unreadable("not_avro", f"the value is not JSON, and as Avro: {error}") from error
 
 
 def _json_field(value: bytes, name: str) -> str:

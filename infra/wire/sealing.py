@@ -2,13 +2,15 @@
 
 Whoever destroys a person's key has erased them from every topic, backup and dump at once. A sealed text says whose it is,
 `weft1:<subject>:<base64url of nonce, ciphertext and tag>`, and cannot be passed off as somebody else's: the subject is
-authenticated with it. Equal texts are sealed differently, so that equality is only seen where a digest says so.
+authenticated with it. Equal texts are sealed differently, so that equality is only seen where a digest says so, or a command
+is sent again under its id.
 """
 
+import json
 import os
 import unicodedata
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from hmac import new as hmac
 from typing import Any
@@ -20,7 +22,7 @@ from infra.wire.schemas import Node
 
 PREFIX = "weft1:"
 KEY_BYTES = 32
-NONCE_BYTES = 12  # random: 2**32 texts under one key are safe (NIST SP 800-38D, 8.3)
+NONCE_BYTES = 12  # random, or as good as that: 2**32 texts under one key are safe (NIST SP 800-38D, 8.3)
 MAX_PLAIN = 4096
 
 
@@ -40,13 +42,23 @@ def subject_of(sealed: str) -> str:
     return sealed.removeprefix(PREFIX).rpartition(":")[0]
 
 
-def seal(key: bytes, subject: str, text: str) -> str:
-    """The text for who has the key of `subject`; ValueError if it is longer than a name or an address can be."""
+def seal(key: bytes, subject: str, text: str, command_id: str | None = None) -> str:
+    """The text for who has the key of `subject`; ValueError if it is longer than a name or an address can be.
+
+    Under one command id the same text is sealed the same way, so that who has no key can tell whether a command that is sent
+    again says the same; and nobody can tell whether two commands do.
+    """
     if len(text) > MAX_PLAIN:
         raise ValueError(f"what is sealed has at most {MAX_PLAIN} characters")
-    nonce = os.urandom(NONCE_BYTES)
+    nonce = os.urandom(NONCE_BYTES) if command_id is None else _nonce(key, command_id, text)
     box = AESGCM(key).encrypt(nonce, text.encode(), subject.encode())
     return f"{PREFIX}{subject}:{urlsafe_b64encode(nonce + box).decode()}"
+
+
+def _nonce(key: bytes, command_id: str, text: str) -> bytes:
+    """As good as a random one for who has no key (RFC 5297 has the idea); another text has another."""
+    said = json.dumps(["weft nonce", command_id, text]).encode()
+    return hmac(key, said, "sha256").digest()[:NONCE_BYTES]
 
 
 def unseal(key: bytes, sealed: str) -> str:
@@ -116,23 +128,29 @@ def _texts(node: Any, path: tuple[str, ...]) -> Iterator[str]:
         yield node
 
 
-def seal_payload(spec: Personal, subject: str, payload: dict[str, Any], key: bytes, secret: bytes) -> dict[str, Any]:
+def seal_payload(
+    spec: Personal, subject: str, payload: dict[str, Any], key: bytes, secret: bytes, command_id: str | None = None
+) -> dict[str, Any]:
     """A command's JSON with its personal fields sealed and their digests added; what is sealed already stays."""
+
+    def sealed_text(text: str) -> str:
+        return seal(key, subject, text, command_id)
+
     sealed = dict(payload)
     for name, source in spec.digests.items():
         text = payload.get(source)
         if name not in payload and isinstance(text, str) and not is_sealed(text):
             sealed[name] = digest(secret, text)
     for path in spec.paths:
-        sealed = _seal_at(sealed, path, subject, key)
+        sealed = _seal_at(sealed, path, sealed_text)
     return sealed
 
 
-def _seal_at(node: Any, path: tuple[str, ...], subject: str, key: bytes) -> Any:
+def _seal_at(node: Any, path: tuple[str, ...], sealed: Callable[[str], str]) -> Any:
     if isinstance(node, list):
-        return [_seal_at(item, path, subject, key) for item in node]
+        return [_seal_at(item, path, sealed) for item in node]
     if isinstance(node, dict) and path:
-        return {name: _seal_at(v, path[1:], subject, key) if name == path[0] else v for name, v in node.items()}
+        return {name: _seal_at(v, path[1:], sealed) if name == path[0] else v for name, v in node.items()}
     if isinstance(node, str) and not path and node and not is_sealed(node):
-        return seal(key, subject, node)
+        return sealed(node)
     return node

@@ -14,6 +14,7 @@ from infra.messages import REUSED_CODE, RUNTIME, Discard, Discarded, Parked, Ref
 from infra.model.context import Context
 from infra.wire.envelope import (
     DIGEST,
+    DUE_OF,
     OUTCOME_OF,
     CommandName,
     CommandPart,
@@ -23,9 +24,8 @@ from infra.wire.envelope import (
 )
 from infra.wire.inbox import Command, CommandReader, Posted
 from infra.wire.record import MAX_BATCH_BYTES, Header, Outgoing, Record
-from infra.wire.sealing import personal
 from infra.write.aggregates import NOWHERE, Aggregates, Changes, Decided, Kind, Seen
-from infra.write.intents import DUE, PENDING, Intent
+from infra.write.intents import DUE, PENDING, Intent, told_elsewhere
 from infra.write.parking import MAX_KEY, Queue, behind, dead_letter, failed, queue_after, shown
 
 WINDOW = 800  # commands decided, coded and appended together
@@ -41,9 +41,10 @@ class Standing(Enum):
     NEW = auto()
     DUPLICATE = auto()
     REUSED = auto()
+    LATE = auto()  # it waited, and what it answers is not open any more
 
 
-NEW, DUPLICATE, REUSED = Standing
+NEW, DUPLICATE, REUSED, LATE = Standing
 
 
 @dataclass(slots=True)
@@ -94,7 +95,6 @@ class CommandHandler:
         self._event_names = {t: codec.names[t].encode() for t in (*context.events, *RUNTIME)}
         names = [codec.names[t] for t in self._event_names]
         self._envelope = EventEnvelope(context.name, context.events_topic, aggregates.number, names)
-        self._about_persons = any(personal(codec.schemas[codec.names[t]]) for t in context.commands)
 
     def read(self, records: Sequence[Record], start: int = 0) -> Asked:
         """The next commands in `records[start:]`, of one topic: as many as may be decided together."""
@@ -177,7 +177,12 @@ class CommandHandler:
             return
         key, queue, why = posted.key, self._queue(posted.key, decision), posted.command
         waits = self._waits(posted, queue)
-        standing = NEW if key is None or (queue and not waits) else self._standing(key, posted, decision)
+        if key is None:
+            standing = NEW
+        elif queue and not waits:
+            standing = self._standing_of_head(key, posted, decision)
+        else:
+            standing = self._standing(key, posted, decision)
         if isinstance(why, Discard):
             if key is not None and posted.name in queue:
                 self._answer(replace(posted, identity=None), Discarded(reason=why.reason[:MAX_REASON]), None, decision)
@@ -189,8 +194,8 @@ class CommandHandler:
                 self._answer(posted, Parked(behind=shown(queue[0])), behind(queue[0]), decision)
         elif standing is NEW and isinstance(why, Unreadable):
             self._answer(posted, _rejected(why), why, decision)
-        elif standing is NEW and key is not None and isinstance(why, Command):
-            self._apply(key, posted, why, decision)
+        elif standing in (NEW, LATE) and key is not None and isinstance(why, Command):
+            self._apply(key, posted, why, standing, decision)
 
     def _waits(self, posted: Posted, queue: Queue) -> bool:
         """Whether it is not the turn of this one among those of its key."""
@@ -213,6 +218,16 @@ class CommandHandler:
             return DUPLICATE
         return NEW
 
+    def _standing_of_head(self, key: bytes, posted: Posted, decision: Decision) -> Standing:
+        """The one its key waits for counts, whatever was decided since; but an answer only to what is still open.
+
+        That is answered too, so that the next one is the head. A mark says nothing here: others have moved it since.
+        """
+        identity = posted.identity
+        if identity and identity[0] in (OUTCOME_OF, DUE_OF) and self._is_over(key, posted, identity, decision):
+            return LATE
+        return NEW
+
     def _seen(self, key: bytes, name: CommandName, decision: Decision) -> Seen | None:
         return decision.decided.get((key, name)) or self._aggregates.seen(key, name)
 
@@ -231,13 +246,13 @@ class CommandHandler:
 
     # -- what is processed
 
-    def _apply(self, key: bytes, posted: Posted, command: Command, decision: Decision) -> None:
+    def _apply(self, key: bytes, posted: Posted, command: Command, standing: Standing, decision: Decision) -> None:
         """Add the events of a command, the state they lead to, and what that wants; or that its decider failed."""
         kind, at = self._kinds[type(command.payload)], max(posted.at, decision.timestamp)
         slot = kind.prefix + key
         before = decision.states[slot] if slot in decision.states else self._aggregates.states.get(slot, kind.initial)
         try:
-            steps, state = _steps(kind, key.decode(), command.payload, before)
+            steps, state = ([], before) if standing is LATE else _steps(kind, key.decode(), command.payload, before)
         except Unreadable as error:
             self._answer(posted, _rejected(error), error, decision)
             return
@@ -295,7 +310,7 @@ class CommandHandler:
         """Answer a command that is not processed; `why` it is kept, unless it was kept before."""
         record, key, queue = posted.record, posted.key, self._queue(posted.key, decision)
         if why is not None and posted.name not in queue:
-            decision.dead.append(dead_letter(record, self._without_names(record, why)))
+            decision.dead.append(dead_letter(record, why, may_name=posted.may_name))
         if key is not None:
             decision.queues[key] = queue_after(queue, event, posted.name)
         self._pass(posted, max(posted.at, decision.timestamp), decision)
@@ -305,12 +320,6 @@ class CommandHandler:
             short or b"", posted.id, posted.id, posted.way, record.offset, type_, posted.identity
         )
         self._record(short, event, shared, decision.timestamp, decision)
-
-    def _without_names(self, record: Record, why: Unreadable) -> Unreadable:
-        """Nobody can say what is in a text that cannot be read: in a context about persons it may name one in plain."""
-        if self._about_persons and (record.value or b"")[:1] == b"{":
-            return Unreadable(why.code, why.reason, personal=True)
-        return why
 
 
 def ways(context: Context) -> dict[Way, tuple[type, ...]]:
@@ -327,7 +336,11 @@ def _steps(kind: Kind, key: str, command: Any, state: Any) -> tuple[list[tuple[A
                 steps.append((event, ()))
             else:
                 state = kind.evolve(state, event)
-                steps.append((event, [want.of(key, state) for want in kind.wants]))
+                wishes = [want.of(key, state) for want in kind.wants]
+                for wanted in wishes:
+                    if why := told_elsewhere(wanted, key, kind.commands):
+                        raise ValueError(why)
+                steps.append((event, wishes))
     except Exception as error:
         raise failed(error) from error
     return steps, state

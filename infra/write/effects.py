@@ -11,14 +11,15 @@ from typing import Any
 
 import structlog
 
-from infra.errors import Unknown
+from infra.errors import Unknown, Unusable
 from infra.kafka.log import CommandSink, addressed, until_known
 from infra.model.context import Context, Perform
 from infra.wire.avro import Codec
 from infra.wire.envelope import OUTCOME_OF, Cause
 from infra.wire.record import Outgoing
+from infra.write.aggregates import kinds_of
 from infra.write.circuits import Circuits
-from infra.write.intents import Intent
+from infra.write.intents import PENDING, Intent, named, subject_of
 from infra.write.reactions import outgoing_command
 
 _log = structlog.get_logger()
@@ -71,6 +72,7 @@ class EffectRunner:
     ) -> None:
         self._codec = codec
         self._target = context.target
+        self._prefixes = {command: kind.prefix for kind in kinds_of(context) for command in kind.commands}
         self._circuits = circuits
         self._perform = perform
         self._outbox = Outbox(sink, context.own_topic, partitions)
@@ -95,6 +97,11 @@ class EffectRunner:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def _place(self, outcome: Any) -> bytes | None:
+        """Where it would be looked for what an outcome answers; None for what is no command of the context."""
+        prefix = self._prefixes.get(type(outcome))
+        return None if prefix is None else prefix + subject_of(outcome).encode() + PENDING
+
     def _ended(self, task: asyncio.Task[None]) -> None:
         intent, _ = self._running.pop(task.get_name())
         self._done(intent)
@@ -110,6 +117,10 @@ class EffectRunner:
             except Unknown as error:
                 _log.warning("outcome unknown", target=target, key=intent.key, error=str(error))
                 raise
+            if self._place(outcome) != intent.place:
+                raise Unusable(
+                    f"the outcome of {intent.wanted} is {named(outcome)}: an outcome is a command for the aggregate that wanted it"
+                )
             command_id = f"{intent.key}/outcome"
             cause = Cause(intent.correlation, intent.key, intent.at)
             record = outgoing_command(self._codec, outcome, command_id, cause, (OUTCOME_OF, intent.key.encode()))

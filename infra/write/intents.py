@@ -1,9 +1,11 @@
 """What states want of the outside, and of the clock: open from the event that first wanted it to the one that does not."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any, NamedTuple
 
+from infra.messages import Due
 from infra.model.context import Aggregate
 
 PENDING, DUE = b"\0pending", b"\0due"  # after the place of a state: what it wants of the outside, and of the clock
@@ -27,6 +29,32 @@ class Want(NamedTuple):
 
     of: Callable[[str, Any], Any]
     suffix: bytes
+
+
+def told_elsewhere(wanted: Any, key: str, commands: Sequence[type]) -> str | None:
+    """Why a deadline is never met: its command is of another aggregate than the one of this key, which takes `commands`.
+
+    What is open is looked for where it was opened, so an answer that goes elsewhere would answer nothing.
+    """
+    if not isinstance(wanted, Due) or (type(wanted.command) in commands and subject_of(wanted.command) == key):
+        return None
+    return f"a deadline of {key} asks {named(wanted.command)}, and a Due asks something of its own aggregate"
+
+
+def named(command: object) -> str:
+    """A command and its aggregate, to be read."""
+    return f"{type(command).__name__} of {subject_of(command)}"
+
+
+def subject_of(command: object) -> str:
+    """The id of the aggregate that a command is for: its first field."""
+    t: type = type(command)
+    return str(getattr(command, _id_field(t)))
+
+
+@cache
+def _id_field(t: type) -> str:
+    return fields(t)[0].name
 
 
 def wants_of(aggregate: Aggregate) -> list[Want]:

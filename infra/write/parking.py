@@ -10,11 +10,13 @@ from typing import Any
 
 from infra.errors import Unreadable
 from infra.messages import Discarded, Parked, Rejected
-from infra.wire.envelope import CommandName
-from infra.wire.record import Outgoing, Record
+from infra.wire.envelope import COMMAND_HEADERS, CommandName
+from infra.wire.record import Header, Headers, Outgoing, Record
 
+PREFIX = "dlq-"  # of the headers that say why a record was kept: a stranger's own are not taken over
 MAX_DEAD_BYTES = 1_500_000
 MAX_KEY = 1024
+MAX_NAME, MAX_HEADER, MAX_HEADERS = 255, 1024, 100  # of the headers of what is cut
 MAX_TRACE = 4000
 
 Queue = tuple[CommandName, ...]
@@ -44,8 +46,11 @@ def failed(error: Exception) -> Unreadable:
     return Unreadable("failed", f"{type(error).__name__}: {error}"[:500])
 
 
-def dead_letter(record: Record, error: Unreadable) -> Outgoing:
-    """The record as it came, and why it is here; what no topic could hold (a batch may unpack to more) is cut, and says so."""
+def dead_letter(record: Record, error: Unreadable, *, may_name: bool) -> Outgoing:
+    """The record as it came, and why it is here; what no topic could hold (a batch may unpack to more) is cut, and says so.
+
+    Of what may name a person in plain only the headers that everybody may read are left.
+    """
     why = [
         ("dlq-original-topic", record.topic.encode()),
         ("dlq-original-partition", b"%d" % record.partition),
@@ -57,11 +62,25 @@ def dead_letter(record: Record, error: Unreadable) -> Outgoing:
     if error.__cause__ is not None and error.code == "failed":
         trace = "".join(traceback.format_exception(error.__cause__))
         why.append(("dlq-exception-stacktrace", trace[-MAX_TRACE:].encode()))
-    if error.personal:
-        return Outgoing(record.key, b"", [*record.headers, *why, ("dlq-withheld", b"it names a person in plain")])
-    letter = Outgoing(record.key, record.value, [*record.headers, *why])
+    theirs = [(name, value) for name, value in record.headers if not name.startswith(PREFIX)]
+    if may_name:
+        return _cut(record, b"", _read(theirs), [*why, ("dlq-withheld", b"it may name a person in plain")])
+    letter = Outgoing(record.key, record.value, [*theirs, *why])
     if letter.size() <= MAX_DEAD_BYTES:
         return letter
-    short = [(name[:255], (value or b"")[:1024]) for name, value in record.headers][:100]
-    cut = ("dlq-truncated-from", b"%d" % len(record.value or b""))
-    return Outgoing((record.key or b"")[:MAX_KEY], (record.value or b"")[: MAX_DEAD_BYTES // 2], [*short, *why, cut])
+    value = (record.value or b"")[: MAX_DEAD_BYTES // 2]
+    others = [(name, content) for name, content in theirs if name not in COMMAND_HEADERS]
+    truncated = ("dlq-truncated-from", b"%d" % len(record.value or b""))
+    return _cut(record, value, [*_read(theirs), *others], [*why, truncated])
+
+
+def _read(headers: Headers) -> list[tuple[str, bytes | None]]:
+    """Those that whoever reads a command looks for: by one of them a letter is found again."""
+    by_name = dict(headers)
+    return [(name, by_name[name]) for name in COMMAND_HEADERS if name in by_name]
+
+
+def _cut(record: Record, value: bytes, headers: Headers, why: list[Header]) -> Outgoing:
+    short = [(name[:MAX_NAME], (content or b"")[:MAX_HEADER]) for name, content in headers[:MAX_HEADERS]]
+    key = record.key if len(record.key or b"") <= MAX_KEY else None  # as the log has it
+    return Outgoing(key, value, [*short, *why])

@@ -73,6 +73,26 @@ def test_a_command_in_plain_is_sealed_and_its_digest_added() -> None:
     assert plain == {"email": "ada@example.org", "name": "Ada"}
 
 
+def sealed_name(name: str, command_id: str | None) -> str:
+    plain = {"email": "a@b", "name": name}
+    return seal_payload(spec("users.RegisterUser"), "ada", plain, KEY, SECRET, command_id)["name"]
+
+
+def test_under_one_command_id_the_same_text_is_sealed_the_same_way() -> None:
+    assert sealed_name("Ada", "first") == sealed_name("Ada", "first")
+    assert unseal(KEY, sealed_name("Ada", "first")) == "Ada"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [sealed_name("Eve", "first"), sealed_name("Ada", "second"), sealed_name("Ada", None)],
+    ids=["text", "id", "no id"],
+)
+def test_another_text_and_under_another_id_the_same_is_sealed_otherwise(other: str) -> None:
+    nonce = slice(len("weft1:ada:"), len("weft1:ada:") + 16)
+    assert other[nonce] != sealed_name("Ada", "first")[nonce]
+
+
 def test_what_is_sealed_already_stays_as_it_is() -> None:
     once = seal_payload(spec("users.RegisterUser"), "ada", {"email": "a@b", "name": "Ada"}, KEY, SECRET)
     assert seal_payload(spec("users.RegisterUser"), "ada", once, KEY, SECRET) == once

@@ -1,40 +1,30 @@
 """What strangers ask and what a context asks itself: by which way, and how each is told from what was decided before."""
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
 
 from infra.messages import Refused
 from infra.wire.envelope import DUE_OF, OUTCOME_OF, REACTION
-from infra.wire.record import Header, Read, partition_of
+from infra.wire.record import Read, partition_of
 from infra.write.aggregates import Aggregates
-from infra.write.reactions import outgoing_command
 from tests.counter.commands.counter import Carry, Empty, RecordRing
 from tests.infra.counter_log import (
-    CODEC,
     CONTEXT,
-    NOW,
     add,
+    carry,
     commands,
     decide,
     decide_all,
+    discard,
     events,
     fresh,
     junk,
     landed,
+    own,
     said,
 )
-
-
-def own(message: Any, identity: str, offset: int, told_by: Header | None = None) -> Read:
-    """What a counter asks itself."""
-    record = outgoing_command(CODEC, message, identity)
-    headers = [*record.headers, *([told_by] if told_by else [])]
-    return Read(CONTEXT.own_topic, 0, offset, NOW, record.key, record.value, headers)
-
-
-def carry(number: int, place: bytes, offset: int) -> Read:
-    return own(Carry(counter_id=f"c{number}"), f"r-{place.decode()}", offset, (REACTION, place))
 
 
 def folded(aggregates: Aggregates, *batches: list[Read]) -> Aggregates:
@@ -163,6 +153,62 @@ def test_an_outcome_of_something_else_does_not_count() -> None:
 def test_an_outcome_is_no_deadline() -> None:
     wrong = own(RecordRing(counter_id="c1"), "o", 0, (DUE_OF, b"counter.events/0/0"))
     assert decide(full(), [wrong]).records == []
+
+
+def answered_late(wanted: Any, elsewhere: Read, next_: Any, answer: Read) -> tuple[Aggregates, Read]:
+    """An answer at the head of its queue: what it is to was answered elsewhere in front of it, and something else is wanted."""
+    aggregates = fresh()
+    decide_all(aggregates, commands((wanted, "a")))
+    decide_all(aggregates, [junk(b"c1", b"bad", 1)])
+    waiting = [elsewhere, *commands((next_, "b"), start=3), answer]
+    for record in waiting:
+        decide_all(aggregates, [record])
+    decide_all(aggregates, [discard(b"bad", 4)])
+    decide_all(aggregates, [elsewhere._replace(offset=5)])
+    decide_all(aggregates, commands((next_, "b"), start=6))
+    return aggregates, answer._replace(offset=7)
+
+
+OPENED = b"counter.events/0/0"
+BELATED = {
+    "an outcome": lambda: answered_late(
+        add(1, 3),
+        own(RecordRing(counter_id="c1"), "evt-1", 2),
+        add(1, 3),
+        own(RecordRing(counter_id="c1"), "o", 3, (OUTCOME_OF, OPENED)),
+    ),
+    "a deadline": lambda: answered_late(
+        add(1),
+        commands((Empty(counter_id="c1", filling=0), "e"), start=2)[0],
+        add(1),
+        own(Empty(counter_id="c1", filling=1), "d", 3, (DUE_OF, OPENED)),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BELATED)
+def test_what_waited_does_not_answer_what_was_wanted_since(what: str) -> None:
+    aggregates, answer = BELATED[what]()
+    wanted = dict(aggregates.intents)
+    decision = decide_all(aggregates, [answer])
+    assert ([event.code for event in events(decision)], aggregates.intents) == (["nothing_to_do"], wanted)
+
+
+@pytest.mark.parametrize("what", BELATED)
+def test_what_waited_in_vain_leaves_the_queue_also_for_who_reads_the_log(what: str) -> None:
+    aggregates, answer = BELATED[what]()
+    reader = deepcopy(aggregates)
+    reader.fold(landed(decide_all(aggregates, [answer]).records, reader.next_offset))
+    assert aggregates.queues == reader.queues == {}
+
+
+def test_an_outcome_that_waited_counts_while_what_it_answers_is_open() -> None:
+    aggregates = full()
+    outcome = own(RecordRing(counter_id="c1"), "o", 0, (OUTCOME_OF, OPENED))
+    decide_all(aggregates, [junk(b"c1", b"bad", 1)])
+    decide_all(aggregates, [outcome])
+    decide_all(aggregates, [discard(b"bad", 2)])
+    assert said(decide(aggregates, [outcome._replace(offset=1)])) == [("Rung", "o")]
 
 
 def test_what_answers_nothing_and_has_no_place_is_known_by_its_id() -> None:

@@ -54,6 +54,17 @@ def test_discarding_the_first_lets_the_next_be_redriven(shop: LiveMesh) -> None:
     assert dead(shop, "discard", "orders", "bad-dead-3", "--reason", "again")[0] == 1
 
 
+def test_letters_of_one_id_are_told_apart_by_their_keys(shop: LiveMesh) -> None:
+    for order in ("dead-5", "dead-6"):
+        cancel_in_bytes(shop, order, "same", b"junk")
+    until(lambda: status(shop, "dead-5") == status(shop, "dead-6") == [("same", "waiting")], 20, "both wait")
+    code, output = dead(shop, "discard", "orders", "same", "--reason", "a test")
+    assert (code, "--key dead-6 --way commands" in output) == (1, True)
+    code, output = dead(shop, "discard", "orders", "same", "--key", "dead-6", "--reason", "a test")
+    assert (code, status(shop, "dead-5"), status(shop, "dead-6")) == (0, [("same", "waiting")], [("same", "discarded")])
+    assert dead(shop, "discard", "orders", "same", "--reason", "a test")[0] == 0
+
+
 def test_a_mended_command_under_its_id_takes_the_place_of_the_first(shop: LiveMesh) -> None:
     parked(shop, "dead-4")
     mended = weft(shop, "send", "orders.ShipOrder", "dead-4", "{}", "--id", "bad-dead-4", "--wait")

@@ -59,6 +59,25 @@ def test_the_same_id_with_another_content_is_refused(shop: LiveMesh) -> None:
     assert other.returncode == 1 and "id_reused" in other.stdout + other.stderr
 
 
+def test_the_same_by_another_client_is_the_same_command(shop: LiveMesh) -> None:
+    post(shop, "products.commands", "mug", "products.AdjustStock", "by-hand", {"reason": "delivery", "delta": 5})
+    assert receipt(shop, "by-hand")["status"] == "accepted"
+    body = json.dumps({"delta": 5, "reason": "delivery"})
+    again = weft(shop, "send", "products.AdjustStock", "mug", body, "--id", "by-hand", "--wait")
+    assert again.returncode == 0 and "duplicate" in again.stdout
+
+
+def test_who_is_sealed_again_is_the_same_and_another_name_is_not(shop: LiveMesh) -> None:
+    said = [
+        weft(
+            shop, "send", "users.ChangeProfile", "nobody", json.dumps({"name": name}), "--id", "rename", "--wait"
+        ).stdout
+        for name in ("Ada", "Ada", "Eve")
+    ]
+    assert ["duplicate" in one for one in said] == [False, True, False]
+    assert "id_reused" in said[2]
+
+
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("lost", ["everything", "back"])
 def test_positions_that_are_lost_or_moved_back_and_groups_that_are_moved_change_nothing(

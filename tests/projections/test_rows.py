@@ -1,12 +1,13 @@
 """Each projection: rows from events, and the same rows from the same events whatever way they are batched."""
 
+from dataclasses import replace
 from datetime import timedelta
 from itertools import permutations
 from typing import Any
 
 import pytest
 
-from infra.messages import Refused, Rejected
+from infra.messages import REUSED_CODE, Refused, Rejected
 from infra.model.own import receipts
 from infra.shop.mesh import mesh
 from infra.testing.rows import T0, fold, meta
@@ -199,6 +200,36 @@ def test_a_receipt_names_every_event_of_its_command() -> None:
         "orders.LineReserved, orders.OrderConfirmed",
         "some.events/0/1",
     )
+
+
+REUSED = Refused(code=REUSED_CODE, reason="r")
+LIKE_A_PLACE = meta(subject="order-1", command_id="orders.commands/0/17", command_offset=17)
+LIKE_AN_ID = meta(subject="order-1/orders.commands", command_id="0/17", command_offset=3)
+MINE = meta(subject="order-1", command_id="mine", command_offset=57)
+MINE_AGAIN = meta(subject="order-1", command_id="mine@0/57", command_offset=3)
+OURS = meta(subject="order-1", command_id="payments.events/0/9/orders/0", way="own")
+LIKE_OURS = meta(subject="order-1", command_id="payments.events/0/9/orders/0@own")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ((placed, LIKE_A_PLACE), (placed, LIKE_AN_ID)),
+        ((REUSED, MINE), (placed, MINE)),
+        ((REUSED, MINE), (placed, MINE_AGAIN)),
+        ((REUSED, MINE), (REUSED, replace(MINE, command_offset=58))),
+        ((placed, OURS), (placed, LIKE_OURS)),
+        ((placed, OURS), (placed, replace(OURS, way="commands"))),
+        ((placed, MINE), (placed, replace(MINE, subject="order-2"))),
+        ((placed, meta(subject="1", command_id="1/1/a")), (placed, meta(subject="1/1", command_id="1/a"))),
+    ],
+)
+def test_what_somebody_else_asked_has_a_receipt_of_its_own(one: Any, other: Any) -> None:
+    assert receipts.row_id(*one) != receipts.row_id(*other)
+
+
+def test_what_is_asked_again_under_its_id_has_the_same_receipt() -> None:
+    assert receipts.row_id(placed, MINE) == receipts.row_id(confirmed, replace(MINE, command_offset=58))
 
 
 @pytest.mark.parametrize(

@@ -29,11 +29,14 @@ class Receipt:
 
 
 def row_id(event: object, meta: Meta) -> str:
-    """One for each command; who took the id of another has one of their own."""
-    name = f"{meta.context}/{meta.subject}/{meta.command_id}"
+    """One for each command; who took the id of another has one of their own.
+
+    Anybody says what is in a subject and an id, so they stand at the end, and where the one ends is said in front.
+    """
+    asked = f"{len(meta.subject)}/{meta.subject}/{meta.command_id}"
     if isinstance(event, Refused) and event.code == REUSED_CODE:
-        return f"{name}@{meta.partition}/{meta.command_offset}"
-    return name if meta.way == "commands" else f"{name}@own"
+        return f"{meta.context}/reused/{meta.partition}/{meta.command_offset}/{asked}"
+    return f"{meta.context}/{meta.way}/{asked}"
 
 
 def project(row: Receipt | None, event: object, meta: Meta) -> Receipt | None:
