@@ -13,8 +13,9 @@ Every step may be done again: whoever was interrupted runs the same command once
 import asyncio
 import heapq
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -27,19 +28,19 @@ from infra.kafka.log import Producer as Appender
 from infra.kafka.reading import Place
 from infra.kafka.topics import GROWN_TOPIC, HEARD_TOPIC, TIMEOUT
 from infra.mesh import Growth, Mesh
-from infra.messages import Moved, Opened
+from infra.messages import LOG_KEEPING, Begun, Moved, Opened
 from infra.model.context import Context
 from infra.model.projection import Projection
 from infra.ops.finish import finish, hear
+from infra.ops.keeping import Last, append, of_itself
 from infra.ops.positions import listener
 from infra.read import analytics, postgres, tables
 from infra.read.fold import Fold
 from infra.read.tables import Store
 from infra.settings import Settings, address
 from infra.wire.avro import Codec
-from infra.wire.envelope import ID, NO_OFFSET, EventEnvelope, Way, copied_headers, event_record, is_accepted
+from infra.wire.envelope import ID, Way, copied_headers, is_accepted
 from infra.wire.record import MAX_BATCH_BYTES, Outgoing, Read, partition_of
-from infra.wire.schemas import NAMESPACE
 
 AT_ONCE = 2000  # records, copied together
 Say = Callable[[str], None]
@@ -57,42 +58,38 @@ class Target:
 # -- what the copy is: pure
 
 
-def first_records(codec: Codec, source: str, target: Target, number: int, cursors: Mapping[Way, int]) -> list[Outgoing]:
-    """The first records of partition `number`: where its owner goes on reading commands, by each way."""
-    return [
-        _of_itself(
+def first_records(
+    codec: Codec, source: str, target: Target, number: int, cursors: Mapping[Way, int], begun: Iterable[str] = ()
+) -> list[Outgoing]:
+    """The first records of partition `number`: where its owner goes on reading commands, by each way, and where its policy began."""
+    place = target.topic, number
+    first = [
+        of_itself(
             codec,
             Opened(moved_from=source, cursor=cursors[way]),
             target.context,
-            (target.topic, number),
+            place,
             offset,
-            (way, cursors[way] - 1),
             0,
+            (way, cursors[way] - 1),
         )
         for offset, way in enumerate(Way)
     ]
+    if places := tuple(sorted(begun)):
+        first.append(of_itself(codec, Begun(places=places), target.context, place, len(first), 0))
+    return first
 
 
 def seal(codec: Codec, target: Target, place: Place, offset: int, at: int) -> Outgoing:
     """The last record of a partition of the old log, which ends at `offset`."""
     event = Moved(to=target.topic, partitions=target.partitions)
-    return _of_itself(codec, event, target.context, place, offset, (Way.COMMANDS, NO_OFFSET), at)
+    return of_itself(codec, event, target.context, place, offset, at)
 
 
-def _of_itself(
-    codec: Codec, event: Any, c: Context, place: Place, offset: int, command: tuple[Way, int], at: int
-) -> Outgoing:
-    """What a log says of itself, in the envelope of an event; nobody asked for it."""
-    envelope, type_name = EventEnvelope(c.name, *place, codec.types), codec.names[type(event)]
-    identity = f"grow/{place[0]}/{place[1]}/{offset}".encode()
-    shared = envelope.command_part(b"", identity, identity, *command, f"{NAMESPACE}.Grow".encode())
-    headers = envelope.headers(shared, type_name.encode(), offset)
-    return Outgoing(None, codec.encode(event), headers, at)
-
-
-def copy_of(record: Read, offset: int) -> Outgoing:
-    """An accepted event as it stands at `offset` of the copy: the same but for the offsets."""
-    return Outgoing(record.key, record.value, copied_headers(record.headers, offset), record.timestamp)
+def copy_of(record: Read, offset: int, topic_id: str) -> Outgoing:
+    """An accepted event of the topic of this id as it stands at `offset` of the copy: the same but for where it is."""
+    place = f"{topic_id}/{record.partition}/{record.offset}".encode()
+    return Outgoing(record.key, record.value, copied_headers(record.headers, place, offset), record.timestamp)
 
 
 def target_of(record: Read, partitions: int) -> int:
@@ -102,10 +99,7 @@ def target_of(record: Read, partitions: int) -> int:
 
 def is_copied(codec: Codec, record: Read) -> bool:
     """Whether a record of the old log is in the copy: it counts, and is not what that log said of itself."""
-    return is_accepted(record) and (record.value or b"")[:5] not in {
-        codec.prefix_of(Opened),
-        codec.prefix_of(Moved),
-    }
+    return is_accepted(record) and (record.value or b"")[:5] not in map(codec.prefix_of, LOG_KEEPING)
 
 
 class Fingerprints:
@@ -156,12 +150,13 @@ def _grow(
         asyncio.run(finish(settings, mesh, client, context))
         places = reading.partitions_of(client, [context.events_topic])
         say(f"sealing {context.events_topic}")
-        ends, cursors = asyncio.run(_seal(settings, mesh.codec, client, target, places))
+        sealed = asyncio.run(_seal(settings, mesh.codec, client, target, places))
+        ends = {place: known.end for place, known in sealed.items()}
         say("letting listeners react and projections read to its end")
         asyncio.run(_react(settings, mesh, client, context, ends))
         asyncio.run(_project(settings, mesh, client, context, ends))
         say(f"copying into {target.topic}")
-        before = asyncio.run(_copy(settings, mesh.codec, admin, target, ends, cursors))
+        before = asyncio.run(_copy(settings, mesh.codec, admin, target, sealed))
         copy_ends = reading.ends(client, reading.partitions_of(client, [target.topic]))
         say("comparing")
         _compare(client, mesh.codec, before, copy_ends)
@@ -193,42 +188,23 @@ def _must_be_stopped(admin: AdminClient, mesh: Mesh, context: Context) -> None:
 
 async def _seal(
     settings: Settings, codec: Codec, client: Consumer, target: Target, places: list[Place]
-) -> tuple[dict[Place, int], dict[int, dict[Way, int]]]:
-    """End every partition of the old log; returns where, and how far each partition of the commands topic is decided."""
+) -> dict[Place, Last]:
+    """End every partition of the old log, if it has not ended before; how each ends."""
+
+    def record_at(known: Last, place: Place) -> Outgoing | None:
+        if known.moved is None:
+            return seal(codec, target, place, known.end, known.at)
+        if known.moved.partitions != target.partitions:
+            raise Unusable(
+                f"{place[0]} was sealed for {known.moved.partitions} partitions by an earlier run: finish that, with --partitions {known.moved.partitions}"
+            )
+        return None
+
     appender = Appender(address(settings, "kafka"), "weft-grow")
-    ends: dict[Place, int] = {}
-    cursors: dict[int, dict[Way, int]] = {}
     try:
-        for place in places:
-            while place not in ends:
-                end, at, cursors[place[1]], moved = _last(client, codec, place)
-                if moved is not None:
-                    if moved.partitions != target.partitions:
-                        raise Unusable(
-                            f"{place[0]} was sealed for {moved.partitions} partitions by an earlier run: finish that, with --partitions {moved.partitions}"
-                        )
-                    ends[place] = end
-                    continue
-                landed = await appender.append(*place, [seal(codec, target, place, end, at)])
-                if landed == end:
-                    ends[place] = end + 1  # otherwise somebody wrote first: read again, seal again
+        return {p: await append(appender, client, codec, p, partial(record_at, place=p)) for p in places}
     finally:
         await appender.stop()
-    return ends, cursors
-
-
-def _last(client: Consumer, codec: Codec, place: Place) -> tuple[int, int, dict[Way, int], Moved | None]:
-    """The end of a partition; of its accepted records the last time and the commands' cursors; and its seal if it has one."""
-    (end,) = reading.ends(client, [place]).values()
-    at, cursors, moved = 0, dict.fromkeys(Way, 0), None
-    for records in reading.read_all(client, {}, {place: end}):
-        for record in records:
-            if is_accepted(record):
-                event = event_record(record)
-                at, cursors[event.way] = max(at, event.at), max(cursors[event.way], event.command_offset + 1)
-                if event.value[:5] == codec.prefix_of(Moved):
-                    moved = codec.decode(event.value)
-    return end, at, cursors, moved
 
 
 async def _react(
@@ -291,8 +267,7 @@ async def _copy(
     codec: Codec,
     admin: AdminClient,
     target: Target,
-    ends: Mapping[Place, int],
-    cursors: Mapping[int, Mapping[Way, int]],
+    sealed: Mapping[Place, Last],
 ) -> Fingerprints:
     """Copy the accepted records of all partitions, merged by time; what an interrupted run has left is copied anew."""
     source = target.context.events_topic
@@ -305,8 +280,11 @@ async def _copy(
     admin.create_topics([new_topic], operation_timeout=TIMEOUT)[target.topic].result(TIMEOUT)
     before = Fingerprints(codec)
     appender = Appender(address(settings, "kafka"), "weft-grow")
-    nowhere = dict.fromkeys(Way, 0)
-    writing = {n: first_records(codec, source, target, n, cursors.get(n, nowhere)) for n in range(target.partitions)}
+    (topic_id,) = reading.topic_ids(address(settings, "kafka"), [source]).values()
+    cursors = {number: dict.fromkeys(Way, 0) for number in range(target.partitions)}
+    cursors |= {number: known.cursors for (_, number), known in sealed.items()}
+    begun = {place for known in sealed.values() for place in known.begun}
+    writing = {n: first_records(codec, source, target, n, cursors[n], begun) for n in cursors}
     written = dict.fromkeys(writing, 0)
     sizes = dict.fromkeys(writing, 0)
 
@@ -320,10 +298,10 @@ async def _copy(
         writing[number], sizes[number] = [], 0
 
     try:
-        for record in _by_time(settings, codec, ends):
+        for record in _by_time(settings, codec, {place: known.end for place, known in sealed.items()}):
             before.add(record)
             number = target_of(record, target.partitions)
-            copy = copy_of(record, written[number] + len(writing[number]))
+            copy = copy_of(record, written[number] + len(writing[number]), topic_id)
             if len(writing[number]) >= AT_ONCE or sizes[number] + copy.size() > MAX_BATCH_BYTES:
                 await write(number)
             writing[number].append(copy)

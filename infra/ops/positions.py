@@ -12,7 +12,9 @@ from infra.kafka.log import Producer
 from infra.kafka.reading import Place
 from infra.kafka.topics import HEARD_TOPIC
 from infra.mesh import Mesh
+from infra.messages import Begun
 from infra.model.context import Context
+from infra.ops.keeping import Last, append, of_itself
 from infra.settings import Settings, address
 from infra.wire.record import Outgoing, Read
 from infra.write.heard import Listener, positions
@@ -47,13 +49,33 @@ def begin_now(settings: Settings, mesh: Mesh, name: str) -> int:
     context = mesh.context(name)
     with reading.opened(settings) as client:
         begun = heard(settings, mesh, client, context)
-    if not begun:
-        raise Unusable(f"{name} hears nothing")
-    if any(position is not None for position, _ in begun.values()):
-        raise Unusable(f"{name} has begun to hear: what it has not heard yet is not to be left out")
-    who = listener(settings, mesh, context)
-    write(settings, [who.record(place, end) for place, (_, end) in begun.items()])
+        if not begun:
+            raise Unusable(f"{name} hears nothing")
+        if any(position is not None for position, _ in begun.values()):
+            raise Unusable(f"{name} has begun to hear: what it has not heard yet is not to be left out")
+        begin(settings, mesh, client, context, {place: end for place, (_, end) in begun.items()})
     return sum(end for _, end in begun.values())
+
+
+def begin(settings: Settings, mesh: Mesh, client: Consumer, context: Context, at: Mapping[Place, int]) -> None:
+    """Let a policy hear these partitions from here on. Its context's log says so, for positions may be lost."""
+    who = listener(settings, mesh, context)
+    event = Begun(places=tuple(f"{who.topic_ids[topic]}/{number}/{offset}" for (topic, number), offset in at.items()))
+    asyncio.run(_say(settings, mesh, client, context, event))
+    write(settings, [who.record(place, offset) for place, offset in at.items()])
+
+
+async def _say(settings: Settings, mesh: Mesh, client: Consumer, context: Context, event: Begun) -> None:
+    producer = Producer(address(settings, "kafka"), "weft-positions")
+    try:
+        for place in reading.partitions_of(client, [context.events_topic]):
+
+            def record_at(end: Last, place: Place = place) -> Outgoing:
+                return of_itself(mesh.codec, event, context, place, end.end, end.at)
+
+            await append(producer, client, mesh.codec, place, record_at)
+    finally:
+        await producer.stop()
 
 
 # -- a mesh whose policies were remembered by their groups, and whose commands came by one way
@@ -99,9 +121,10 @@ def bring_over(settings: Settings, mesh: Mesh) -> None:
     latest: dict[bytes, Read] = {record.key or b"": record for record in topics.heard_positions(settings)}
     for key, record in latest.items():
         if record.value and key.startswith(OLD.encode()):
-            who = listener(settings, mesh, mesh.context(key.decode().removeprefix(OLD)))
-            said = [((p["topic"], p["partition"]), p["offset"]) for p in json.loads(record.value)]
-            write(settings, [who.record(place, offset) for place, offset in said])
+            context = mesh.context(key.decode().removeprefix(OLD))
+            said = {(p["topic"], p["partition"]): p["offset"] for p in json.loads(record.value)}
+            with reading.opened(settings) as client:
+                begin(settings, mesh, client, context, said)
             write(settings, [Outgoing(key, None, [])])
 
 

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from infra.errors import LogMoved
-from infra.messages import LOG_KEEPING, REUSED_CODE, RUNTIME, Discarded, Moved, Opened, Parked, Refused, Rejected
+from infra.messages import LOG_KEEPING, REUSED_CODE, RUNTIME, Begun, Discarded, Moved, Opened, Parked, Refused, Rejected
 from infra.model.context import Aggregate, Context
 from infra.wire.avro import Codec
 from infra.wire.envelope import (
@@ -20,8 +20,10 @@ from infra.wire.envelope import (
     EventRecord,
     ReactionPlace,
     Way,
+    beginning,
     event_record,
     is_accepted,
+    marked,
     reaction_place,
     remembered_as,
 )
@@ -195,6 +197,15 @@ class Aggregates:
             self.cursors[record.way] = record.command_offset + 1
         if record.identity is not None and record.identity[0] == REACTION:
             source, place = reaction_place(record.identity[1])
+            self._mark(marked(source, record.owns), place)
+
+    def _begin(self, event: Begun) -> None:
+        for place in event.places:
+            source, offset = place.rsplit("/", 1)
+            self._mark([beginning(source.encode())], (int(offset), -1))
+
+    def _mark(self, sources: Iterable[bytes], place: ReactionPlace) -> None:
+        for source in sources:
             if place > self.marks.get(source, NOWHERE):
                 self.marks[source] = place
 
@@ -237,6 +248,9 @@ class Aggregates:
                 f"finish `weft topics grow {self.context.name} --partitions {event.partitions}`"
             )
         if isinstance(event, Opened):
+            return
+        if isinstance(event, Begun):
+            self._begin(event)
             return
         if not isinstance(event, RUNTIME):
             raise TypeError(f"{type(event).__name__} is no event of {self.context.name}")

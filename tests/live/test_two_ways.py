@@ -11,6 +11,7 @@ from infra.kafka import reading, topics
 from infra.kafka.reading import Place
 from infra.kafka.topics import HEARD_TOPIC
 from infra.ops import positions, status
+from infra.ops.setup import deployed
 from infra.wire.record import partition_of
 from tests.live.harness import LiveMesh, until
 from tests.live.shop import audit, order, receipt, register, saga, until_at_rest, until_set_up
@@ -60,7 +61,7 @@ def test_the_same_id_with_another_content_is_refused(shop: LiveMesh) -> None:
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("lost", ["everything", "back"])
+@pytest.mark.parametrize("lost", ["everything", "back", "everything of a log that was grown"])
 def test_positions_that_are_lost_or_moved_back_and_groups_that_are_moved_change_nothing(
     own_shop: LiveMesh, lost: str
 ) -> None:
@@ -70,12 +71,15 @@ def test_positions_that_are_lost_or_moved_back_and_groups_that_are_moved_change_
     before = told_of(live, "old-%")
     live.stop_workers()
     # given positions that are gone, or older, and groups that were deleted
+    if lost.endswith("grown"):
+        for name in ("orders", "products"):
+            printed(live, "topics", "grow", name, "--partitions", "5")
+        live.mesh = deployed(live.settings, live.mesh)
+    if lost == "back":
+        move_back(live)
+    else:
+        lose_positions(live)
     with topics.admin(live.settings) as admin:
-        if lost == "everything":
-            admin.delete_topics([HEARD_TOPIC])[HEARD_TOPIC].result(20)
-            until(lambda: HEARD_TOPIC not in admin.list_topics(timeout=10).topics, 20, "the topic is gone")
-        else:
-            move_back(live)
         for context in live.mesh.contexts.values():
             admin.delete_consumer_groups([context.group])[context.group].result(20)
     printed(live, "setup")
@@ -99,6 +103,12 @@ def told_of(live: LiveMesh, orders: str) -> int:
 
 def unheard(live: LiveMesh) -> int:
     return sum(c["unheard_events"] for c in status.contexts(live.settings, live.mesh).values())
+
+
+def lose_positions(live: LiveMesh) -> None:
+    with topics.admin(live.settings) as admin:
+        admin.delete_topics([HEARD_TOPIC])[HEARD_TOPIC].result(20)
+        until(lambda: HEARD_TOPIC not in admin.list_topics(timeout=10).topics, 20, "the topic is gone")
 
 
 def move_back(live: LiveMesh) -> None:
