@@ -14,6 +14,7 @@ import asyncio
 import heapq
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
@@ -146,6 +147,7 @@ def _grow(
     _must_be_stopped(admin, mesh, context)
     target = Target(context, f"{context.name}.events.{context.generation + 1}", partitions)
     with reading.opened(settings) as client:
+        _try(settings, admin, target)
         say(f"finishing what {context.name} has begun")
         asyncio.run(finish(settings, mesh, client, context))
         places = reading.partitions_of(client, [context.events_topic])
@@ -160,9 +162,9 @@ def _grow(
         copy_ends = reading.ends(client, reading.partitions_of(client, [target.topic]))
         say("comparing")
         _compare(client, mesh.codec, before, copy_ends)
-    for topic in (context.commands_topic, context.own_topic, context.dead_topic):
-        _widen(admin, topic, partitions)
     asyncio.run(_set_positions(settings, mesh, context, target, copy_ends))
+    for topic in _widened(context):
+        _widen(admin, topic, partitions)
     asyncio.run(_move_cursors(settings, mesh, context, target, copy_ends))
     growth = Growth(context.generation + 1, target.partitions)
     _write_down(settings, admin, context, growth)
@@ -184,6 +186,32 @@ def _must_be_stopped(admin: AdminClient, mesh: Mesh, context: Context) -> None:
         raise Unusable(
             f"{', '.join(busy)} is at work: stop the workers first, and leave Kafka and Postgres running (an embedded mesh: `weft down`)"
         )
+
+
+def _new_topic(settings: Settings, target: Target) -> NewTopic:
+    config = topics.configs(target.context, settings)[target.context.events_topic]
+    return NewTopic(target.topic, target.partitions, settings.replication, config=config)
+
+
+def _try(settings: Settings, admin: AdminClient, target: Target) -> None:
+    """What the broker refuses it refuses before anything is sealed: there is no way back then."""
+    known = admin.list_topics(timeout=TIMEOUT).topics
+    tried: list[tuple[str, Future[Any]]] = []
+    if target.topic not in known:
+        tried += admin.create_topics([_new_topic(settings, target)], validate_only=True).items()
+    for topic in _widened(target.context):
+        if len(known[topic].partitions) < target.partitions:
+            tried += admin.create_partitions([NewPartitions(topic, target.partitions)], validate_only=True).items()
+    for topic, future in tried:
+        try:
+            future.result(TIMEOUT)
+        except KafkaException as error:
+            raise Unusable(f"{topic} cannot have {target.partitions} partitions: {error.args[0].str()}") from error
+
+
+def _widened(context: Context) -> tuple[str, str, str]:
+    """The topics of a context that get partitions as they are."""
+    return context.commands_topic, context.own_topic, context.dead_topic
 
 
 async def _seal(
@@ -275,8 +303,7 @@ async def _copy(
         admin.delete_topics([target.topic], operation_timeout=TIMEOUT)[target.topic].result(TIMEOUT)
         while target.topic in admin.list_topics(timeout=TIMEOUT).topics:
             await asyncio.sleep(0.1)
-    config = topics.configs(target.context, settings)[source]
-    new_topic = NewTopic(target.topic, target.partitions, settings.replication, config=config)
+    new_topic = _new_topic(settings, target)
     admin.create_topics([new_topic], operation_timeout=TIMEOUT)[target.topic].result(TIMEOUT)
     before = Fingerprints(codec)
     appender = Appender(address(settings, "kafka"), "weft-grow")

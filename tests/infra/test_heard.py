@@ -1,0 +1,72 @@
+"""Positions of what was heard: what could not be written is not forgotten, and what is written together may be."""
+
+from typing import Any
+
+import pytest
+
+from infra.errors import Unknown
+from infra.kafka.memory import MemoryKafka, MemoryLog
+from infra.kafka.topics import COMPACTED, HEARD_TOPIC, configs
+from infra.settings import DAY_MS, Settings
+from infra.shop.mesh import mesh as shop
+from infra.wire.record import MAX_BATCH_BYTES
+from infra.write.heard import Heard, Listener
+from infra.write.owner import Owner
+from tests.counter.mesh import mesh
+from tests.infra.counter_log import CONTEXT
+
+PLACE = (CONTEXT.events_topic, 0)
+IDS = {CONTEXT.events_topic: "e", CONTEXT.own_topic: "o"}
+KAFKAS_LIMIT = 1_048_588  # of a topic that has none of its own
+
+
+def heard() -> Heard:
+    return Heard(Listener("counter", "o", IDS))
+
+
+def test_what_was_not_written_is_written_with_the_next() -> None:
+    positions = heard()
+    positions.note(PLACE, 5)
+    first = positions.unsaved()
+    positions.not_saved()
+    assert positions.unsaved() == first
+    assert positions.unsaved() == []
+
+
+def test_what_was_heard_meanwhile_stays() -> None:
+    positions = heard()
+    positions.note(PLACE, 5)
+    positions.unsaved()
+    positions.note(PLACE, 7)
+    positions.not_saved()
+    assert positions.unsaved() == [Listener("counter", "o", IDS).record(PLACE, 7)]
+
+
+async def test_an_owner_whose_positions_are_refused_writes_them_later() -> None:
+    kafka = MemoryKafka(1, lambda: 1000, lambda topic: True)
+
+    class Refusing(MemoryLog):
+        refuses = True
+
+        async def send(self, topic: str, records: Any) -> None:
+            if self.refuses:
+                raise Unknown("away")
+            await super().send(topic, records)
+
+    async def nothing() -> list[Any]:
+        return []
+
+    sink = Refusing(kafka, CONTEXT.events_topic)
+    owner = Owner(mesh, CONTEXT, 1, DAY_MS, sink, sink, pytest.fail, IDS, nothing)
+    owner._heard.note(PLACE, 5)
+    await owner._save_positions()
+    sink.refuses = False
+    await owner._save_positions()
+    assert [r.key for r in kafka.log(HEARD_TOPIC, 0)] == [b"o/e/0"]
+
+
+@pytest.mark.parametrize(
+    "config", [COMPACTED, *(c for x in shop.contexts.values() for c in configs(x, Settings()).values())]
+)
+def test_every_topic_takes_what_is_sent_together(config: dict[str, str]) -> None:
+    assert int(config.get("max.message.bytes", KAFKAS_LIMIT)) >= MAX_BATCH_BYTES + 1000
