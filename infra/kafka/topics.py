@@ -152,6 +152,18 @@ def _create(client: AdminClient, wanted: list[NewTopic]) -> None:
                 raise Unusable(f"cannot create the topic {topic}: {error.args[0].str()}") from error
 
 
+def at_work(client: AdminClient, contexts: Iterable[Context]) -> list[str]:
+    """Those of which a worker is in its group."""
+    busy = []
+    for c in {c.name: c for c in contexts}.values():
+        try:
+            if client.describe_consumer_groups([c.group], request_timeout=TIMEOUT)[c.group].result().members:
+                busy.append(c.name)
+        except KafkaException:
+            pass  # nobody has ever run it
+    return busy
+
+
 def committed(settings: Settings, context: Context, places: Iterable[Place]) -> dict[Place, int]:
     """How far the workers of a context have read these partitions, as they last said; 0 where they have not.
 

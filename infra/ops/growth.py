@@ -175,14 +175,7 @@ def _grow(
 
 def _must_be_stopped(admin: AdminClient, mesh: Mesh, context: Context) -> None:
     """Nobody may be at work who writes this log or reacts to it."""
-    busy = []
-    for c in {c.name: c for c in (context, *mesh.listeners(context))}.values():
-        try:
-            if admin.describe_consumer_groups([c.group], request_timeout=TIMEOUT)[c.group].result().members:
-                busy.append(c.name)
-        except KafkaException:
-            pass  # nobody has ever run it
-    if busy:
+    if busy := topics.at_work(admin, (context, *mesh.listeners(context))):
         raise Unusable(
             f"{', '.join(busy)} is at work: stop the workers first, and leave Kafka and Postgres running (an embedded mesh: `weft down`)"
         )

@@ -84,13 +84,19 @@ async def _say(settings: Settings, mesh: Mesh, client: Consumer, context: Contex
 def note_groups(settings: Settings, mesh: Mesh) -> None:
     """Write down what the policies of such a mesh have heard, before it gets a second way; Unusable unless it is at rest.
 
-    What it asked itself and has not decided yet lies where only strangers ask from now on.
+    What it asked itself and has not decided yet lies where only strangers ask from now on; and what its workers, which know
+    of one way only, do after that is done once more.
     """
     with topics.admin(settings) as admin:
         there = admin.list_topics(timeout=topics.TIMEOUT).topics
-    old = [c for c in mesh.contexts.values() if c.commands_topic in there and c.own_topic not in there]
+        old = [c for c in mesh.contexts.values() if c.commands_topic in there and c.own_topic not in there]
+        busy = topics.at_work(admin, old)
     if not old:
         return
+    if busy:
+        raise Unusable(
+            f"{', '.join(busy)} is at work in the version of before: stop its workers once nothing waits, and run this again"
+        )
     with reading.opened(settings) as client:
         groups = {c.name: _group(settings, mesh, client, c, there) for c in old}
     topics.make_heard(settings)

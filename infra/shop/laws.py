@@ -92,13 +92,19 @@ def broken(e: Evidence) -> list[str]:
     ]
 
 
+def _ways_of(m: Meta) -> tuple[str, ...]:
+    """By which a command may have come; of one before there were two, nobody can say which of both it is."""
+    return ("commands", "own") if m.way == "commands" and not m.command_digest else (m.way,)
+
+
 def _each_command_once(e: Evidence) -> Iterable[str]:
     """The events of a command stand together in the log, and none says the same as another."""
     answers: dict[tuple[str, str, str, str], list[tuple[Any, Meta]]] = {}
     for event, m in e.facts:
         took_an_id = isinstance(event, Refused) and event.code == REUSED_CODE
         if not isinstance(event, Rejected | Parked) and not took_an_id:
-            answers.setdefault((m.context, m.subject, m.way, m.command_id), []).append((event, m))
+            for way in _ways_of(m):
+                answers.setdefault((m.context, m.subject, way, m.command_id), []).append((event, m))
     for command, facts in answers.items():
         metas = [m for _, m in facts]
         together = all(b.offset - a.offset == 1 for a, b in pairwise(metas)) and len({m.partition for m in metas}) == 1

@@ -102,4 +102,6 @@ def test_a_context_may_have_hundreds_of_partitions_and_what_the_broker_refuses_c
     assert "payments.events.2 cannot have 20000 partitions" in refused.stderr and refused.returncode == 1
     live.ready(live.worker("payments"))
     live.stop_workers()
-    assert "which has 480 partitions" in printed(live, "topics", "grow", "payments", "--partitions", "480", patience=200)
+    assert "which has 480 partitions" in printed(
+        live, "topics", "grow", "payments", "--partitions", "480", patience=200
+    )
