@@ -60,17 +60,27 @@ async def finish(settings: Settings, mesh: Mesh, client: Consumer, context: Cont
     """Nobody else may be at work for the context. What it wants of the outside and of the clock is left to its next owner."""
     places = reading.partitions_of(client, mesh.heard_topics(context))
     async with connected(address(settings, "kafka"), context.name) as (producer, reader):
-        writers = _writers(settings, mesh, context, KafkaEventLog(context.events_topic, producer, reader), producer)
-        try:
-            for writer in writers.values():
-                await writer.catch_up()
-        except LogMoved:
-            return  # it was sealed, so it was finished
+        log = KafkaEventLog(context.events_topic, producer, reader)
+        writers = await _unsealed(_writers(settings, mesh, context, log, producer))
+        if not writers:
+            return  # what lies in a sealed partition is decided in the next log
         done = {(context.own_topic, n): w.aggregates.cursors[Way.OWN] for n, w in writers.items()}
         while True:
             asked = await hear(settings, mesh, client, producer, context, reading.ends(client, places))
             if not asked and not await decide_own(client, context, writers, done):
                 return
+
+
+async def _unsealed(writers: Mapping[int, Writer]) -> dict[int, Writer]:
+    """Those whose partition was not sealed by an earlier run; they have caught up."""
+    unsealed = {}
+    for number, writer in writers.items():
+        try:
+            await writer.catch_up()
+            unsealed[number] = writer
+        except LogMoved:
+            pass
+    return unsealed
 
 
 def _writers(settings: Settings, mesh: Mesh, context: Context, log: EventLog, producer: Producer) -> dict[int, Writer]:

@@ -26,6 +26,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 from infra.errors import Fenced, LogDamaged, Unusable
 from infra.kafka import reading, topics
 from infra.kafka.log import Producer as Appender
+from infra.kafka.log import until_known
 from infra.kafka.reading import Place
 from infra.kafka.topics import GROWN_TOPIC, HEARD_TOPIC, TIMEOUT
 from infra.mesh import Growth, Mesh
@@ -40,8 +41,8 @@ from infra.read.fold import Fold
 from infra.read.tables import Store
 from infra.settings import Settings, address
 from infra.wire.avro import Codec
-from infra.wire.envelope import ID, Way, copied_headers, is_accepted
-from infra.wire.record import MAX_BATCH_BYTES, Outgoing, Read, partition_of
+from infra.wire.envelope import ID, Way, copied_headers, is_accepted, moved_from
+from infra.wire.record import MAX_BATCH_BYTES, Outgoing, Read, partition_of, place_of, with_header
 
 AT_ONCE = 2000  # records, copied together
 Say = Callable[[str], None]
@@ -96,6 +97,14 @@ def copy_of(record: Read, offset: int, topic_id: str) -> Outgoing:
 def target_of(record: Read, partitions: int) -> int:
     """Where an event belongs among so many partitions; one without a key stays where it was, as far as that is there."""
     return partition_of(record.key, partitions) if record.key else record.partition % partitions
+
+
+def asked_again(record: Read, partitions: int) -> tuple[int, Outgoing]:
+    """What a context asked itself and has not decided, as it is asked again, and where that belongs among so many partitions."""
+    headers = dict(record.headers)
+    moved = moved_from(record.headers, record.partition)
+    named = moved if headers.get(ID) else with_header(moved, ID, place_of(record).encode())
+    return target_of(record, partitions), Outgoing(record.key, record.value, named)
 
 
 def is_copied(codec: Codec, record: Read) -> bool:
@@ -157,14 +166,17 @@ def _grow(
         say("letting listeners react and projections read to its end")
         asyncio.run(_react(settings, mesh, client, context, ends))
         asyncio.run(_project(settings, mesh, client, context, ends))
+        left = _left(client, context, sealed)
+        sealed = {p: replace(s, cursors={**s.cursors, Way.OWN: left[p[1]][1]}) for p, s in sealed.items()}
         say(f"copying into {target.topic}")
         before = asyncio.run(_copy(settings, mesh.codec, admin, target, sealed))
         copy_ends = reading.ends(client, reading.partitions_of(client, [target.topic]))
         say("comparing")
         _compare(client, mesh.codec, before, copy_ends)
-    asyncio.run(_set_positions(settings, mesh, context, target, copy_ends))
-    for topic in _widened(context):
-        _widen(admin, topic, partitions)
+        asyncio.run(_set_positions(settings, mesh, context, target, copy_ends))
+        for topic in _widened(context):
+            _widen(admin, topic, partitions)
+        asyncio.run(_ask_again(settings, client, target, left))
     asyncio.run(_move_cursors(settings, mesh, context, target, copy_ends))
     growth = Growth(context.generation + 1, target.partitions)
     _write_down(settings, admin, context, growth)
@@ -240,6 +252,25 @@ async def _react(
     try:
         for listener in mesh.listeners(context):
             await hear(settings, mesh, client, appender, listener, ends)
+    finally:
+        await appender.stop()
+
+
+def _left(client: Consumer, context: Context, sealed: Mapping[Place, Last]) -> dict[int, tuple[int, int]]:
+    """What of each partition of its own topic a context has not decided: only where it was at work after some were sealed."""
+    bounds = {number: reading.bounds(client, (context.own_topic, number)) for _, number in sealed}
+    return {n: (max(bounds[n][0], known.cursors[Way.OWN]), bounds[n][1]) for (_, n), known in sealed.items()}
+
+
+async def _ask_again(settings: Settings, client: Consumer, target: Target, left: Mapping[int, tuple[int, int]]) -> None:
+    """What was not decided is asked again where it belongs now, before anybody asks more."""
+    own = target.context.own_topic
+    start = {(own, number): low for number, (low, end) in left.items() if low < end}
+    appender = Appender(address(settings, "kafka"), "weft-grow")
+    try:
+        for records in reading.read_all(client, start, {place: left[place[1]][1] for place in start}):
+            moved = [asked_again(record, target.partitions) for record in records]
+            await until_known(partial(appender.send, own, moved))
     finally:
         await appender.stop()
 

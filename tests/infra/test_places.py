@@ -5,13 +5,13 @@ The copies, the places, the marks and the decisions are those of the code that r
 
 import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 import pytest
 
 from infra.messages import Begun
-from infra.ops.growth import Target, copy_of, first_records, is_copied, target_of
+from infra.ops.growth import Target, asked_again, copy_of, first_records, is_copied, target_of
 from infra.ops.keeping import of_itself
 from infra.wire.envelope import EventEnvelope, Way
 from infra.wire.record import Outgoing, Read, partition_of
@@ -73,6 +73,7 @@ class Play:
     heard: dict[int, int] = field(default_factory=dict)
     begun: set[str] = field(default_factory=set)
     wanted: set[str] = field(default_factory=set)
+    late: list[list[tuple[int, Outgoing]]] = field(default_factory=list)
     time: int = NOW
 
     def __post_init__(self) -> None:
@@ -99,8 +100,12 @@ class Play:
         """A batch of one partition; False if there is none."""
         log, start = self.speaker.partitions[number], self.heard.get(number, 0)
         batch = log[start : start + self.dice.randint(1, 3)]
-        for command in commands_from(CONTEXT, CODEC, batch, self.speaker.topic):
-            self.ask(partition_of(command.key or b"", len(self.owners)), command)
+        commands = list(commands_from(CONTEXT, CODEC, batch, self.speaker.topic))
+        asked = [(partition_of(command.key or b"", len(self.owners)), command) for command in commands]
+        for where, command in asked:
+            self.ask(where, command)
+        if self.dice.random() < 0.2:
+            self.late.append(asked)  # it is there once more, by and by
         self.heard[number] = start + len(batch)
         return bool(batch)
 
@@ -128,6 +133,9 @@ class Play:
             chance = self.dice.random()
             if chance < 0.1:
                 self.lose()
+            elif chance < 0.2 and self.late:
+                for where, command in self.late.pop(self.dice.randrange(len(self.late))):
+                    self.ask(where, command)
             elif chance < 0.55:
                 self.hear(self.dice.randrange(len(self.speaker.partitions)))
             else:
@@ -144,9 +152,9 @@ class Play:
             while self.hear(number):
                 pass
 
-    def finish(self) -> None:
+    def finish(self, sealed: Collection[int] = ()) -> None:
         self.hear_all()
-        while any(self.decide(number) for number in range(len(self.owners))):
+        while any(self.decide(number) for number in range(len(self.owners)) if number not in sealed):
             pass
 
     def begin_now(self) -> None:
@@ -166,12 +174,17 @@ class Play:
         ends = {n: len(log) for n, log in enumerate(self.speaker.partitions)}
         self.heard = ends if listens else {}
 
-    def grow_listener(self) -> None:
-        self.finish()
+    def grow_listener(self, sealed: Collection[int] = ()) -> None:
+        """Grow, if partitions were `sealed` before by who was interrupted, and the others worked on."""
         generation, count = int(self.log.topic[2:]) + 1, len(self.owners) + self.dice.randint(1, 3)
+        self.finish(sealed)
         cursors = [{Way.COMMANDS: 0, Way.OWN: len(own)} for own in self.own]
+        left = [own[owner.cursors[Way.OWN] :] for own, owner in zip(self.own, self.owners, strict=True)]
         self.log = self.log.grown(f"l.{generation}", count, cursors, self.begun)
         self.own += [[] for _ in range(count - len(self.own))]
+        for records in left:
+            for record in records:
+                self.ask(*asked_again(record, count))
         self._open()
 
     def applied(self) -> Counter[str]:
@@ -191,6 +204,10 @@ def test_each_reaction_is_applied_once_whatever_grows_and_whatever_positions_are
             play.grow_speaker(listens)
         if listens and dice.random() < 0.5:
             play.grow_listener()
+        if listens and dice.random() < 0.3:
+            play.finish()
+            play.say(dice.randint(1, 5))
+            play.grow_listener({n for n in range(len(play.owners)) if dice.random() < 0.5})
         if not listens and dice.random() < 0.5:
             listens = True
             if dice.random() < 0.5:

@@ -149,6 +149,19 @@ def test_a_reaction_to_a_copied_event_is_known_by_where_the_event_was_before() -
         assert (decide(aggregates, [again]).records == []) is is_known, place
 
 
+@pytest.mark.parametrize("first", [7, 8])
+def test_of_two_reactions_that_are_handed_on_neither_overtakes_the_other_out_of_the_log(first: int) -> None:
+    # given reactions of one source that lie in two partitions of before, and belong to one now
+    aggregates = fresh()
+    places = {7: b"t/0@1/7/0", 8: b"t/0@2/8/0"}
+    for offset, at in enumerate((first, 15 - first)):
+        # when they come in any order, then both count
+        assert len(decide_all(aggregates, [carry(at, places[at], offset)]).records) == 1
+    # and none of them once more, by whichever way
+    for again in (b"t/0@1/7/0", b"t/0/7/0", b"t/0@2/8/0", b"t/0/8/0"):
+        assert decide(aggregates, [carry(int(again.split(b"/")[-2]), again, 2)]).records == []
+
+
 def test_what_was_said_before_a_policy_began_is_not_reacted_to() -> None:
     aggregates = fresh()
     begun = of_itself(CODEC, Begun(places=("t/0/7", "t/1/0")), CONTEXT, ("counter.events", 0), 0, NOW)
