@@ -16,7 +16,9 @@ from infra.messages import Begun
 from infra.model.context import Context
 from infra.ops.keeping import Last, append, of_itself
 from infra.settings import Settings, address
-from infra.wire.record import Outgoing, Read
+from infra.wire.avro import Codec
+from infra.wire.envelope import REACTION, event_record, is_accepted
+from infra.wire.record import Outgoing, Read, Record
 from infra.write.heard import Listener, positions
 
 OLD = "groups/"  # the key of what a mesh of one way had heard by its groups, until that is brought over
@@ -38,20 +40,57 @@ def heard(settings: Settings, mesh: Mesh, client: Consumer, context: Context) ->
 
 def history(settings: Settings, mesh: Mesh) -> dict[str, int]:
     """How many events of the past each policy is going to hear that has never begun."""
+    unheard = {}
     with reading.opened(settings) as client:
-        begun = {c.name: heard(settings, mesh, client, c) for c in mesh.contexts.values() if c.hears}
-    unheard = {name: sum(end for position, end in h.values() if position is None) for name, h in begun.items()}
-    return {name: count for name, count in unheard.items() if count and all(p is None for p, _ in begun[name].values())}
+        for context in (c for c in mesh.contexts.values() if c.hears):
+            known = heard(settings, mesh, client, context)
+            count = sum(end for _, end in known.values())
+            if count and not _has_begun(settings, mesh, client, context, known):
+                unheard[context.name] = count
+    return unheard
+
+
+def _has_begun(
+    settings: Settings, mesh: Mesh, client: Consumer, context: Context, known: Mapping[Place, tuple[int | None, int]]
+) -> bool:
+    """Whether a policy has ever heard anything: its positions say so, or if they are lost what was asked because of it.
+
+    What it has only heard is known to its group, for as long as Kafka remembers that.
+    """
+    if any(position is not None for position, _ in known.values()):
+        return True
+    if any(topics.committed(settings, context, known).values()):
+        return True
+    ends = reading.ends(client, reading.partitions_of(client, [context.events_topic]))
+    said = (record for batch in reading.read_all(client, {}, ends) for record in batch)
+    asked = (record for batch in reading.read_whole(client, [context.own_topic]) for record in batch)
+    return tells_of_a_beginning(mesh.codec, said, len(ends)) or any(REACTION in dict(r.headers) for r in asked)
+
+
+def tells_of_a_beginning(codec: Codec, records: Iterable[Record], partitions: int) -> bool:
+    """Whether a context's log has a reaction, or says in all partitions where its policy began."""
+    told = set()
+    for record in records:
+        if is_accepted(record):
+            event = event_record(record)
+            if event.identity is not None and event.identity[0] == REACTION:
+                return True
+            if event.value[:5] == codec.prefix_of(Begun):
+                told.add(record.partition)
+    return len(told) == partitions
 
 
 def begin_now(settings: Settings, mesh: Mesh, name: str) -> int:
     """Let a policy that has never begun hear only what comes from now on; how many events that leaves out."""
     context = mesh.context(name)
+    with topics.admin(settings) as admin:
+        if topics.at_work(admin, [context]):
+            raise Unusable(f"{name} is at work, and hears what there is: stop its workers first")
     with reading.opened(settings) as client:
         begun = heard(settings, mesh, client, context)
         if not begun:
             raise Unusable(f"{name} hears nothing")
-        if any(position is not None for position, _ in begun.values()):
+        if _has_begun(settings, mesh, client, context, begun):
             raise Unusable(f"{name} has begun to hear: what it has not heard yet is not to be left out")
         begin(settings, mesh, client, context, {place: end for place, (_, end) in begun.items()})
     return sum(end for _, end in begun.values())

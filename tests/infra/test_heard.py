@@ -7,13 +7,17 @@ import pytest
 from infra.errors import Unknown
 from infra.kafka.memory import MemoryKafka, MemoryLog
 from infra.kafka.topics import COMPACTED, HEARD_TOPIC, configs
+from infra.messages import Begun
+from infra.ops.keeping import of_itself
+from infra.ops.positions import tells_of_a_beginning
 from infra.settings import DAY_MS, Settings
 from infra.shop.mesh import mesh as shop
-from infra.wire.record import MAX_BATCH_BYTES
+from infra.wire.record import MAX_BATCH_BYTES, Read
 from infra.write.heard import Heard, Listener
 from infra.write.owner import Owner
 from tests.counter.mesh import mesh
-from tests.infra.counter_log import CONTEXT
+from tests.infra.counter_log import CODEC, CONTEXT, NOW, add, commands, decide_all, fresh, landed
+from tests.infra.test_two_ways import carry
 
 PLACE = (CONTEXT.events_topic, 0)
 IDS = {CONTEXT.events_topic: "e", CONTEXT.own_topic: "o"}
@@ -63,6 +67,25 @@ async def test_an_owner_whose_positions_are_refused_writes_them_later() -> None:
     sink.refuses = False
     await owner._save_positions()
     assert [r.key for r in kafka.log(HEARD_TOPIC, 0)] == [b"o/e/0"]
+
+
+def begun(number: int) -> Read:
+    record = of_itself(CODEC, Begun(places=("e/0/7",)), CONTEXT, (CONTEXT.events_topic, number), 0, NOW)
+    return landed([record], 0)[0]._replace(partition=number)
+
+
+def test_a_log_tells_that_its_policy_has_begun() -> None:
+    asked = landed(decide_all(fresh(), commands((add(1), "a"))).records, 0)
+    reacted = landed(decide_all(fresh(), [carry(1, b"t/0/7/0", 0)]).records, 0)
+    void = [reacted[0]._replace(offset=5)]
+    assert not tells_of_a_beginning(CODEC, [], 1)
+    assert not tells_of_a_beginning(CODEC, asked + void, 1)
+    assert tells_of_a_beginning(CODEC, asked + reacted, 1)
+
+
+def test_a_log_tells_where_its_policy_began_if_all_of_it_does() -> None:
+    assert not tells_of_a_beginning(CODEC, [begun(0)], 2), "who was interrupted has to do it again"
+    assert tells_of_a_beginning(CODEC, [begun(0), begun(1)], 2)
 
 
 @pytest.mark.parametrize(

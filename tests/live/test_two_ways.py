@@ -14,7 +14,7 @@ from infra.ops import positions, status
 from infra.ops.setup import deployed
 from infra.wire.record import partition_of
 from tests.live.harness import LiveMesh, until
-from tests.live.shop import audit, order, receipt, register, saga, until_at_rest, until_set_up
+from tests.live.shop import audit, order, receipt, register, registered, saga, until_at_rest, until_set_up
 from tests.live.weft import printed, weft
 
 
@@ -120,18 +120,28 @@ def move_back(live: LiveMesh) -> None:
             positions.write(live.settings, [who.record(place, 0) for place in places])
 
 
-def test_a_context_that_has_never_run_may_begin_now(own_shop: LiveMesh) -> None:
-    live = own_shop
-    until_at_rest(live, 0)
+@pytest.mark.timeout(240)
+def test_a_context_that_has_never_run_may_begin_now_and_its_log_says_so(own_mesh: LiveMesh) -> None:
+    live = own_mesh
+    # given a mesh with a past, in which nobody was told of anything
+    live.ready(live.worker("users", "products", "orders", "payments"))
+    registered(live, "ada")
+    until_set_up(live)
     live.stop_workers()
-    with topics.admin(live.settings) as admin:
-        admin.delete_topics([HEARD_TOPIC])[HEARD_TOPIC].result(20)
-        until(lambda: HEARD_TOPIC not in admin.list_topics(timeout=10).topics, 20, "the topic is gone")
     assert "notifications has not begun, and will hear" in printed(live, "setup")
+    # when the past is left out, and later all positions are lost
     assert "notifications begins now" in printed(live, "setup", "--from-now", "notifications")
-    assert "notifications has not begun" not in printed(live, "setup")
+    lose_positions(live)
+    # then that is not forgotten, by who would leave out more, nor by who hears it all again
+    assert "has not begun" not in printed(live, "setup")
     again = weft(live, "setup", "--from-now", "notifications")
     assert "has begun to hear" in again.stderr and again.returncode == 1
+    live.ready(live.worker())
+    until(lambda: unheard(live) == 0, 60, "all is heard")
+    register(live, "bob")
+    until(lambda: live.query("SELECT 1 FROM notifications_events WHERE subject = 'bob'"), 60, "bob is known")
+    known = live.query("SELECT DISTINCT subject FROM notifications_events WHERE type NOT LIKE 'weft.%'")
+    assert [row[0] for row in known] == ["bob"]
 
 
 def test_a_mesh_of_one_way_is_brought_over_only_at_rest(own_mesh: LiveMesh) -> None:
