@@ -14,6 +14,7 @@ from infra.kafka.topics import HEARD_TOPIC
 from infra.mesh import Mesh
 from infra.messages import Begun
 from infra.model.context import Context
+from infra.ops.dead import OPEN, Letter, Office
 from infra.ops.keeping import Last, append, of_itself
 from infra.settings import Settings, address
 from infra.wire.avro import Codec
@@ -21,6 +22,7 @@ from infra.wire.envelope import REACTION, event_record, is_accepted
 from infra.wire.record import Outgoing, Read, Record
 from infra.write.heard import Listener, positions
 
+SHOWN = 5
 OLD = "groups/"  # the key of what a mesh of one way had heard by its groups, until that is brought over
 
 
@@ -136,10 +138,23 @@ def note_groups(settings: Settings, mesh: Mesh) -> None:
         raise Unusable(
             f"{', '.join(busy)} is at work in the version of before: stop its workers once nothing waits, and run this again"
         )
+    for context in old:
+        if stuck := stranded(mesh.codec, context, Office(settings, mesh, context).letters()):
+            raise Unusable(
+                f"{context.name} keeps what only it asks itself from now on, and nobody could send that again: "
+                f"{', '.join(f'{letter.type} {letter.id} of {letter.key}' for letter in stuck[:SHOWN])}. Redrive or discard "
+                f"it with the version of before (`weft dead list`), and run this again"
+            )
     with reading.opened(settings) as client:
         groups = {c.name: _group(settings, mesh, client, c, there) for c in old}
     topics.make_heard(settings)
     write(settings, [_noted(name, group) for name, group in groups.items()])
+
+
+def stranded(codec: Codec, context: Context, letters: Iterable[Letter]) -> list[Letter]:
+    """Those that wait where anybody may ask and are what only the context asks itself; nobody else's may pass for them."""
+    own = {codec.names[t] for t in context.own if t not in context.asked}
+    return [letter for letter in letters if letter.status in OPEN and letter.way == "commands" and letter.type in own]
 
 
 def _group(
@@ -168,8 +183,9 @@ def bring_over(settings: Settings, mesh: Mesh) -> None:
         if record.value and key.startswith(OLD.encode()):
             context = mesh.context(key.decode().removeprefix(OLD))
             said = {(p["topic"], p["partition"]): p["offset"] for p in json.loads(record.value)}
-            with reading.opened(settings) as client:
-                begin(settings, mesh, client, context, said)
+            if said:
+                with reading.opened(settings) as client:
+                    begin(settings, mesh, client, context, said)
             write(settings, [Outgoing(key, None, [])])
 
 
