@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from infra.messages import REUSED_CODE, Meta, Parked, Refused, Rejected
+from infra.messages import REUSED_CODE, Discarded, Meta, Parked, Refused, Rejected
 from infra.wire.avro import Codec
 from infra.wire.envelope import accepted, meta
 from infra.wire.record import Read
@@ -92,9 +92,10 @@ def broken(e: Evidence) -> list[str]:
     ]
 
 
-def _ways_of(m: Meta) -> tuple[str, ...]:
+def _ways_of(event: Any, m: Meta) -> tuple[str, ...]:
     """By which a command may have come; of one before there were two, nobody can say which of both it is."""
-    return ("commands", "own") if m.way == "commands" and not m.command_digest else (m.way,)
+    is_older = m.way == "commands" and not m.command_digest and not isinstance(event, Discarded)
+    return ("commands", "own") if is_older else (m.way,)
 
 
 def _each_command_once(e: Evidence) -> Iterable[str]:
@@ -103,7 +104,7 @@ def _each_command_once(e: Evidence) -> Iterable[str]:
     for event, m in e.facts:
         took_an_id = isinstance(event, Refused) and event.code == REUSED_CODE
         if not isinstance(event, Rejected | Parked) and not took_an_id:
-            for way in _ways_of(m):
+            for way in _ways_of(event, m):
                 answers.setdefault((m.context, m.subject, way, m.command_id), []).append((event, m))
     for command, facts in answers.items():
         metas = [m for _, m in facts]

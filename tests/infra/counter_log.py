@@ -5,11 +5,12 @@ from typing import Any
 
 from infra.model.context import Context
 from infra.settings import DAY_MS
-from infra.wire.record import Outgoing, Read, Record
+from infra.wire.envelope import REACTION
+from infra.wire.record import Header, Outgoing, Read, Record
 from infra.write.aggregates import Aggregates
 from infra.write.decision import CommandHandler, Decision
 from infra.write.reactions import outgoing_command
-from tests.counter.commands.counter import Add, Empty
+from tests.counter.commands.counter import Add, Carry, Empty
 from tests.counter.mesh import mesh
 
 NOW = 1_700_000_000_000
@@ -40,6 +41,17 @@ def commands(*messages: tuple[Any, str], start: int = 0, at: int = NOW) -> list[
     asked = all(type(message) in CONTEXT.asked for message, _ in messages)
     topic = CONTEXT.commands_topic if asked else CONTEXT.own_topic
     return [Read(topic, 0, start + i, at, r.key, r.value, r.headers) for i, r in enumerate(records)]
+
+
+def own(message: Any, identity: str, offset: int, told_by: Header | None = None) -> Read:
+    """What a counter asks itself."""
+    record = outgoing_command(CODEC, message, identity)
+    headers = [*record.headers, *([told_by] if told_by else [])]
+    return Read(CONTEXT.own_topic, 0, offset, NOW, record.key, record.value, headers)
+
+
+def carry(number: int, place: bytes, offset: int) -> Read:
+    return own(Carry(counter_id=f"c{number}"), f"r-{place.decode()}", offset, (REACTION, place))
 
 
 def landed(records: Iterable[Outgoing], base: int) -> list[Read]:

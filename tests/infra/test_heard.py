@@ -11,13 +11,11 @@ from infra.messages import Begun
 from infra.ops.keeping import of_itself
 from infra.ops.positions import tells_of_a_beginning
 from infra.settings import DAY_MS, Settings
-from infra.shop.mesh import mesh as shop
 from infra.wire.record import MAX_BATCH_BYTES, Read
 from infra.write.heard import Heard, Listener
 from infra.write.owner import Owner
 from tests.counter.mesh import mesh
-from tests.infra.counter_log import CODEC, CONTEXT, NOW, add, commands, decide_all, fresh, landed
-from tests.infra.test_two_ways import carry
+from tests.infra.counter_log import CODEC, CONTEXT, NOW, add, carry, commands, decide_all, fresh, landed
 
 PLACE = (CONTEXT.events_topic, 0)
 IDS = {CONTEXT.events_topic: "e", CONTEXT.own_topic: "o"}
@@ -88,8 +86,6 @@ def test_a_log_tells_where_its_policy_began_if_all_of_it_does() -> None:
     assert tells_of_a_beginning(CODEC, [begun(0), begun(1)], 2)
 
 
-@pytest.mark.parametrize(
-    "config", [COMPACTED, *(c for x in shop.contexts.values() for c in configs(x, Settings()).values())]
-)
+@pytest.mark.parametrize("config", [COMPACTED, *configs(CONTEXT, Settings()).values()])
 def test_every_topic_takes_what_is_sent_together(config: dict[str, str]) -> None:
     assert int(config.get("max.message.bytes", KAFKAS_LIMIT)) >= MAX_BATCH_BYTES + 1000

@@ -7,15 +7,15 @@ import pytest
 from infra.messages import Begun, Refused
 from infra.ops.keeping import of_itself
 from infra.wire.envelope import DUE_OF, EARLIER, OUTCOME_OF, REACTION
-from infra.wire.record import Header, Read, partition_of
+from infra.wire.record import Read, partition_of
 from infra.write.aggregates import Aggregates
-from infra.write.reactions import outgoing_command
 from tests.counter.commands.counter import Carry, Empty, RecordRing
 from tests.infra.counter_log import (
     CODEC,
     CONTEXT,
     NOW,
     add,
+    carry,
     commands,
     decide,
     decide_all,
@@ -23,19 +23,9 @@ from tests.infra.counter_log import (
     fresh,
     junk,
     landed,
+    own,
     said,
 )
-
-
-def own(message: Any, identity: str, offset: int, told_by: Header | None = None) -> Read:
-    """What a counter asks itself."""
-    record = outgoing_command(CODEC, message, identity)
-    headers = [*record.headers, *([told_by] if told_by else [])]
-    return Read(CONTEXT.own_topic, 0, offset, NOW, record.key, record.value, headers)
-
-
-def carry(number: int, place: bytes, offset: int) -> Read:
-    return own(Carry(counter_id=f"c{number}"), f"r-{place.decode()}", offset, (REACTION, place))
 
 
 def folded(aggregates: Aggregates, *batches: list[Read]) -> Aggregates:
