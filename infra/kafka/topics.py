@@ -6,7 +6,14 @@ from contextlib import contextmanager
 
 import stamina
 from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
 
 from infra.errors import Unknown, Unusable
 from infra.kafka import reading
@@ -23,7 +30,7 @@ HEARD_TOPIC = "weft.heard"
 WEEK_MS = 7 * DAY_MS
 COMPACTED = {
     "cleanup.policy": "compact",
-    "max.message.bytes": "65536",
+    "max.message.bytes": "2097152",
     "segment.bytes": str(1 << 20),  # read whole at every start, so it has to be compacted soon
     "min.cleanable.dirty.ratio": "0.1",
 }
@@ -121,6 +128,19 @@ def _create_missing(client: AdminClient, settings: Settings, contexts: Collectio
             wanted.append(NewTopic(topic, 1, settings.replication, config=COMPACTED))
     if wanted:
         _create(client, wanted)
+    _allow_batches(client, [topic for topic in (CIRCUITS_TOPIC, HEARD_TOPIC) if topic in existing])
+
+
+def _allow_batches(client: AdminClient, names: Iterable[str]) -> None:
+    """Topics that were made for small batches take those we send: a context may hear many partitions."""
+    for topic in names:
+        entry = ConfigEntry(
+            "max.message.bytes",
+            COMPACTED["max.message.bytes"],
+            incremental_operation=AlterConfigOpType.SET,
+        )
+        resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+        client.incremental_alter_configs([resource])[resource].result(TIMEOUT)
 
 
 def _create(client: AdminClient, wanted: list[NewTopic]) -> None:
@@ -130,6 +150,18 @@ def _create(client: AdminClient, wanted: list[NewTopic]) -> None:
         except KafkaException as error:
             if error.args[0].name() != "TOPIC_ALREADY_EXISTS":
                 raise Unusable(f"cannot create the topic {topic}: {error.args[0].str()}") from error
+
+
+def at_work(client: AdminClient, contexts: Iterable[Context]) -> list[str]:
+    """Those of which a worker is in its group."""
+    busy = []
+    for c in {c.name: c for c in contexts}.values():
+        try:
+            if client.describe_consumer_groups([c.group], request_timeout=TIMEOUT)[c.group].result().members:
+                busy.append(c.name)
+        except KafkaException:
+            pass  # nobody has ever run it
+    return busy
 
 
 def committed(settings: Settings, context: Context, places: Iterable[Place]) -> dict[Place, int]:

@@ -87,7 +87,14 @@ class Moved:
     partitions: int
 
 
-LOG_KEEPING = (Opened, Moved)  # what a log says of itself; nobody asked for it, and no row is made of it
+@dataclass(frozen=True, kw_only=True)
+class Begun:
+    """Of a policy that begins late: it hears nothing in front of these places, each `<topic id>/<partition>/<offset>`."""
+
+    places: tuple[str, ...]
+
+
+LOG_KEEPING = (Opened, Moved, Begun)  # what a log says of itself; nobody asked for it, and no row is made of it
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,9 +66,7 @@ async def finish(settings: Settings, mesh: Mesh, client: Consumer, context: Cont
         log = KafkaEventLog(context.events_topic, producer, reader)
         writers = await _writers(settings, mesh, context, log, producer)
         try:
-            await _finish(settings, mesh, client, context, producer, writers)
-        except LogMoved:
-            return  # it was sealed, so it was finished
+            await _finish(settings, mesh, client, context, producer, await _unsealed(writers))
         finally:
             for writer in writers.values():
                 await writer.close()
@@ -82,14 +80,26 @@ async def _finish(
     producer: Producer,
     writers: Mapping[int, Writer],
 ) -> None:
+    if not writers:
+        return  # what lies in a sealed partition is decided in the next log
     places = reading.partitions_of(client, mesh.heard_topics(context))
-    for writer in writers.values():
-        await writer.catch_up()
     done = {(context.own_topic, n): w.aggregates.cursors[Way.OWN] for n, w in writers.items()}
     while True:
         asked = await hear(settings, mesh, client, producer, context, reading.ends(client, places))
         if not asked and not await decide_own(client, context, writers, done):
             return
+
+
+async def _unsealed(writers: Mapping[int, Writer]) -> dict[int, Writer]:
+    """Those whose partition was not sealed by an earlier run; they have caught up."""
+    unsealed = {}
+    for number, writer in writers.items():
+        try:
+            await writer.catch_up()
+            unsealed[number] = writer
+        except LogMoved:
+            pass
+    return unsealed
 
 
 async def _writers(

@@ -13,8 +13,10 @@ Every step may be done again: whoever was interrupted runs the same command once
 import asyncio
 import heapq
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -24,22 +26,23 @@ from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 from infra.errors import Fenced, LogDamaged, Unusable
 from infra.kafka import reading, topics
 from infra.kafka.log import Producer as Appender
+from infra.kafka.log import until_known
 from infra.kafka.reading import Place
 from infra.kafka.topics import GROWN_TOPIC, HEARD_TOPIC, TIMEOUT
 from infra.mesh import Growth, Mesh
-from infra.messages import Moved, Opened
+from infra.messages import LOG_KEEPING, Begun, Moved, Opened
 from infra.model.context import Context
 from infra.model.projection import Projection
 from infra.ops.finish import finish, hear
+from infra.ops.keeping import Last, append, of_itself
 from infra.ops.positions import listener
 from infra.read import analytics, postgres, tables
 from infra.read.fold import Fold
 from infra.read.tables import Store
 from infra.settings import Settings, address
 from infra.wire.avro import Codec
-from infra.wire.envelope import ID, NO_OFFSET, EventEnvelope, Way, copied_headers, event_record, is_accepted
-from infra.wire.record import MAX_BATCH_BYTES, Outgoing, Read, partition_of
-from infra.wire.schemas import NAMESPACE
+from infra.wire.envelope import ID, Way, copied_headers, is_accepted, moved_from
+from infra.wire.record import MAX_BATCH_BYTES, Outgoing, Read, partition_of, place_of, with_header
 
 AT_ONCE = 2000  # records, copied together
 Say = Callable[[str], None]
@@ -57,42 +60,38 @@ class Target:
 # -- what the copy is: pure
 
 
-def first_records(codec: Codec, source: str, target: Target, number: int, cursors: Mapping[Way, int]) -> list[Outgoing]:
-    """The first records of partition `number`: where its owner goes on reading commands, by each way."""
-    return [
-        _of_itself(
+def first_records(
+    codec: Codec, source: str, target: Target, number: int, cursors: Mapping[Way, int], begun: Iterable[str] = ()
+) -> list[Outgoing]:
+    """The first records of partition `number`: where its owner goes on reading commands, by each way, and where its policy began."""
+    place = target.topic, number
+    first = [
+        of_itself(
             codec,
             Opened(moved_from=source, cursor=cursors[way]),
             target.context,
-            (target.topic, number),
+            place,
             offset,
-            (way, cursors[way] - 1),
             0,
+            (way, cursors[way] - 1),
         )
         for offset, way in enumerate(Way)
     ]
+    if places := tuple(sorted(begun)):
+        first.append(of_itself(codec, Begun(places=places), target.context, place, len(first), 0))
+    return first
 
 
 def seal(codec: Codec, target: Target, place: Place, offset: int, at: int) -> Outgoing:
     """The last record of a partition of the old log, which ends at `offset`."""
     event = Moved(to=target.topic, partitions=target.partitions)
-    return _of_itself(codec, event, target.context, place, offset, (Way.COMMANDS, NO_OFFSET), at)
+    return of_itself(codec, event, target.context, place, offset, at)
 
 
-def _of_itself(
-    codec: Codec, event: Any, c: Context, place: Place, offset: int, command: tuple[Way, int], at: int
-) -> Outgoing:
-    """What a log says of itself, in the envelope of an event; nobody asked for it."""
-    envelope, type_name = EventEnvelope(c.name, *place, codec.types), codec.names[type(event)]
-    identity = f"grow/{place[0]}/{place[1]}/{offset}".encode()
-    shared = envelope.command_part(b"", identity, identity, *command, f"{NAMESPACE}.Grow".encode())
-    headers = envelope.headers(shared, type_name.encode(), offset)
-    return Outgoing(None, codec.encode(event), headers, at)
-
-
-def copy_of(record: Read, offset: int) -> Outgoing:
-    """An accepted event as it stands at `offset` of the copy: the same but for the offsets."""
-    return Outgoing(record.key, record.value, copied_headers(record.headers, offset), record.timestamp)
+def copy_of(record: Read, offset: int, topic_id: str) -> Outgoing:
+    """An accepted event of the topic of this id as it stands at `offset` of the copy: the same but for where it is."""
+    place = f"{topic_id}/{record.partition}/{record.offset}".encode()
+    return Outgoing(record.key, record.value, copied_headers(record.headers, place, offset), record.timestamp)
 
 
 def target_of(record: Read, partitions: int) -> int:
@@ -100,12 +99,17 @@ def target_of(record: Read, partitions: int) -> int:
     return partition_of(record.key, partitions) if record.key else record.partition % partitions
 
 
+def asked_again(record: Read, partitions: int) -> tuple[int, Outgoing]:
+    """What a context asked itself and has not decided, as it is asked again, and where that belongs among so many partitions."""
+    headers = dict(record.headers)
+    moved = moved_from(record.headers, record.partition)
+    named = moved if headers.get(ID) else with_header(moved, ID, place_of(record).encode())
+    return target_of(record, partitions), Outgoing(record.key, record.value, named)
+
+
 def is_copied(codec: Codec, record: Read) -> bool:
     """Whether a record of the old log is in the copy: it counts, and is not what that log said of itself."""
-    return is_accepted(record) and (record.value or b"")[:5] not in {
-        codec.prefix_of(Opened),
-        codec.prefix_of(Moved),
-    }
+    return is_accepted(record) and (record.value or b"")[:5] not in map(codec.prefix_of, LOG_KEEPING)
 
 
 class Fingerprints:
@@ -152,22 +156,27 @@ def _grow(
     _must_be_stopped(admin, mesh, context)
     target = Target(context, f"{context.name}.events.{context.generation + 1}", partitions)
     with reading.opened(settings) as client:
+        _try(settings, admin, target)
         say(f"finishing what {context.name} has begun")
         asyncio.run(finish(settings, mesh, client, context))
         places = reading.partitions_of(client, [context.events_topic])
         say(f"sealing {context.events_topic}")
-        ends, cursors = asyncio.run(_seal(settings, mesh.codec, client, target, places))
+        sealed = asyncio.run(_seal(settings, mesh.codec, client, target, places))
+        ends = {place: known.end for place, known in sealed.items()}
         say("letting listeners react and projections read to its end")
         asyncio.run(_react(settings, mesh, client, context, ends))
         asyncio.run(_project(settings, mesh, client, context, ends))
+        left = _left(client, context, sealed)
+        sealed = {p: replace(s, cursors={**s.cursors, Way.OWN: left[p[1]][1]}) for p, s in sealed.items()}
         say(f"copying into {target.topic}")
-        before = asyncio.run(_copy(settings, mesh.codec, admin, target, ends, cursors))
+        before = asyncio.run(_copy(settings, mesh.codec, admin, target, sealed))
         copy_ends = reading.ends(client, reading.partitions_of(client, [target.topic]))
         say("comparing")
         _compare(client, mesh.codec, before, copy_ends)
-    for topic in (context.commands_topic, context.own_topic, context.dead_topic):
-        _widen(admin, topic, partitions)
-    asyncio.run(_set_positions(settings, mesh, context, target, copy_ends))
+        asyncio.run(_set_positions(settings, mesh, context, target, copy_ends))
+        for topic in _widened(context):
+            _widen(admin, topic, partitions)
+        asyncio.run(_ask_again(settings, client, target, left))
     asyncio.run(_move_cursors(settings, mesh, context, target, copy_ends))
     growth = Growth(context.generation + 1, target.partitions)
     _write_down(settings, admin, context, growth)
@@ -178,57 +187,57 @@ def _grow(
 
 def _must_be_stopped(admin: AdminClient, mesh: Mesh, context: Context) -> None:
     """Nobody may be at work who writes this log or reacts to it."""
-    busy = []
-    for c in {c.name: c for c in (context, *mesh.listeners(context))}.values():
-        try:
-            if admin.describe_consumer_groups([c.group], request_timeout=TIMEOUT)[c.group].result().members:
-                busy.append(c.name)
-        except KafkaException:
-            pass  # nobody has ever run it
-    if busy:
+    if busy := topics.at_work(admin, (context, *mesh.listeners(context))):
         raise Unusable(
             f"{', '.join(busy)} is at work: stop the workers first, and leave Kafka and Postgres running (an embedded mesh: `weft down`)"
         )
 
 
+def _new_topic(settings: Settings, target: Target) -> NewTopic:
+    config = topics.configs(target.context, settings)[target.context.events_topic]
+    return NewTopic(target.topic, target.partitions, settings.replication, config=config)
+
+
+def _try(settings: Settings, admin: AdminClient, target: Target) -> None:
+    """What the broker refuses it refuses before anything is sealed: there is no way back then."""
+    known = admin.list_topics(timeout=TIMEOUT).topics
+    tried: list[tuple[str, Future[Any]]] = []
+    if target.topic not in known:
+        tried += admin.create_topics([_new_topic(settings, target)], validate_only=True).items()
+    for topic in _widened(target.context):
+        if len(known[topic].partitions) < target.partitions:
+            tried += admin.create_partitions([NewPartitions(topic, target.partitions)], validate_only=True).items()
+    for topic, future in tried:
+        try:
+            future.result(TIMEOUT)
+        except KafkaException as error:
+            raise Unusable(f"{topic} cannot have {target.partitions} partitions: {error.args[0].str()}") from error
+
+
+def _widened(context: Context) -> tuple[str, str, str]:
+    """The topics of a context that get partitions as they are."""
+    return context.commands_topic, context.own_topic, context.dead_topic
+
+
 async def _seal(
     settings: Settings, codec: Codec, client: Consumer, target: Target, places: list[Place]
-) -> tuple[dict[Place, int], dict[int, dict[Way, int]]]:
-    """End every partition of the old log; returns where, and how far each partition of the commands topic is decided."""
+) -> dict[Place, Last]:
+    """End every partition of the old log, if it has not ended before; how each ends."""
+
+    def record_at(known: Last, place: Place) -> Outgoing | None:
+        if known.moved is None:
+            return seal(codec, target, place, known.end, known.at)
+        if known.moved.partitions != target.partitions:
+            raise Unusable(
+                f"{place[0]} was sealed for {known.moved.partitions} partitions by an earlier run: finish that, with --partitions {known.moved.partitions}"
+            )
+        return None
+
     appender = Appender(address(settings, "kafka"), "weft-grow")
-    ends: dict[Place, int] = {}
-    cursors: dict[int, dict[Way, int]] = {}
     try:
-        for place in places:
-            while place not in ends:
-                end, at, cursors[place[1]], moved = _last(client, codec, place)
-                if moved is not None:
-                    if moved.partitions != target.partitions:
-                        raise Unusable(
-                            f"{place[0]} was sealed for {moved.partitions} partitions by an earlier run: finish that, with --partitions {moved.partitions}"
-                        )
-                    ends[place] = end
-                    continue
-                landed = await appender.append(*place, [seal(codec, target, place, end, at)])
-                if landed == end:
-                    ends[place] = end + 1  # otherwise somebody wrote first: read again, seal again
+        return {p: await append(appender, client, codec, p, partial(record_at, place=p)) for p in places}
     finally:
         await appender.stop()
-    return ends, cursors
-
-
-def _last(client: Consumer, codec: Codec, place: Place) -> tuple[int, int, dict[Way, int], Moved | None]:
-    """The end of a partition; of its accepted records the last time and the commands' cursors; and its seal if it has one."""
-    (end,) = reading.ends(client, [place]).values()
-    at, cursors, moved = 0, dict.fromkeys(Way, 0), None
-    for records in reading.read_all(client, {}, {place: end}):
-        for record in records:
-            if is_accepted(record):
-                event = event_record(record)
-                at, cursors[event.way] = max(at, event.at), max(cursors[event.way], event.command_offset + 1)
-                if event.value[:5] == codec.prefix_of(Moved):
-                    moved = codec.decode(event.value)
-    return end, at, cursors, moved
 
 
 async def _react(
@@ -243,6 +252,25 @@ async def _react(
     try:
         for listener in mesh.listeners(context):
             await hear(settings, mesh, client, appender, listener, ends)
+    finally:
+        await appender.stop()
+
+
+def _left(client: Consumer, context: Context, sealed: Mapping[Place, Last]) -> dict[int, tuple[int, int]]:
+    """What of each partition of its own topic a context has not decided: only where it was at work after some were sealed."""
+    bounds = {number: reading.bounds(client, (context.own_topic, number)) for _, number in sealed}
+    return {n: (max(bounds[n][0], known.cursors[Way.OWN]), bounds[n][1]) for (_, n), known in sealed.items()}
+
+
+async def _ask_again(settings: Settings, client: Consumer, target: Target, left: Mapping[int, tuple[int, int]]) -> None:
+    """What was not decided is asked again where it belongs now, before anybody asks more."""
+    own = target.context.own_topic
+    start = {(own, number): low for number, (low, end) in left.items() if low < end}
+    appender = Appender(address(settings, "kafka"), "weft-grow")
+    try:
+        for records in reading.read_all(client, start, {place: left[place[1]][1] for place in start}):
+            moved = [asked_again(record, target.partitions) for record in records]
+            await until_known(partial(appender.send, own, moved))
     finally:
         await appender.stop()
 
@@ -291,8 +319,7 @@ async def _copy(
     codec: Codec,
     admin: AdminClient,
     target: Target,
-    ends: Mapping[Place, int],
-    cursors: Mapping[int, Mapping[Way, int]],
+    sealed: Mapping[Place, Last],
 ) -> Fingerprints:
     """Copy the accepted records of all partitions, merged by time; what an interrupted run has left is copied anew."""
     source = target.context.events_topic
@@ -300,13 +327,15 @@ async def _copy(
         admin.delete_topics([target.topic], operation_timeout=TIMEOUT)[target.topic].result(TIMEOUT)
         while target.topic in admin.list_topics(timeout=TIMEOUT).topics:
             await asyncio.sleep(0.1)
-    config = topics.configs(target.context, settings)[source]
-    new_topic = NewTopic(target.topic, target.partitions, settings.replication, config=config)
+    new_topic = _new_topic(settings, target)
     admin.create_topics([new_topic], operation_timeout=TIMEOUT)[target.topic].result(TIMEOUT)
     before = Fingerprints(codec)
     appender = Appender(address(settings, "kafka"), "weft-grow")
-    nowhere = dict.fromkeys(Way, 0)
-    writing = {n: first_records(codec, source, target, n, cursors.get(n, nowhere)) for n in range(target.partitions)}
+    (topic_id,) = reading.topic_ids(address(settings, "kafka"), [source]).values()
+    cursors = {number: dict.fromkeys(Way, 0) for number in range(target.partitions)}
+    cursors |= {number: known.cursors for (_, number), known in sealed.items()}
+    begun = {place for known in sealed.values() for place in known.begun}
+    writing = {n: first_records(codec, source, target, n, cursors[n], begun) for n in cursors}
     written = dict.fromkeys(writing, 0)
     sizes = dict.fromkeys(writing, 0)
 
@@ -320,10 +349,10 @@ async def _copy(
         writing[number], sizes[number] = [], 0
 
     try:
-        for record in _by_time(settings, codec, ends):
+        for record in _by_time(settings, codec, {place: known.end for place, known in sealed.items()}):
             before.add(record)
             number = target_of(record, target.partitions)
-            copy = copy_of(record, written[number] + len(writing[number]))
+            copy = copy_of(record, written[number] + len(writing[number]), topic_id)
             if len(writing[number]) >= AT_ONCE or sizes[number] + copy.size() > MAX_BATCH_BYTES:
                 await write(number)
             writing[number].append(copy)

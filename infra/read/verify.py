@@ -24,7 +24,19 @@ from infra.read.rebuild import warm
 from infra.read.rebuild.compare import compare_rows, traced
 from infra.settings import Settings, address, as_role
 from infra.wire.avro import Codec
-from infra.wire.envelope import CAUSATION, DUE_OF, ID, ORIGINAL, OUTCOME_OF, CommandName, accepted, command_name, way_of
+from infra.wire.envelope import (
+    CAUSATION,
+    DIGEST,
+    DUE_OF,
+    ID,
+    ORIGINAL,
+    OUTCOME_OF,
+    CommandName,
+    Way,
+    accepted,
+    command_name,
+    way_of,
+)
 from infra.wire.record import HeaderMap, Read, place_of
 
 SHOWN = 5
@@ -151,16 +163,20 @@ class Chain:
             yield f"was accepted and cannot be read: {error}"
             return
         if type(event) in self._context.events or (type(event) is Refused and not _may_come_again(event, headers)):
-            command = (record.key, command_name(way_of(headers), headers.get(CAUSATION) or b""))
-            before = self._decided.get(command)
-            if (
-                before is not None
-                and (before.partition, before.offset) != (record.partition, record.offset - 1)
-                and record.timestamp - before.timestamp <= self._dedupe_ms
-            ):
-                name = (headers.get(CAUSATION) or b"").decode(errors="replace")
-                yield f"decides {name} again, which {before.partition}/{before.offset} did"
-            self._decided[command] = Decided(record.partition, record.offset, record.timestamp)
+            commands = [(record.key, name) for name in _names(headers)]
+            for before in [self._decided[command] for command in commands if command in self._decided][:1]:
+                is_next = (before.partition, before.offset) == (record.partition, record.offset - 1)
+                if not is_next and record.timestamp - before.timestamp <= self._dedupe_ms:
+                    name = (headers.get(CAUSATION) or b"").decode(errors="replace")
+                    yield f"decides {name} again, which {before.partition}/{before.offset} did"
+            self._decided |= dict.fromkeys(commands, Decided(record.partition, record.offset, record.timestamp))
+
+
+def _names(headers: HeaderMap) -> list[CommandName]:
+    """What the command of an event is called; of one before there were two ways, nobody can say which of both it is."""
+    way, identity = way_of(headers), headers.get(CAUSATION) or b""
+    ways = Way if way is Way.COMMANDS and DIGEST not in headers else (way,)
+    return [command_name(way, identity) for way in ways]
 
 
 def _may_come_again(answer: Refused, headers: HeaderMap) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from infra.messages import REUSED_CODE, Meta, Parked, Refused, Rejected
+from infra.messages import REUSED_CODE, Discarded, Meta, Parked, Refused, Rejected
 from infra.wire.avro import Codec
 from infra.wire.envelope import accepted, meta
 from infra.wire.record import Read
@@ -92,13 +92,20 @@ def broken(e: Evidence) -> list[str]:
     ]
 
 
+def _ways_of(event: Any, m: Meta) -> tuple[str, ...]:
+    """By which a command may have come; of one before there were two, nobody can say which of both it is."""
+    is_older = m.way == "commands" and not m.command_digest and not isinstance(event, Discarded)
+    return ("commands", "own") if is_older else (m.way,)
+
+
 def _each_command_once(e: Evidence) -> Iterable[str]:
     """The events of a command stand together in the log, and none says the same as another."""
     answers: dict[tuple[str, str, str, str], list[tuple[Any, Meta]]] = {}
     for event, m in e.facts:
         took_an_id = isinstance(event, Refused) and event.code == REUSED_CODE
         if not isinstance(event, Rejected | Parked) and not took_an_id:
-            answers.setdefault((m.context, m.subject, m.way, m.command_id), []).append((event, m))
+            for way in _ways_of(event, m):
+                answers.setdefault((m.context, m.subject, way, m.command_id), []).append((event, m))
     for command, facts in answers.items():
         metas = [m for _, m in facts]
         together = all(b.offset - a.offset == 1 for a, b in pairwise(metas)) and len({m.partition for m in metas}) == 1

@@ -48,13 +48,13 @@ class MemoryDisk:
         self.contents: dict[tuple[str, int], list[Content]] = {}
 
 
-async def _at_once() -> None: ...
+async def at_once() -> None: ...
 
 
 class MemoryStore:
     """`passes` is waited for before and after whatever is done aside."""
 
-    def __init__(self, content: Content, passes: Callable[[], Awaitable[None]] = _at_once) -> None:
+    def __init__(self, content: Content, passes: Callable[[], Awaitable[None]] = at_once) -> None:
         self.content = content
         self._passes = passes
 

@@ -5,7 +5,7 @@ CloudEvents 1.0, Kafka protocol binding, binary content mode: attributes are `ce
     its context's    content-type  ce_specversion  ce_source
     its command's    ce_subject  ce_correlationid  ce_causationid  weft-command-offset or weft-own-offset  weft-command-type
                      [weft-command-digest, weft-reaction, weft-outcome-of or weft-due-of]  [traceparent]
-    its own          [weft-original-command-offset]  ce_id  ce_type  weft-expected-offset
+    its own          [weft-original-command-offset  weft-earlier-places]  ce_id  ce_type  weft-expected-offset
 
 What the events of a command share stands in front, so that it is made once; what is asked of every record that is read
 stands at a known place. Records of other writers may have the same headers in any order.
@@ -29,12 +29,13 @@ COMMAND_OFFSET = "weft-command-offset"
 OWN_OFFSET = "weft-own-offset"  # the same of a command that the context asked itself
 COMMAND_TYPE = "weft-command-type"
 DIGEST = "weft-command-digest"  # of what a stranger asked: the same id with other content is another command
-REACTION = "weft-reaction"  # the place of a reaction: <source topic id>/<partition>/<offset>/<number>
+REACTION = "weft-reaction"  # the place of a reaction: <source topic id>/<partition>[@<own partition>]/<offset>/<number>
 OUTCOME_OF = "weft-outcome-of"  # of a command: the intent it answers, by the id of the event that opened it
 DUE_OF = "weft-due-of"  # the same of a deadline
 IDENTITIES = frozenset((DIGEST, REACTION, OUTCOME_OF, DUE_OF))  # what tells a command from others beside its id
 TRACE = "traceparent"
 ORIGINAL = "weft-original-command-offset"  # of an event that was copied when its topic grew; its id says where it was
+EARLIER = "weft-earlier-places"  # of the same, and of a reaction to it: <topic id>/<partition>/<offset> ... since it was first written
 ID = "ce_id"
 TYPE = "ce_type"
 EXPECTED_OFFSET = "weft-expected-offset"
@@ -56,6 +57,7 @@ class Way(IntEnum):
 
 CommandName = bytes | tuple[bytes]  # its id; in a tuple if the context asked itself, so that no stranger can take it
 ReactionPlace = tuple[int, int]  # the offset of what a policy heard, and the how-manieth of its reactions
+Reaction = tuple[bytes, ReactionPlace]  # a source, and a place there
 
 
 def command_name(way: Way, command_id: bytes) -> CommandName:
@@ -68,10 +70,48 @@ def way_of(headers: HeaderMap) -> Way:
     return Way.OWN if OWN_OFFSET in headers else Way.COMMANDS
 
 
-def reaction_place(reaction: bytes) -> tuple[bytes, ReactionPlace]:
+def reaction_place(reaction: bytes) -> Reaction:
     """The source of a REACTION, `<topic id>/<partition>`, and its place there; ValueError if it is none."""
     source, offset, number = reaction.rsplit(b"/", 2)
     return source, (int(offset), int(number))
+
+
+def reaction_places(reaction: bytes, earlier: bytes) -> tuple[Reaction, ...]:
+    """Every place of a REACTION, the last one first: what it follows from may have been heard at any of them."""
+    last = source, (_, number) = reaction_place(reaction)
+    _, at, own = source.partition(b"@")
+    before = (place.rsplit(b"/", 1) for place in earlier.split())
+    return last, *((topic + at + own, (int(offset), number)) for topic, offset in before)
+
+
+def marked(source: bytes, owns: Iterable[bytes] = ()) -> list[bytes]:
+    """The marks that a reaction of this source moves; `owns` are the partitions its answer was in before it was copied.
+
+    A source with `@<own partition>` is of what was asked in that one, and belongs to another since its context has grown:
+    it is held against what was answered there, for those who ask where it belongs may have overtaken it.
+    """
+    source, _, own = source.partition(b"@")
+    return [source, *(b"%b@%b" % (source, o) for o in dict.fromkeys([own, *owns]) if o)]
+
+
+def held_against(source: bytes) -> tuple[bytes, bytes]:
+    """The marks that may be above a reaction of this source: of others of it, and of where its policy has begun."""
+    return source, beginning(source.partition(b"@")[0])
+
+
+def beginning(source: bytes) -> bytes:
+    """The mark of where a policy has begun to hear this source."""
+    return source + b"<"
+
+
+def moved_from(headers: Headers, own: int) -> Headers:
+    """The headers of what a context asked itself in this partition of its own topic, where they are sent to another one."""
+    return [(name, _moved(value, own) if name == REACTION and value else value) for name, value in headers]
+
+
+def _moved(reaction: bytes, own: int) -> bytes:
+    source, *place = reaction.rsplit(b"/", 2)
+    return reaction if b"@" in source or len(place) < 2 else b"/".join([b"%b@%d" % (source, own), *place])
 
 
 OFFSETS = {COMMAND_OFFSET: Way.COMMANDS, OWN_OFFSET: Way.OWN}
@@ -150,14 +190,15 @@ class EventEnvelope:
         return (*command.headers, (ID, self._prefix + number), (TYPE, type_), (EXPECTED_OFFSET, number))
 
 
-def copied_headers(headers: Headers, offset: int) -> Headers:
-    """Of an accepted event as it stands at `offset` of a log it is copied into: its id says where it was first."""
+def copied_headers(headers: Headers, place: bytes, offset: int) -> Headers:
+    """Of an accepted event at `place`, `<topic id>/<partition>/<offset>`, as it stands at `offset` of a log it is copied into."""
     by_name = dict(headers)
     asked_at = OFFSET_OF[way_of(by_name)]
-    original = [] if ORIGINAL in by_name else [(ORIGINAL, by_name[asked_at])]
+    places = b" ".join(filter(None, [by_name.get(EARLIER), place]))
+    original = by_name[ORIGINAL] if ORIGINAL in by_name else by_name[asked_at]
     changed = {asked_at: b"%d" % NO_OFFSET, EXPECTED_OFFSET: b"%d" % offset}
-    moved = [(name, changed.get(name, value)) for name, value in headers]
-    return [*moved[:-OWN], *original, *moved[-OWN:]]
+    moved = [(name, changed.get(name, value)) for name, value in headers if name not in (ORIGINAL, EARLIER)]
+    return [*moved[:-OWN], (ORIGINAL, original), (EARLIER, places), *moved[-OWN:]]
 
 
 # -- what an event's reader asks
@@ -179,7 +220,8 @@ def is_accepted(record: Record) -> bool:
 class EventRecord(NamedTuple):
     """What folding needs of an accepted record. `origin`: its offset, or its id if it was copied here; `at` in ms.
 
-    `identity` is what tells its command from others beside its id: one of IDENTITIES.
+    `identity` is what tells its command from others beside its id: one of IDENTITIES; `owns` are the partitions it was in
+    before it was copied.
     """
 
     key: bytes
@@ -191,6 +233,7 @@ class EventRecord(NamedTuple):
     command_offset: int
     correlation: bytes
     identity: Header | None
+    owns: tuple[bytes, ...] = ()
 
     @property
     def name(self) -> CommandName:
@@ -210,6 +253,11 @@ def is_remembered(way: Way, identity: Header | None) -> bool:
 def _identity(header: tuple[str, bytes | None]) -> Header | None:
     name, value = header
     return (name, value) if name in IDENTITIES and value is not None else None
+
+
+def _before(headers: HeaderMap) -> tuple[bytes, tuple[bytes, ...]]:
+    """The id of an event that was copied, and the partitions it was in."""
+    return headers[ID] or b"", tuple(place.split(b"/")[-2] for place in (headers.get(EARLIER) or b"").split())
 
 
 _new: Any = tuple.__new__  # what a NamedTuple has of its own takes twice as long
@@ -236,11 +284,11 @@ def event_record(record: Record) -> EventRecord:
         if correlation is None or command_id is None or offset is None:
             raise ValueError("a header has no value")
         number = int(offset)
-        origin = record.offset if number != NO_OFFSET else dict(headers)[ID] or b""
-    except (ValueError, KeyError) as error:
+        origin, owns = (record.offset, ()) if number != NO_OFFSET else _before(dict(headers))
+    except (ValueError, KeyError, IndexError) as error:
         raise unreadable(place_of(record), error) from error
     key, value, at = record.key or b"", record.value or b"", record.timestamp
-    fields = (key, value, origin, at, command_id, OFFSETS[asked_at], number, correlation, identity)
+    fields = (key, value, origin, at, command_id, OFFSETS[asked_at], number, correlation, identity, owns)
     event: EventRecord = _new(EventRecord, fields)
     return event
 
@@ -296,13 +344,9 @@ def cause_of(record: Record, headers: HeaderMap) -> Cause:
     return Cause(correlation, event_id, record.timestamp, trace)
 
 
-def command_headers(
-    type_name: str, command_id: str, cause: Cause = NO_CAUSE, identity: Header | None = None
-) -> list[Header]:
-    """The headers of a command that one of ours posts; `identity` is its REACTION, OUTCOME_OF or DUE_OF."""
-    headers = [(SPEC_VERSION, b"1.0"), (TYPE, type_name.encode()), (ID, command_id.encode())]
-    if identity:
-        headers.append(identity)
+def command_headers(type_name: str, command_id: str, cause: Cause = NO_CAUSE, *identity: Header) -> list[Header]:
+    """The headers of a command that one of ours posts; `identity` is its REACTION with what is EARLIER, OUTCOME_OF or DUE_OF."""
+    headers = [(SPEC_VERSION, b"1.0"), (TYPE, type_name.encode()), (ID, command_id.encode()), *identity]
     optional = ((CORRELATION, cause.correlation), (CAUSATION, cause.event_id), (TRACE, cause.trace))
     headers += [(name, value.encode()) for name, value in optional if value]
     if cause.at is not None:

@@ -17,17 +17,19 @@ from infra.wire.envelope import (
     CORRELATION,
     DIGEST,
     DUE_OF,
+    EARLIER,
     ID,
     OUTCOME_OF,
     REACTION,
     TRACE,
     TYPE,
     CommandName,
-    ReactionPlace,
+    Reaction,
     Way,
     command_name,
     is_remembered,
-    reaction_place,
+    moved_from,
+    reaction_places,
 )
 from infra.wire.record import (
     MAX_COMMAND_BYTES,
@@ -64,7 +66,7 @@ class Posted:
 
     `id` is the producer's, or the record's place if it gave none that can be used; `identity` is what tells a command from
     others beside that: of a stranger's its DIGEST, of our own its REACTION, OUTCOME_OF or DUE_OF; `reaction` is where that
-    stands: its source, and its place there. `key` is None if no aggregate can have it; `partition` is where its commands belong. `type` is what the header says, `at` is in milliseconds.
+    stands: its source, and its place there; then where what it follows from was before. `key` is None if no aggregate can have it; `partition` is where its commands belong. `type` is what the header says, `at` is in milliseconds.
     `may_name`: for all that anybody can tell it names a person in plain, so that nothing of what it says may stay.
     """
 
@@ -73,7 +75,7 @@ class Posted:
     way: Way
     id: bytes
     identity: Header | None
-    reaction: tuple[bytes, ReactionPlace] | None
+    reaction: tuple[Reaction, ...]
     type: bytes | None
     key: bytes | None
     partition: int
@@ -82,7 +84,8 @@ class Posted:
 
     def forwarded(self) -> Outgoing:
         """The record as it came, by its id also where it goes."""
-        return Outgoing(self.record.key, self.record.value, with_header(self.record.headers, ID, self.id))
+        headers = moved_from(self.record.headers, self.record.partition) if self.reaction else self.record.headers
+        return Outgoing(self.record.key, self.record.value, with_header(headers, ID, self.id))
 
     @property
     def name(self) -> CommandName:
@@ -126,7 +129,8 @@ class CommandReader:
         key, identity, at = aggregate_key(record.key), headers.get(ID), record.timestamp
         if not identity or len(identity) > MAX_ID:
             identity = place_of(record).encode()
-        type_, reaction = headers.get(TYPE), None
+        type_ = headers.get(TYPE)
+        reaction: tuple[Reaction, ...] = ()
         may_name = self._about_persons  # until it was read, and found sealed
         command: Command | Discard | Unreadable
         if type_ == DISCARD and key is not None:
@@ -134,7 +138,7 @@ class CommandReader:
         else:
             try:
                 at = _asked_at(record, headers)
-                reaction = _reaction(headers) if way is Way.OWN else None
+                reaction = _reaction(headers) if way is Way.OWN else ()
                 command = self._command(record, headers, identity, key, message)
                 may_name = False
                 if type(command.payload) not in self._allowed[way]:
@@ -222,12 +226,14 @@ def _kind(t: type, codec: Codec) -> CommandType:
     return CommandType(t, name.encode(), fields(t)[0].name, personal(codec.schemas[name]))
 
 
-def _reaction(headers: HeaderMap) -> tuple[bytes, ReactionPlace] | None:
+def _reaction(headers: HeaderMap) -> tuple[Reaction, ...]:
     """Where one of our own commands stands among the reactions of its source, if it is one."""
     try:
-        return reaction_place(place) if (place := headers.get(REACTION)) else None
+        return reaction_places(place, headers.get(EARLIER) or b"") if (place := headers.get(REACTION)) else ()
     except ValueError:
-        raise Unreadable("bad_header", f"{REACTION} has to be <topic id>/<partition>/<offset>/<number>") from None
+        raise Unreadable(
+            "bad_header", f"{REACTION} has to be <topic id>/<partition>/<offset>/<number>, and {EARLIER} such places"
+        ) from None
 
 
 def _digest(command: Command | Discard | Unreadable) -> Header | None:
@@ -235,9 +241,9 @@ def _digest(command: Command | Discard | Unreadable) -> Header | None:
     return (DIGEST, digest_of(command.type, command.payload)) if isinstance(command, Command) else None
 
 
-def _told_by(headers: HeaderMap, reaction: tuple[bytes, ReactionPlace] | None) -> Header | None:
+def _told_by(headers: HeaderMap, reaction: tuple[Reaction, ...]) -> Header | None:
     """What tells one of our own commands from others beside its id, if it can be understood."""
-    if reaction is not None:
+    if reaction:
         return REACTION, headers[REACTION] or b""
     return next(((name, value) for name in (OUTCOME_OF, DUE_OF) if (value := headers.get(name))), None)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from infra.errors import LogMoved
-from infra.messages import LOG_KEEPING, REUSED_CODE, RUNTIME, Discarded, Moved, Opened, Parked, Refused, Rejected
+from infra.messages import LOG_KEEPING, REUSED_CODE, RUNTIME, Begun, Discarded, Moved, Opened, Parked, Refused, Rejected
 from infra.model.context import Aggregate, Context
 from infra.wire.avro import Codec
 from infra.wire.envelope import (
@@ -21,8 +21,10 @@ from infra.wire.envelope import (
     EventRecord,
     ReactionPlace,
     Way,
+    beginning,
     event_record,
     is_accepted,
+    marked,
     reaction_place,
     remembered_as,
 )
@@ -136,6 +138,7 @@ class Aggregates:
         self.suffixes = [s for s in SUFFIXES if any(want.suffix == s for kind in self.kinds for want in kind.wants)]
         self._new_intents: dict[bytes, Intent] = {}
         self.unwritten = Unwritten()
+        self.is_torn = False  # an event could not be folded: the position is past what is known
         self._kind_of_event = {event: kind for kind in self.kinds for event in kind.events}
         self._folded_at_once = {codec.prefix_of(t) for t in (Rejected, Parked, Discarded, *LOG_KEEPING)}
         self.dedupe_ms = dedupe_ms
@@ -206,19 +209,32 @@ class Aggregates:
             self.cursors[record.way] = record.command_offset + 1
         if record.identity is not None and record.identity[0] == REACTION:
             source, place = reaction_place(record.identity[1])
+            self._mark(marked(source, record.owns), place)
+
+    def _begin(self, event: Begun) -> None:
+        for place in event.places:
+            source, offset = place.rsplit("/", 1)
+            self._mark([beginning(source.encode())], (int(offset), -1))
+
+    def _mark(self, sources: Iterable[bytes], place: ReactionPlace) -> None:
+        for source in sources:
             if place > self.marks.get(source, NOWHERE):
                 self.marks[source] = place
 
     def _fold_all(self, records: Sequence[EventRecord]) -> None:
         """Fold accepted events: in order within each key, whichever keys they are of."""
         histories: dict[bytes, History] = {}
-        for record, event in zip(records, self.codec.decode_many([r.value for r in records]), strict=True):
-            try:
-                self._fold_one(record, self.codec.decode(record.value) if event is None else event, histories)
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise unreadable(self.event_id(record.origin), error) from error
-        for slot, history in histories.items():
-            self._fold_wants(slot, history)
+        try:
+            for record, event in zip(records, self.codec.decode_many([r.value for r in records]), strict=True):
+                try:
+                    self._fold_one(record, self.codec.decode(record.value) if event is None else event, histories)
+                except (ValueError, KeyError, TypeError, AttributeError) as error:
+                    raise unreadable(self.event_id(record.origin), error) from error
+            for slot, history in histories.items():
+                self._fold_wants(slot, history)
+        except BaseException:
+            self.is_torn = True
+            raise
 
     def _fold_one(self, record: EventRecord, event: Any, histories: dict[bytes, History]) -> None:
         """Fold one event; what its states want is looked at once a slot and batch, from `histories`."""
@@ -249,6 +265,9 @@ class Aggregates:
                 f"finish `weft topics grow {self.context.name} --partitions {event.partitions}`"
             )
         if isinstance(event, Opened):
+            return
+        if isinstance(event, Begun):
+            self._begin(event)
             return
         if not isinstance(event, RUNTIME):
             raise TypeError(f"{type(event).__name__} is no event of {self.context.name}")

@@ -21,6 +21,8 @@ from infra.wire.envelope import (
     EventEnvelope,
     ReactionPlace,
     Way,
+    held_against,
+    marked,
 )
 from infra.wire.inbox import Command, CommandReader, Posted
 from infra.wire.record import MAX_BATCH_BYTES, Header, Outgoing, Record
@@ -234,9 +236,9 @@ class CommandHandler:
     def _is_over(self, key: bytes, posted: Posted, identity: Header, decision: Decision) -> bool:
         """Whether a reaction is not above the mark of its source, or what an answer is for is not open any more."""
         name, value = identity
-        if posted.reaction is not None:
-            source, place = posted.reaction
-            return place <= self._mark(source, decision)
+        if posted.reaction:
+            places = [(mark, place) for source, place in posted.reaction for mark in held_against(source)]
+            return any(place <= self._mark(mark, decision) for mark, place in places)
         if not isinstance(posted.command, Command):
             return False
         kind = self._kinds[type(posted.command.payload)]
@@ -281,9 +283,9 @@ class CommandHandler:
     def _pass(self, posted: Posted, at: int, decision: Decision) -> None:
         """Time, the command and the reaction it was are behind us."""
         decision.timestamp, decision.cursor = at, posted.record.offset + 1
-        if posted.reaction is not None:
-            source, place = posted.reaction
-            decision.marks[source] = max(place, self._mark(source, decision))
+        if posted.reaction:
+            source, place = posted.reaction[0]
+            decision.marks |= {mark: max(place, self._mark(mark, decision)) for mark in marked(source)}
 
     def _mark(self, source: bytes, decision: Decision) -> ReactionPlace:
         return decision.marks.get(source) or self._aggregates.marks.get(source, NOWHERE)

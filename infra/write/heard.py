@@ -48,11 +48,12 @@ class Heard:
         self._listener = listener
         self._known: dict[bytes, int] = {}
         self._unsaved: dict[Place, int] = {}
+        self._saving: dict[Place, int] = {}
 
     def load(self, records: Iterable[Record]) -> None:
         """Know what `weft.heard` says, and forget what this process has not written there."""
         self._known = positions(records)
-        self._unsaved = {}
+        self._unsaved, self._saving = {}, {}
 
     def position(self, place: Place) -> int:
         """Where to go on; at the beginning if nothing was ever heard of this topic."""
@@ -63,6 +64,10 @@ class Heard:
         self._unsaved[place] = offset
 
     def unsaved(self) -> list[Outgoing]:
-        """The positions to be written; they count as written from now on, unless they are noted again."""
-        unsaved, self._unsaved = self._unsaved, {}
-        return [self._listener.record(place, offset) for place, offset in unsaved.items()]
+        """The positions to be written; they count as written from now on, unless that fails or they are noted again."""
+        self._saving, self._unsaved = self._unsaved, {}
+        return [self._listener.record(place, offset) for place, offset in self._saving.items()]
+
+    def not_saved(self) -> None:
+        """What was to be written last is not known to be there."""
+        self._unsaved, self._saving = self._saving | self._unsaved, {}

@@ -265,11 +265,12 @@ class Owner:
             await self._save_positions()
 
     async def _save_positions(self) -> None:
-        """Positions that cannot be written are too low, which harms nobody; later ones follow."""
+        """Positions that cannot be written are too low, which harms nobody; they are tried again with the next."""
         if unsaved := self._heard.unsaved():
             try:
                 await self._sink.send(HEARD_TOPIC, [(0, record) for record in unsaved])
             except Unknown as error:
+                self._heard.not_saved()
                 _log.warning("positions not written", context=self.context.name, error=str(error))
 
     def _tell(self, circuit: Circuit) -> None:

@@ -180,7 +180,7 @@ class State:
     async def _write(self) -> bool:
         async with self._writing:
             aggregates = self.aggregates
-            if self._is_closed:
+            if self._is_closed or aggregates.is_torn:
                 return False
             if self._is_torn:
                 raise Unusable(f"{aggregates.context.name}/{aggregates.number}: what changed could not be written")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,8 +12,11 @@ from infra.cli.dead import Which, discard, redrive
 from infra.edge.client import Asked
 from infra.errors import Unusable
 from infra.ops.dead import Letter, Office, Queues, again, discard_of
+from infra.ops.positions import stranded
 from infra.settings import Settings
 from infra.wire.record import Read
+from infra.write.reactions import outgoing_command
+from tests.counter.commands.counter import Carry
 from tests.counter.mesh import mesh
 from tests.infra.counter_log import CODEC, CONTEXT, NOW, add, carry, commands, decide_all, fresh, junk, landed
 
@@ -45,6 +49,17 @@ def test_what_does_not_wait_is_neither_sent_again_nor_discarded() -> None:
         office.redrive([letter], 0)
     with pytest.raises(Unusable, match="bad does not wait: its key is no id"):
         office.discard(letter, "it never will", 0)
+
+
+def test_what_only_its_context_asks_has_to_be_dealt_with_before_there_are_two_ways() -> None:
+    # given what a policy asked by the one way there was, and what anybody may ask, and neither could be processed
+    message = Carry(counter_id="c1")
+    command = outgoing_command(CODEC, message, "other.events/0/7/counter/0")
+    mine = letter_of(Read(CONTEXT.commands_topic, 0, 0, NOW, command.key, b"junk", command.headers))
+    theirs = letter_of(junk(b"c1", b"bad", 0))
+    by_its_way = letter_of(Read(CONTEXT.own_topic, 0, 0, NOW, command.key, b"junk", command.headers))
+    # then it is found as long as it waits
+    assert stranded(CODEC, CONTEXT, [mine, theirs, by_its_way, replace(mine, status="processed")]) == [mine]
 
 
 class OneLetter(Office):

@@ -48,6 +48,7 @@ COPY = (
     ("weft-command-offset", b"-1"),
     *EVENT[7:10],
     ("weft-original-command-offset", b"41"),
+    ("weft-earlier-places", b"id/1/12"),
     *EVENT[10:12],
     ("weft-expected-offset", b"70"),
 )
@@ -79,16 +80,23 @@ def test_what_a_context_asked_itself_says_so_and_by_what_it_is_known(identity: H
     read = event_record(event(headers))
     assert (read.way, read.command_offset, read.identity, read.name) == (Way.OWN, 41, identity, (b"c",))
     assert event_record(event(headers[::-1])) == read, "in any order"
-    copied = event_record(event(tuple(copied_headers(headers, 12))))
+    copied = event_record(event(tuple(copied_headers(headers, b"id/1/12", 12))))
     assert (copied.way, copied.command_offset, copied.identity) == (Way.OWN, -1, identity)
+    assert copied.owns == (b"1",)
 
 
-def test_a_copied_event_keeps_its_id_and_says_where_its_command_was() -> None:
-    assert tuple(copied_headers(EVENT, 70)) == COPY
+def test_a_copied_event_keeps_its_id_and_says_where_it_and_its_command_were() -> None:
+    assert tuple(copied_headers(EVENT, b"id/1/12", 70)) == COPY
 
 
-def test_a_copy_of_a_copy_says_where_its_command_was_first() -> None:
-    assert tuple(copied_headers(COPY, 5)) == (*COPY[:-1], ("weft-expected-offset", b"5"))
+def test_a_copy_of_a_copy_says_where_its_command_was_first_and_itself_each_time() -> None:
+    places = ("weft-earlier-places", b"id/1/12 other/3/70")
+    assert tuple(copied_headers(COPY, b"other/3/70", 5)) == (
+        *COPY[:11],
+        places,
+        *COPY[12:14],
+        ("weft-expected-offset", b"5"),
+    )
 
 
 def test_an_event_is_read_as_it_was_made() -> None:

@@ -50,7 +50,7 @@ def grown(world: Shop, name: str) -> dict[int, list[Read]]:
     everything = [r for log in logs(world, context.events_topic) for r in log if is_copied(CODEC, r)]
     for record in sorted(everything, key=lambda r: (r.timestamp, r.partition, r.offset)):
         number = target_of(record, MORE)
-        new[number].append(copy_of(record, len(new[number])))
+        new[number].append(copy_of(record, len(new[number]), f"id-of-{context.events_topic}"))
     return {n: landed(target.topic, n, records) for n, records in new.items()}
 
 

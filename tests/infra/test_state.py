@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from infra.errors import Unusable
+from infra.errors import LogDamaged, Unusable
 from infra.testing.disk import Content, MemoryStore
 from infra.wire.record import Read
 from infra.write.aggregates import Aggregates
@@ -133,6 +133,19 @@ async def test_what_is_only_taken_in_is_not_behind_a_position_that_is_written() 
     # when whoever has taken it in lets go of the partition
     await state.close()
     # then whoever has it next begins where it was
+    assert (await resumed(content)).aggregates.next_offset == 0
+
+
+async def test_what_an_event_tore_is_not_written() -> None:
+    # given a log with an event in it that cannot be folded
+    records, content = log(8), Content(b"")
+    state = stored(fresh(), content)
+    broken = records[6]._replace(value=b"\0\0\0\0\0nonsense")
+    with pytest.raises(LogDamaged):
+        state.aggregates.fold([*records[:6], broken, *records[7:]])
+    # when its owner lets go of it
+    await state.close()
+    # then the next one comes to that event again
     assert (await resumed(content)).aggregates.next_offset == 0
 
 

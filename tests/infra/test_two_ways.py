@@ -5,13 +5,16 @@ from typing import Any
 
 import pytest
 
-from infra.messages import Refused
-from infra.wire.envelope import DUE_OF, OUTCOME_OF, REACTION
+from infra.messages import Begun, Refused
+from infra.ops.keeping import of_itself
+from infra.wire.envelope import DUE_OF, EARLIER, OUTCOME_OF, REACTION
 from infra.wire.record import Read, partition_of
 from infra.write.aggregates import Aggregates
 from tests.counter.commands.counter import Carry, Empty, RecordRing
 from tests.infra.counter_log import (
+    CODEC,
     CONTEXT,
+    NOW,
     add,
     carry,
     commands,
@@ -77,7 +80,8 @@ def test_what_belongs_elsewhere_is_sent_by_the_way_it_came() -> None:
     aggregates = fresh(partitions=4, number=(partition_of(b"c1", 4) + 1) % 4)
     decision = decide(aggregates, [carry(1, b"t/0/7/0", 3)])
     (posted,) = decision.forwards
-    assert (REACTION, b"t/0/7/0") in posted.forwarded().headers and decision.way.name == "OWN"
+    headers = dict(posted.forwarded().headers)
+    assert headers[REACTION] == b"t/0@0/7/0" and decision.way.name == "OWN", "and says where it was asked"
 
 
 # -- reactions
@@ -126,6 +130,37 @@ def test_in_one_batch_an_older_reaction_that_is_sent_again_does_not_let_a_newer_
 def test_a_reaction_without_a_place_that_can_be_understood_is_rejected() -> None:
     (answer,) = events(decide(fresh(), [own(Carry(counter_id="c1"), "r", 0, (REACTION, b"nowhere"))]))
     assert answer.code == "bad_header"
+
+
+def test_a_reaction_to_a_copied_event_is_known_by_where_the_event_was_before() -> None:
+    aggregates = fresh()
+    decide_all(aggregates, [carry(1, b"t/0/7/0", 0), carry(1, b"t/0/7/1", 1)])
+    for number, place, is_known in ((1, b"t/0/7", True), (0, b"t/0/8", False), (0, b"s/3/1 t/0/7", True)):
+        reaction = carry(1, b"t.2/5/4/%d" % number, 2)
+        again = reaction._replace(headers=[*reaction.headers, (EARLIER, place)])
+        assert (decide(aggregates, [again]).records == []) is is_known, place
+
+
+@pytest.mark.parametrize("first", [7, 8])
+def test_of_two_reactions_that_are_handed_on_neither_overtakes_the_other_out_of_the_log(first: int) -> None:
+    # given reactions of one source that lie in two partitions of before, and belong to one now
+    aggregates = fresh()
+    places = {7: b"t/0@1/7/0", 8: b"t/0@2/8/0"}
+    for offset, at in enumerate((first, 15 - first)):
+        # when they come in any order, then both count
+        assert len(decide_all(aggregates, [carry(at, places[at], offset)]).records) == 1
+    # and none of them once more, by whichever way
+    for again in (b"t/0@1/7/0", b"t/0/7/0", b"t/0@2/8/0", b"t/0/8/0"):
+        assert decide(aggregates, [carry(int(again.split(b"/")[-2]), again, 2)]).records == []
+
+
+def test_what_was_said_before_a_policy_began_is_not_reacted_to() -> None:
+    aggregates = fresh()
+    begun = of_itself(CODEC, Begun(places=("t/0/7", "t/1/0")), CONTEXT, ("counter.events", 0), 0, NOW)
+    aggregates.fold(landed([begun], 0))
+    assert decide(aggregates, [carry(1, b"t/0/6/1", 0)]).records == []
+    assert [event for event, _ in said(decide(aggregates, [carry(1, b"t/0/7/0", 0)]))] == ["Carried"]
+    assert [event for event, _ in said(decide(aggregates, [carry(1, b"t/1/0/0", 0)]))] == ["Carried"]
 
 
 # -- answers

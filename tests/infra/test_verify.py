@@ -10,8 +10,9 @@ from infra.read.fold import one_by_one
 from infra.read.rebuild.compare import compare_rows, traced
 from infra.read.verify import Chain
 from infra.settings import DAY_MS
+from infra.shop import laws
 from infra.shop.mesh import mesh
-from infra.wire.envelope import CAUSATION, EXPECTED_OFFSET, ID
+from infra.wire.envelope import CAUSATION, COMMAND_OFFSET, DIGEST, EXPECTED_OFFSET, ID, OWN_OFFSET, REACTION
 from infra.wire.record import Read, with_header
 from schemas.orders import OrderConfirmed
 from tests.infra.recorded_log import CODEC, LOG
@@ -55,6 +56,23 @@ def test_a_command_that_is_decided_again_is_seen() -> None:
     again = first._replace(offset=last, timestamp=PARTITION[-1].timestamp, headers=headers)
     (complaint,) = wrong([*PARTITION, again])
     assert f"decides {dict(first.headers)[CAUSATION].decode()} again, which 0/" in complaint  # type: ignore[union-attr]
+
+
+def test_what_was_decided_before_there_were_two_ways_is_not_decided_again_by_the_own_one() -> None:
+    # given an answer of such a mesh: by the one way there was, and without a digest
+    first, last = PARTITION[0], len(PARTITION)
+    asked = {COMMAND_OFFSET, OWN_OFFSET, DIGEST, REACTION}
+    plain = [(name, value) for name, value in first.headers if name not in asked]
+    old = first._replace(headers=with_header(plain, COMMAND_OFFSET, b"0"))
+    # when its policy is asked the same again
+    headers = with_header(with_header(plain, OWN_OFFSET, b"0"), EXPECTED_OFFSET, b"%d" % last)
+    headers = with_header(headers, ID, b"orders.events/0/%d" % last)
+    again = first._replace(offset=last, timestamp=PARTITION[-1].timestamp, headers=headers)
+    # then that is seen, by the log and by the books
+    (complaint,) = wrong([old, *PARTITION[1:], again])
+    assert f"decides {dict(first.headers)[CAUSATION].decode()} again, which 0/" in complaint  # type: ignore[union-attr]
+    complaints = laws.broken(laws.evidence(CODEC, [old, again]))
+    assert any("was applied more than once" in complaint for complaint in complaints)
 
 
 def _with(record: Read, name: str, value: bytes) -> list[tuple[str, bytes | None]]:

@@ -91,3 +91,17 @@ def test_a_context_grows_and_goes_on_as_if_it_had_always_been_so(
     assert exported == live.query("SELECT count(*) FROM orders_events")[0][0]
     again = weft(live, "topics", "grow", "orders", "--partitions", "7")
     assert "a log can only grow" in again.stderr and again.returncode == 1
+
+
+@pytest.mark.timeout(300)
+def test_a_context_may_have_hundreds_of_partitions_and_what_the_broker_refuses_changes_nothing(
+    own_mesh: LiveMesh,
+) -> None:
+    live = own_mesh
+    refused = weft(live, "topics", "grow", "payments", "--partitions", "20000")
+    assert "payments.events.2 cannot have 20000 partitions" in refused.stderr and refused.returncode == 1
+    live.ready(live.worker("payments"))
+    live.stop_workers()
+    assert "which has 480 partitions" in printed(
+        live, "topics", "grow", "payments", "--partitions", "480", patience=200
+    )
