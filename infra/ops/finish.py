@@ -83,9 +83,12 @@ async def _finish(
     if not writers:
         return  # what lies in a sealed partition is decided in the next log
     places = reading.partitions_of(client, mesh.heard_topics(context))
+    itself = [place for place in places if place[0] == context.events_topic]
+    # who speaks to it may be at work, and never comes to an end
+    others = reading.ends(client, [place for place in places if place not in itself])
     done = {(context.own_topic, n): w.aggregates.cursors[Way.OWN] for n, w in writers.items()}
     while True:
-        asked = await hear(settings, mesh, client, producer, context, reading.ends(client, places))
+        asked = await hear(settings, mesh, client, producer, context, {**others, **reading.ends(client, itself)})
         if not asked and not await decide_own(client, context, writers, done):
             return
 

@@ -1,5 +1,6 @@
 """What a context has begun is finished before it grows: reactions and own commands of several partitions and topics wait."""
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -16,8 +17,8 @@ from infra.ops import finish as finishing
 from infra.ops.growth import Target, seal
 from infra.settings import Settings
 from infra.shop.mesh import mesh
-from infra.wire.envelope import CAUSATION, ID, Way, way_of
-from infra.wire.record import Read
+from infra.wire.envelope import CAUSATION, EXPECTED_OFFSET, ID, Way, way_of
+from infra.wire.record import Outgoing, Read, with_header
 from infra.write.heard import Listener, positions
 from infra.write.reactions import commands_from
 from tests.shop.story import a_shop, story
@@ -136,3 +137,31 @@ async def test_what_is_not_sealed_is_finished_and_what_is_sealed_is_left(kafka: 
     assert len(kafka.log(ORDERS.events_topic, 0)) == 1
     others = [r for n in range(1, kafka.partitions) for r in kafka.log(ORDERS.own_topic, n)]
     assert others and answered(kafka) == Counter(dict(r.headers)[ID] or b"" for r in others)
+
+
+class Talkative(Reading):
+    """Whoever looks for the end of what others say, hears one more thing said."""
+
+    def ends(self, client: Any, places: Sequence[Place]) -> dict[Place, int]:
+        ends = super().ends(client, places)
+        for topic, number in places:
+            if topic != ORDERS.events_topic:
+                self._say_again(topic, number)
+        return ends
+
+    def _say_again(self, topic: str, number: int) -> None:
+        log = self._kafka.log(topic, number)
+        for record in log:
+            if list(commands_from(ORDERS, mesh.codec, [record], topic)):
+                headers = with_header(record.headers, EXPECTED_OFFSET, b"%d" % len(log))
+                self._kafka.append(topic, number, [Outgoing(record.key, record.value, headers)])
+                return
+
+
+async def test_it_ends_while_others_go_on_speaking(
+    kafka: MemoryKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finishing, "reading", Talkative(kafka))
+    async with asyncio.timeout(20):
+        await finishing.finish(settings(tmp_path, kafka), mesh, None, ORDERS)  # type: ignore[arg-type]
+    assert wanted(kafka)
