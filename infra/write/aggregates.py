@@ -7,7 +7,8 @@ Not all of it need be in memory. What has not changed since it was written down 
 folds, or decides, has what that is about put back before.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -151,10 +152,11 @@ class Aggregates:
 
     def fold(self, records: Iterable[Record]) -> None:
         """Take in the next records of the events partition; void ones only move the offset."""
-        later = self._later(records)
-        events = [event_record(record) for record in later if is_accepted(record)]
-        self.voids += len(later) - len(events)
-        self._fold_all(events)
+        with self._whole():
+            later = self._later(records)
+            events = [event_record(record) for record in later if is_accepted(record)]
+            self.voids += len(later) - len(events)
+            self._fold_all(events)
 
     def take(self, records: Iterable[Record]) -> None:
         """Take in the next records as `fold` does, and leave each aggregate's until it is needed, or `settle` comes to it.
@@ -163,23 +165,34 @@ class Aggregates:
 
         A partition is ready to decide once it has taken its log in; the intents of what is not folded yet are not open yet.
         """
-        unread, queues, at_once = self.unread, self.queues, self._folded_at_once
-        for record in self._later(records):
-            if not is_accepted(record):
-                self.voids += 1
-                continue
-            event = event_record(record)
-            self._pass(event)
-            key = event.key
-            if key in queues or event.value[:5] in at_once:
-                self.settle([key])
-                self._fold_all([event])
-            else:
-                self.unread_events += 1
-                if key in unread:
-                    unread[key].append(event)
+        with self._whole():
+            for record in self._later(records):
+                if is_accepted(record):
+                    self._take_one(event_record(record))
                 else:
-                    unread[key] = [event]
+                    self.voids += 1
+
+    def _take_one(self, event: EventRecord) -> None:
+        self._pass(event)
+        key = event.key
+        if key in self.queues or event.value[:5] in self._folded_at_once:
+            self.settle([key])
+            self._fold_all([event])
+            return
+        self.unread_events += 1
+        if key in self.unread:
+            self.unread[key].append(event)
+        else:
+            self.unread[key] = [event]
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """All of it, or what is known is not to be relied on: the position may be past what was folded."""
+        try:
+            yield
+        except BaseException:
+            self.is_torn = True
+            raise
 
     def taken_at_once(self, records: Iterable[Record]) -> set[bytes]:
         """The keys of those records that are folded as they are taken in; some more may be among them."""
@@ -189,9 +202,10 @@ class Aggregates:
     def settle(self, keys: Iterable[bytes]) -> None:
         """Fold what was taken of these keys, all of which is at hand."""
         if self.unread:
-            events = [event for key in dict.fromkeys(keys) for event in self.unread.pop(key, ())]
-            self.unread_events -= len(events)
-            self._fold_all(events)
+            with self._whole():
+                events = [event for key in dict.fromkeys(keys) for event in self.unread.pop(key, ())]
+                self.unread_events -= len(events)
+                self._fold_all(events)
 
     def _later(self, records: Iterable[Record]) -> list[Record]:
         """Those that are not known yet; from now on they are."""
@@ -224,17 +238,13 @@ class Aggregates:
     def _fold_all(self, records: Sequence[EventRecord]) -> None:
         """Fold accepted events: in order within each key, whichever keys they are of."""
         histories: dict[bytes, History] = {}
-        try:
-            for record, event in zip(records, self.codec.decode_many([r.value for r in records]), strict=True):
-                try:
-                    self._fold_one(record, self.codec.decode(record.value) if event is None else event, histories)
-                except (ValueError, KeyError, TypeError, AttributeError) as error:
-                    raise unreadable(self.event_id(record.origin), error) from error
-            for slot, history in histories.items():
-                self._fold_wants(slot, history)
-        except BaseException:
-            self.is_torn = True
-            raise
+        for record, event in zip(records, self.codec.decode_many([r.value for r in records]), strict=True):
+            try:
+                self._fold_one(record, self.codec.decode(record.value) if event is None else event, histories)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise unreadable(self.event_id(record.origin), error) from error
+        for slot, history in histories.items():
+            self._fold_wants(slot, history)
 
     def _fold_one(self, record: EventRecord, event: Any, histories: dict[bytes, History]) -> None:
         """Fold one event; what its states want is looked at once a slot and batch, from `histories`."""

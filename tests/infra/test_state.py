@@ -136,13 +136,17 @@ async def test_what_is_only_taken_in_is_not_behind_a_position_that_is_written() 
     assert (await resumed(content)).aggregates.next_offset == 0
 
 
-async def test_what_an_event_tore_is_not_written() -> None:
-    # given a log with an event in it that cannot be folded
+@pytest.mark.parametrize(
+    "broken",
+    [{"value": b"\0\0\0\0\0nonsense"}, {"headers": [("weft-expected-offset", b"6")]}],
+    ids=["in its value", "in its headers"],
+)
+async def test_what_an_event_tore_is_not_written(broken: dict[str, Any]) -> None:
+    # given a log with an event in it that cannot be read
     records, content = log(8), Content(b"")
     state = stored(fresh(), content)
-    broken = records[6]._replace(value=b"\0\0\0\0\0nonsense")
     with pytest.raises(LogDamaged):
-        state.aggregates.fold([*records[:6], broken, *records[7:]])
+        state.aggregates.fold([*records[:6], records[6]._replace(**broken), *records[7:]])
     # when its owner lets go of it
     await state.close()
     # then the next one comes to that event again
