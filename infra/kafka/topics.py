@@ -20,6 +20,7 @@ TIMEOUT = 15.0
 GROWN_TOPIC = "weft.topics"
 CIRCUITS_TOPIC = "weft.circuits"
 HEARD_TOPIC = "weft.heard"
+STOPPED_TOPIC = "weft.stopped"
 WEEK_MS = 7 * DAY_MS
 COMPACTED = {
     "cleanup.policy": "compact",
@@ -116,7 +117,7 @@ def _create_missing(client: AdminClient, settings: Settings, contexts: Collectio
         for topic, config in configs(context, settings).items()
         if topic not in existing
     ]
-    for topic in (CIRCUITS_TOPIC, HEARD_TOPIC):
+    for topic in (CIRCUITS_TOPIC, HEARD_TOPIC, STOPPED_TOPIC):
         if topic not in existing:
             wanted.append(NewTopic(topic, 1, settings.replication, config=COMPACTED))
     if wanted:

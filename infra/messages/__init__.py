@@ -87,7 +87,19 @@ class Moved:
     partitions: int
 
 
-LOG_KEEPING = (Opened, Moved)  # what a log says of itself; nobody asked for it, and no row is made of it
+@dataclass(frozen=True, kw_only=True)
+class Resumed:
+    """From here on the commands of one way are those of the topic with this id, and `cursor` is the next one to decide.
+
+    `reason` is empty when nothing was lost: the topic was seen for the first time. Otherwise somebody has accepted it.
+    """
+
+    topic_id: str
+    cursor: int
+    reason: str
+
+
+LOG_KEEPING = (Opened, Moved, Resumed)  # what a log says of itself; nobody asked for it, and no row is made of it
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from infra.kafka.memory import MemoryKafka
 from infra.mesh import Mesh
-from infra.messages import LOG_KEEPING, MAX_ID, RUNTIME, Parked, Rejected, is_id
+from infra.messages import LOG_KEEPING, MAX_ID, RUNTIME, Parked, Rejected, Resumed, is_id
 from infra.model.context import Aggregate, Context
 from infra.wire.envelope import (
     CAUSATION,
@@ -78,21 +78,25 @@ class Fold:
     queues: Queues = field(default_factory=dict)
 
     def take(self, fact: Fact) -> None:
-        if not isinstance(fact.event, LOG_KEEPING):
-            requeue(self.queues, fact)
-        if not isinstance(fact.event, (*RUNTIME, *LOG_KEEPING)):
+        requeue(self.queues, fact)
+        if not isinstance(fact.event, RUNTIME):
             _evolve(self, aggregate_of(self.context, fact.event), fact)
 
 
 @dataclass(frozen=True)
 class Partition:
-    """One partition of a context: what it says, and what it was asked by each way."""
+    """One partition of a context: what it says, and what it was asked by each way.
+
+    `resumed` is what it says of its command topics, `lost` what was asked and is not in them any more.
+    """
 
     context: Context
     number: int
     end: int
     facts: list[Fact]
+    resumed: list[Fact]
     asked: dict[Way, list[Read]]
+    lost: dict[Way, list[Read]]
 
     def everything_asked(self) -> Iterator[tuple[Way, Read]]:
         for way, records in self.asked.items():
@@ -100,8 +104,12 @@ class Partition:
                 yield way, record
 
     def command_of(self, fact: Fact) -> Read:
-        """The record that an event answers."""
-        return self.asked[fact.way][fact.command_offset]
+        """The record that an event answers, be it lost by now."""
+        return next(record for record in self._there_were(fact.way, fact.command_offset) if answers(fact, record))
+
+    def _there_were(self, way: Way, offset: int) -> Iterator[Read]:
+        yield from self.asked[way][offset : offset + 1]
+        yield from (record for record in self.lost[way] if record.offset == offset)
 
     def decisions(self) -> Iterator[list[Fact]]:
         """The events of one command after those of another, without what only waits."""
@@ -116,6 +124,11 @@ class Partition:
         for fact in self.facts:
             fold.take(fact)
         return fold
+
+
+def answers(fact: Fact, record: Read) -> bool:
+    """Whether an event is of this command, among all that ever stood at its place."""
+    return identity_of(record) == fact.command_id and (not fact.key or record.key == fact.key)
 
 
 def aggregate_of(context: Context, message: Any) -> Aggregate:
@@ -182,9 +195,12 @@ def partitions_of(mesh: Mesh, kafka: MemoryKafka) -> list[Partition]:
 
 def _read(mesh: Mesh, context: Context, number: int, kafka: MemoryKafka) -> Partition:
     log = kafka.log(context.events_topic, number)
-    facts = [fact for record in log if (fact := _fact(mesh, record))]
+    said = [fact for record in log if (fact := _fact(mesh, record))]
+    facts = [fact for fact in said if not isinstance(fact.event, LOG_KEEPING)]
+    resumed = [fact for fact in said if isinstance(fact.event, Resumed)]
     asked = {way: list(kafka.log(topic, number)) for way, topic in ways(context).items()}
-    return Partition(context, number, len(log), facts, asked)
+    lost = {way: kafka.lost.get((topic, number), []) for way, topic in ways(context).items()}
+    return Partition(context, number, len(log), facts, resumed, asked, lost)
 
 
 def ways(context: Context) -> dict[Way, str]:

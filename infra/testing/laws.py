@@ -10,7 +10,7 @@ from dataclasses import fields
 from itertools import pairwise
 from typing import Any
 
-from infra.messages import LOG_KEEPING, MAX_ID, Discarded, Due, Refused, Rejected, is_id
+from infra.messages import MAX_ID, Discarded, Due, Refused, Rejected, is_id
 from infra.model.context import Aggregate, Context
 from infra.testing.facts import Fact, Fold, Partition, Queues, aggregate_of, identity_of, requeue
 from infra.testing.world import World
@@ -92,7 +92,7 @@ def what_was_decided_follows_from_the_log_before_it(world: World) -> Iterator[st
     for partition in world.partitions():
         states: dict[tuple[str, bytes], Any] = {}
         for said in partition.decisions():
-            if isinstance(said[0].event, (*LOG_KEEPING, Discarded)) or _is(said[0], "id_reused"):
+            if isinstance(said[0].event, Discarded) or _is(said[0], "id_reused"):
                 continue
             command = world.mesh.codec.decode(partition.command_of(said[0]).value or b"")
             aggregate = aggregate_of(partition.context, command)
@@ -266,7 +266,7 @@ def nobody_asks_what_is_not_theirs(world: World) -> Iterator[str]:
     for partition in world.partitions():
         allowed = {Way.COMMANDS: partition.context.asked, Way.OWN: partition.context.own}
         for said in partition.decisions():
-            if isinstance(said[0].event, (*LOG_KEEPING, Discarded)) or _is(said[0], "id_reused"):
+            if isinstance(said[0].event, Discarded) or _is(said[0], "id_reused"):
                 continue
             command = world.mesh.codec.decode(partition.command_of(said[0]).value or b"")
             if type(command) not in allowed[said[0].way]:

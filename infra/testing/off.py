@@ -371,7 +371,7 @@ class Pipelining(Node):
 class Leaky(Node):
     """What was fetched before the group was shuffled is handled behind the barrier."""
 
-    def delivery(self, place: Place, records: list[Read], generation: int, done: Callable[[], None]) -> Delivery:
+    def delivery(self, place: Place, records: Sequence[Read], generation: int, done: Callable[[], None]) -> Delivery:
         return Delivery(records, lambda: True, done)
 
 

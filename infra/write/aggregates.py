@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from infra.errors import LogMoved
-from infra.messages import LOG_KEEPING, REUSED_CODE, RUNTIME, Discarded, Moved, Opened, Parked, Refused, Rejected
+from infra.messages import LOG_KEEPING, REUSED_CODE, RUNTIME, Discarded, Moved, Parked, Refused, Rejected
 from infra.model.context import Aggregate, Context
 from infra.wire.avro import Codec
 from infra.wire.envelope import (
@@ -25,6 +25,7 @@ from infra.wire.envelope import (
     reaction_place,
     remembered_as,
 )
+from infra.wire.inbound import Decided, Inbound
 from infra.wire.inbox import aggregate_key
 from infra.wire.record import Record, unreadable
 from infra.write.intents import DUE, PENDING, Intent, Want, wants_of
@@ -64,6 +65,7 @@ class Changes:
     next_offset: int
     cursor: int
     timestamp: int
+    last: Decided | None = None  # of these commands, the last that leaves an event
     states: dict[bytes, Any] = field(default_factory=dict)
     decided: dict[tuple[bytes, CommandName], Seen] = field(default_factory=dict)
     touched: set[bytes] = field(default_factory=set)  # keys
@@ -87,7 +89,7 @@ class Captured:
     """A partition as of one offset: of each key that changed its states, decided command ids and open intents."""
 
     next_offset: int
-    cursors: list[int]
+    inbound: list[tuple[Any, ...]]
     marks: dict[bytes, ReactionPlace]
     timestamp: int
     voids: int
@@ -98,7 +100,7 @@ class Captured:
 class Aggregates:
     """The folded state of one events partition, whose end is `next_offset`.
 
-    `cursors` are the next command to decide, by the way it comes; `marks` the highest reaction applied, by its source: the
+    `inbound` is which topics commands come from, and how far they are decided; `marks` the highest reaction applied, by its source: the
     id and the partition of the topic that was heard.
     """
 
@@ -108,7 +110,7 @@ class Aggregates:
         self.number = number
         self.partitions = partitions
         self.next_offset = 0
-        self.cursors = [0 for _ in Way]
+        self.inbound = Inbound()
         self.marks: dict[bytes, ReactionPlace] = {}
         self.timestamp = 0
         self.states: dict[bytes, Any] = {}
@@ -125,6 +127,11 @@ class Aggregates:
         self._folded_at_once = {codec.prefix_of(t) for t in (Rejected, Parked, Discarded, *LOG_KEEPING)}
         self.dedupe_ms = dedupe_ms
 
+    @property
+    def cursors(self) -> list[int]:
+        """The next command to decide, by the way it comes."""
+        return self.inbound.cursors
+
     def event_id(self, origin: int | bytes) -> str:
         """The id of an event by its offset; a copied one has kept its own."""
         return origin.decode() if isinstance(origin, bytes) else f"{self.context.events_topic}/{self.number}/{origin}"
@@ -136,6 +143,8 @@ class Aggregates:
         later = self._later(records)
         events = [event_record(record) for record in later if is_accepted(record)]
         self.voids += len(later) - len(events)
+        for event in events:
+            self._pass(event)
         self._fold_all(events)
 
     def take(self, records: Iterable[Record]) -> None:
@@ -188,11 +197,10 @@ class Aggregates:
         return later
 
     def _pass(self, record: EventRecord) -> None:
-        """Time, the command of an event, and the reaction it was are behind us."""
+        """Time, the command of an event, and the reaction it was are behind us; of every record once, in order."""
         if record.at > self.timestamp:
             self.timestamp = record.at
-        if record.command_offset >= self.cursors[record.way]:
-            self.cursors[record.way] = record.command_offset + 1
+        self.inbound.take(record)
         if record.identity is not None and record.identity[0] == REACTION:
             source, place = reaction_place(record.identity[1])
             if place > self.marks.get(source, NOWHERE):
@@ -214,7 +222,6 @@ class Aggregates:
         key = record.key
         if key in self.cold or key in self.unread:
             self.thaw([key])
-        self._pass(record)
         kind = self._kind_of_event.get(type(event))
         if kind is None:
             self._fold_answer(record, event)
@@ -236,7 +243,7 @@ class Aggregates:
                 f"{self.context.events_topic} was sealed and goes on in {event.to}: start again; if that does not help, "
                 f"finish `weft topics grow {self.context.name} --partitions {event.partitions}`"
             )
-        if isinstance(event, Opened):
+        if isinstance(event, LOG_KEEPING):
             return
         if not isinstance(event, RUNTIME):
             raise TypeError(f"{type(event).__name__} is no event of {self.context.name}")
@@ -307,7 +314,7 @@ class Aggregates:
         )  # a snapshot froze it while the append was on its way
         self._changed |= changes.touched
         self.next_offset, self.timestamp = changes.next_offset, changes.timestamp
-        self.cursors[changes.way] = changes.cursor
+        self.inbound.decide(changes.way, changes.cursor, changes.last)
         self.marks.update(changes.marks)
         self.states.update(changes.states)
         for (key, name), seen in changes.decided.items():
@@ -337,7 +344,7 @@ class Aggregates:
             content[key] = (states, ids, {p: self.intents[p] for p in self._places(key) if p in self.intents})
         return Captured(
             self.next_offset,
-            list(self.cursors),
+            self.inbound.plain(),
             dict(self.marks),
             self.timestamp,
             self.voids,
@@ -361,7 +368,7 @@ class Aggregates:
     def resume(
         self,
         next_offset: int,
-        cursors: list[int],
+        inbound: list[tuple[Any, ...]],
         marks: dict[bytes, ReactionPlace],
         timestamp: int,
         voids: int,
@@ -371,7 +378,7 @@ class Aggregates:
     ) -> None:
         """Go on where a snapshot was taken, as if everything before had been folded."""
         self.next_offset, self.timestamp, self.voids = next_offset, timestamp, voids
-        self.cursors, self.marks = cursors, marks
+        self.inbound, self.marks = Inbound.of(inbound), marks
         self.queues, self.cold = queues, cold
         for key in open_:
             self.thaw([key])

@@ -21,6 +21,7 @@ from infra.wire.envelope import (
     ReactionPlace,
     Way,
 )
+from infra.wire.inbound import Decided
 from infra.wire.inbox import Command, CommandReader, Posted
 from infra.wire.record import MAX_BATCH_BYTES, Header, Outgoing, Record
 from infra.wire.sealing import personal
@@ -238,6 +239,7 @@ class CommandHandler:
     def _pass(self, posted: Posted, at: int, decision: Decision) -> None:
         """Time, the command and the reaction it was are behind us."""
         decision.timestamp, decision.cursor = at, posted.record.offset + 1
+        decision.last = Decided(posted.record.offset, posted.id, posted.identity, at)
         if posted.key is not None:
             decision.touched.add(posted.key)
         if posted.reaction is not None:

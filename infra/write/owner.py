@@ -14,12 +14,12 @@ import structlog
 
 from infra.errors import Unknown
 from infra.kafka.log import CommandSink, EventLog, addressed, until_known
-from infra.kafka.topics import CIRCUITS_TOPIC, HEARD_TOPIC
+from infra.kafka.topics import CIRCUITS_TOPIC, HEARD_TOPIC, STOPPED_TOPIC
 from infra.mesh import Mesh
 from infra.messages import Due
 from infra.model.context import Context, Perform
 from infra.wire.envelope import Way
-from infra.wire.record import Record
+from infra.wire.record import Outgoing, Record
 from infra.write.aggregates import Aggregates
 from infra.write.circuits import Circuit, Circuits, circuit_record
 from infra.write.effects import EffectRunner
@@ -29,6 +29,7 @@ from infra.write.lanes import Handle, Lanes, Place
 from infra.write.reactions import commands_from
 from infra.write.snapshots import Snapshot, fingerprint, save
 from infra.write.timers import Timers
+from infra.write.watch import Look, Watch
 from infra.write.writer import Bounds, Writer
 
 _log = structlog.get_logger()
@@ -41,12 +42,14 @@ HEARD_SECONDS = 1.0
 class Owner:
     """`partitions` of its topics, `dedupe_ms` a command id is remembered; `failed` hears of an error nobody planned for.
 
-    `topic_ids` are Kafka's of the context's topics and of those it hears; `heard` reads what there is of `weft.heard`.
+    `topic_ids` are Kafka's of the context's topics and of those it hears; `heard` reads what there is of `weft.heard`;
+    `look` says what its command topics are now, and `reread` has one of their partitions read from its position again.
     `snapshots` is a directory; without one, a partition is folded from offset 0.
     """
 
     writer_kind: type[Writer] = Writer  # the simulation has kinds without a rule
     lanes_kind: type[Lanes] = Lanes
+    watch_kind: type[Watch] = Watch
 
     def __init__(
         self,
@@ -59,6 +62,8 @@ class Owner:
         failed: Callable[[BaseException], None],
         topic_ids: Mapping[str, str],
         heard: Callable[[], Awaitable[Iterable[Record]]],
+        look: Look,
+        reread: Callable[[Place], Awaitable[None]],
         *,
         snapshots: Path | None = None,
         now: Callable[[], float] = time.time,
@@ -69,6 +74,7 @@ class Owner:
         self.timers = Timers(mesh.codec, sink, context.own_topic, partitions, self._still_open, now)
         self._ways = {context.commands_topic: Way.COMMANDS, context.own_topic: Way.OWN}
         self.lanes = self.lanes_kind(self._handler_of, failed)
+        self.watch = self.watch_kind(context, look, self.lanes, reread, self._resumed, self._tell_stopped, now)
         self._codec = mesh.codec
         self._partitions = partitions
         self._dedupe_ms = dedupe_ms
@@ -100,17 +106,20 @@ class Owner:
 
     async def revoked(self) -> None:
         """Drop what is not acknowledged: who owns it next reads it again."""
+        await self.watch.let_go()
         await self.lanes.close()
 
     async def assigned(self, numbers: Collection[int]) -> None:
         """The barrier: nothing is decided before everything decided so far is folded. An error here ends the process."""
+        await self.watch.let_go()
         await self.lanes.close()
         async with self._files:  # nobody writes a snapshot whose partition is let go of
             await self._exchange(numbers)
         await until_known(self._load_heard)
         resumed = {p: writer.aggregates.next_offset for p, writer in sorted(self.writers.items())}
         await asyncio.gather(*(writer.catch_up() for writer in self.writers.values()))
-        self.lanes.open()
+        await self.watch.take_over(self.writers)
+        self.lanes.open(self.watch.standing)
         for number, writer in self.writers.items():
             if writer.aggregates.unread:
                 self._run_aside(writer.settle(), f"settle {number}")
@@ -185,6 +194,7 @@ class Owner:
         """Deadlines, foreign records, snapshots: until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._tail())
+            group.create_task(self.watch.run())
             group.create_task(self.timers.run())
             group.create_task(self._take_snapshots())
             group.create_task(self._save_heard())
@@ -236,6 +246,22 @@ class Owner:
         for number, snapshot in list(self._snapshots.items()):
             if writer := self.writers.get(number):
                 await save(writer.aggregates, snapshot)
+
+    def _resumed(self, place: Place) -> None:
+        """A way in goes on: what was asked by it may be lost, so what is open is wanted again."""
+        topic, number = place
+        if self._ways[topic] is Way.OWN and (writer := self.writers.get(number)):
+            self._want(list(writer.aggregates.intents.values()))
+
+    def _tell_stopped(self, records: Sequence[Outgoing]) -> None:
+        self._run_aside(self._publish_stopped(records), "stopped")
+
+    async def _publish_stopped(self, records: Sequence[Outgoing]) -> None:
+        """For whoever asks for the status; nothing goes on because it is not known."""
+        try:
+            await self._sink.send(STOPPED_TOPIC, [(0, record) for record in records])
+        except Unknown as error:
+            _log.warning("what stands still is not published", context=self.context.name, error=str(error))
 
     def _tell(self, circuit: Circuit) -> None:
         """Let whoever asks for the status know of a circuit that changed."""

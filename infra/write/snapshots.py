@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import structlog
 
@@ -47,7 +47,7 @@ class Frame:
     """What changed up to `next_offset`. `blobs` are frozen aggregates by key, `open_` the keys whose states want something."""
 
     next_offset: int
-    cursors: list[int]
+    inbound: list[tuple[Any, ...]]
     marks: dict[bytes, tuple[int, int]]
     timestamp: int
     voids: int
@@ -62,7 +62,7 @@ def freeze(captured: Captured) -> Frame:
     open_ = [key for key, (_, _, intents) in captured.content.items() if intents]
     return Frame(
         captured.next_offset,
-        captured.cursors,
+        captured.inbound,
         captured.marks,
         captured.timestamp,
         captured.voids,
@@ -157,7 +157,7 @@ class Snapshot:
             return False
         partition.resume(
             whole.next_offset,
-            whole.cursors,
+            whole.inbound,
             whole.marks,
             whole.timestamp,
             whole.voids,

@@ -1,11 +1,13 @@
 """An owner that stops while a snapshot is taken, and one whose partition goes to somebody else meanwhile."""
 
 import asyncio
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pytest
 
-from infra.kafka.memory import MemoryKafka, MemoryLog
+from infra.kafka.inbound import Found
+from infra.kafka.memory import MemoryKafka, MemoryLog, Place
 from infra.settings import DAY_MS
 from infra.wire.record import Read
 from infra.write.owner import Owner
@@ -22,9 +24,29 @@ async def nothing_heard() -> list[Read]:
     return []
 
 
+async def nothing_reread(place: tuple[str, int]) -> None: ...
+
+
 def owner(kafka: MemoryKafka, home: Path) -> Owner:
     log = MemoryLog(kafka, CONTEXT.events_topic)
-    return Owner(mesh, CONTEXT, 1, DAY_MS, log, log, pytest.fail, TOPIC_IDS, nothing_heard, snapshots=home)
+
+    async def look(places: Collection[Place], at: Mapping[Place, int]) -> dict[Place, Found]:
+        return kafka.look(places, at)
+
+    return Owner(
+        mesh,
+        CONTEXT,
+        1,
+        DAY_MS,
+        log,
+        log,
+        pytest.fail,
+        TOPIC_IDS,
+        nothing_heard,
+        look,
+        nothing_reread,
+        snapshots=home,
+    )
 
 
 def adds(kafka: MemoryKafka, count: int) -> list[Read]:

@@ -16,6 +16,7 @@ from faust.types import TP
 
 from infra.errors import Unusable
 from infra.kafka import reading
+from infra.kafka.inbound import Gauge
 from infra.kafka.log import KafkaEventLog, connected
 from infra.kafka.topics import heard_positions
 from infra.mesh import Mesh
@@ -23,19 +24,17 @@ from infra.model.context import Context
 from infra.model.needs import needed
 from infra.settings import Settings, address
 from infra.write.host.batches import BatchConsumer, BatchTransport
-from infra.write.lanes import Delivery
+from infra.write.lanes import Delivery, Place
 from infra.write.owner import Owner
 
 
 class Worker:
     """The Faust application of one context in this process, and the owner it serves."""
 
-    def __init__(
-        self, settings: Settings, heard: list[str], owner_of: Callable[[Callable[[BaseException], None]], Owner]
-    ) -> None:
-        self.owner = owner_of(self._crash)
+    def __init__(self, settings: Settings, heard: list[str], owner_of: "Callable[[Worker], Owner]") -> None:
+        self.owner = owner_of(self)
         self.app = _application(settings, self.owner.context)
-        cast(BatchConsumer, self.app.consumer).position_of = lambda tp: self.owner.position((tp.topic, tp.partition))
+        self._consumer.position_of = lambda tp: self.owner.position((tp.topic, tp.partition))
         self._listen("decide", self.owner.context.commands_topic)
         self._listen("decide own", self.owner.context.own_topic)
         if heard:
@@ -52,11 +51,19 @@ class Worker:
     async def _receive(self, stream: Any) -> None:
         async for event in stream.noack().events():
             tp = event.message.tp
-            is_current = partial(self._is_current, event.message.generation_id)
+            is_current = partial(self._is_current, event.message.generation_id, tp, event.value.reading)
             await self.owner.lanes.put((tp.topic, tp.partition), Delivery(event.value, is_current, event.ack))
 
-    def _is_current(self, generation: int) -> bool:
-        return bool(generation == self.app.consumer_generation_id)
+    def _is_current(self, generation: int, tp: TP, reading: int) -> bool:
+        return bool(generation == self.app.consumer_generation_id and reading == self._consumer.reading(tp))
+
+    @property
+    def _consumer(self) -> BatchConsumer:
+        return cast(BatchConsumer, self.app.consumer)
+
+    async def reread(self, place: Place) -> None:
+        """Read a partition from where the owner says that it goes on."""
+        await self._consumer.reread(TP(*place))
 
     async def _revoked(self, app: faust.App, revoked: set[TP], **_: Any) -> None:
         await self.owner.revoked()
@@ -71,7 +78,7 @@ class Worker:
             )
         await self.owner.assigned(numbers)
 
-    def _crash(self, error: BaseException) -> None:
+    def crash(self, error: BaseException) -> None:
         self._crashing = asyncio.ensure_future(self.app.crash(error))
 
     async def watch(self) -> None:
@@ -124,7 +131,9 @@ async def run(
         topic_ids = await asyncio.to_thread(reading.topic_ids, servers, topics)
         perform = await stack.enter_async_context(context.connect(needs)) if context.connect else None
 
-        def owner_of(failed: Callable[[BaseException], None]) -> Owner:
+        gauge = stack.enter_context(Gauge(servers))
+
+        def owner_of(worker: Worker) -> Owner:
             return Owner(
                 mesh,
                 context,
@@ -132,9 +141,11 @@ async def run(
                 settings.dedupe_ms,
                 KafkaEventLog(context.events_topic, producer, reader),
                 producer,
-                failed,
+                worker.crash,
                 topic_ids,
                 partial(asyncio.to_thread, heard_positions, settings),
+                lambda places, at: asyncio.to_thread(gauge.look, places, at),
+                worker.reread,
                 snapshots=settings.home / "snapshots" / context.name,
             )
 

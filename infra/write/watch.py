@@ -1,0 +1,217 @@
+"""What an owner does about its command topics: it looks at them when it takes over a partition, and all the time after.
+
+Of a topic that is not the one its log was decided from, nothing more is decided, until the log says where to go on: that
+is somebody's word (`weft topics accept`), a record like any other. Nothing but that way into that partition stands still.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Protocol
+
+import structlog
+
+from infra.errors import Unknown
+from infra.kafka.inbound import Found, Trouble, trouble
+from infra.kafka.log import until_known
+from infra.messages import Resumed
+from infra.model.context import Context
+from infra.wire.envelope import Way
+from infra.wire.inbound import Inlet, resumption
+from infra.wire.inbox import MAX_CLOCK_SKEW_MS
+from infra.wire.record import Outgoing, Record
+from infra.write.aggregates import Aggregates
+from infra.write.lanes import Lanes, Place
+from infra.write.writer import Writer
+
+_log = structlog.get_logger()
+
+WATCH_SECONDS = 5.0
+
+
+class Look(Protocol):
+    """What Kafka says of these places; of those in `at` also the record at that offset. Raises Unknown."""
+
+    def __call__(self, places: Collection[Place], at: Mapping[Place, int], /) -> Awaitable[dict[Place, Found]]: ...
+
+
+class Watch:
+    """`reread` has a place read from its cursor again, `resumed` hears of a place that goes on, `tell` publishes what stands still."""
+
+    def __init__(
+        self,
+        context: Context,
+        look: Look,
+        lanes: Lanes,
+        reread: Callable[[Place], Awaitable[None]],
+        resumed: Callable[[Place], None],
+        tell: Callable[[Sequence[Outgoing]], None],
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.standing: dict[Place, Trouble] = {}
+        self._context = context
+        self._ways = {context.commands_topic: Way.COMMANDS, context.own_topic: Way.OWN}
+        self._look = look
+        self._lanes = lanes
+        self._reread = reread
+        self._resumed = resumed
+        self._tell = tell
+        self._now = now
+        self._seen: dict[Place, Found] = {}
+        self._owned: dict[int, Writer] = {}
+        self._looking: asyncio.Task[None] | None = None
+
+    async def let_go(self) -> None:
+        """Partitions are taken away: nothing is judged any more of what was found before."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait([self._looking])
+
+    async def take_over(self, writers: Mapping[int, Writer]) -> None:
+        """Before anything of these partitions is decided: what cannot be decided stands still, the rest is named in the log."""
+        await self.let_go()
+        self._owned = dict(writers)
+        self._seen, before, self.standing = {}, self.standing, {}
+        inlets = self._inlets()
+        found: dict[Place, Found] = {}
+
+        async def look() -> None:
+            found.update(await self._look(list(inlets), _last(inlets)))
+
+        if inlets:
+            await until_known(look)
+        for place, inlet in inlets.items():
+            if wrong := trouble(place, inlet, found.get(place)):
+                self._stop(wrong, is_new=place not in before)
+            else:
+                self._seen[place] = found[place]
+        await asyncio.gather(*(self._name(place, found[place]) for place in self._seen))
+        self._tell([stopped_record(self._context.name, p, self.standing.get(p), self._now()) for p in inlets])
+
+    async def run(self) -> None:
+        """Look again every few seconds, until cancelled."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            self._looking = asyncio.create_task(self.look())
+            await asyncio.wait([self._looking])
+            if not self._looking.cancelled() and (error := self._looking.exception()):
+                if not isinstance(error, Unknown):
+                    raise error
+                _log.warning("command topics unreachable", context=self._context.name, error=str(error))
+
+    async def look(self) -> None:
+        """Hold what Kafka says now against what was decided before it was asked."""
+        inlets = self._inlets()
+        if not inlets:
+            return
+        found = await self._look(list(inlets), {})
+        doubtful = {p: inlet for p, inlet in inlets.items() if self._is_doubtful(p, found.get(p))}
+        if doubtful:
+            found |= await self._look(list(doubtful), _last(doubtful))
+        for place, inlet in inlets.items():
+            await self._judge(place, inlet, found.get(place), place in doubtful)
+
+    def _is_doubtful(self, place: Place, found: Found | None) -> bool:
+        """Whether it may have been cut since it was seen: then what was decided last has to be looked at."""
+        seen = self._seen.get(place)
+        return found is not None and (seen is None or found.epoch != seen.epoch or found.end < seen.end)
+
+    async def _judge(self, place: Place, inlet: Inlet, found: Found | None, doubtful: bool) -> None:
+        wrong = trouble(place, inlet, found)
+        if wrong or found is None:
+            self._seen.pop(place, None)
+            if wrong and place not in self.standing:
+                self._stop(wrong)
+                await self._lanes.shut(place)
+            return
+        seen, self._seen[place] = self._seen.get(place), found
+        if seen is not None and found.end < seen.end:
+            _log.error(
+                "commands lost", context=self._context.name, topic=place[0], partition=place[1], **_lost(seen, found)
+            )
+        if place in self.standing:
+            await self._go_on(place, found)
+        elif doubtful and seen is not None:
+            await self._lanes.shut(place)  # what was fetched may be gone, and others stand there
+            await self._reread(place)
+            self._lanes.let_in(place)
+
+    async def _go_on(self, place: Place, found: Found) -> None:
+        await self._name(place, found)
+        await self._reread(place)
+        del self.standing[place]
+        self._lanes.let_in(place)
+        self._resumed(place)
+        self._tell([stopped_record(self._context.name, place, None, self._now())])
+        _log.info("goes on", context=self._context.name, topic=place[0], partition=place[1])
+
+    def _stop(self, wrong: Trouble, *, is_new: bool = True) -> None:
+        topic, partition = wrong.place
+        self.standing[wrong.place] = wrong
+        self._tell([stopped_record(self._context.name, wrong.place, wrong, self._now())])
+        if is_new:
+            _log.error(
+                "stopped",
+                context=self._context.name,
+                topic=topic,
+                partition=partition,
+                reason=str(wrong),
+                next=f"weft topics accept {self._context.name} {partition}",
+            )
+
+    def _inlets(self) -> dict[Place, Inlet]:
+        return {
+            (topic, number): writer.aggregates.inbound.inlet(way)
+            for number, writer in self._owned.items()
+            for topic, way in self._ways.items()
+        }
+
+    async def _name(self, place: Place, found: Found) -> None:
+        """Have the log say which topic this way's commands come from, if it does not yet."""
+        topic, number = place
+        way = self._ways[topic]
+
+        def make(aggregates: Aggregates) -> list[Outgoing]:
+            topic_id, cursor, _ = aggregates.inbound.inlet(way)
+            if topic_id:
+                return []
+            if aggregates.next_offset:
+                _log.info("command topic seen first", topic=topic, partition=number, id=found.topic_id, cursor=cursor)
+            event = Resumed(topic_id=found.topic_id, cursor=cursor, reason="")
+            events = (aggregates.context.events_topic, number)
+            offset, at = aggregates.next_offset, aggregates.timestamp or int(1000 * self._now()) - MAX_CLOCK_SKEW_MS
+            return [resumption(aggregates.codec, aggregates.context.name, events, way, event, offset, at)]
+
+        await self._owned[number].note(make)
+
+
+def _last(inlets: Mapping[Place, Inlet]) -> dict[Place, int]:
+    return {place: inlet.decided.offset for place, inlet in inlets.items() if inlet.decided}
+
+
+def _lost(seen: Found, found: Found) -> dict[str, int]:
+    return {"offset": found.end, "end": seen.end}
+
+
+def stopped_record(context: str, place: Place, wrong: Trouble | None, now: float) -> Outgoing:
+    """What is published of a place: why it stands still, or nothing if it does not."""
+    topic, partition = place
+    key = f"{topic}/{partition}".encode()
+    if wrong is None:
+        return Outgoing(key, None, [])
+    said = {
+        "context": context,
+        "topic": topic,
+        "partition": partition,
+        "loss": wrong.loss.name.lower(),
+        "reason": str(wrong),
+        "since": now,
+    }
+    return Outgoing(key, json.dumps(said).encode(), [])
+
+
+def standing_still(records: Collection[Record]) -> list[dict[str, object]]:
+    """What stands still, of what there is of `weft.stopped`."""
+    latest = {record.key: record.value for record in records}
+    return [json.loads(value) for value in latest.values() if value]
