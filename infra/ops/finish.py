@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 
 from confluent_kafka import Consumer
 
-from infra.errors import LogMoved
+from infra.errors import LogMoved, Unusable
 from infra.kafka import reading, topics
+from infra.kafka.inbound import Gauge
 from infra.kafka.log import EventLog, KafkaEventLog, Producer, addressed, connected
 from infra.kafka.reading import Place
 from infra.kafka.topics import HEARD_TOPIC
 from infra.mesh import Mesh
 from infra.model.context import Context
+from infra.ops.inbound import Tail, troubles
 from infra.ops.positions import listener
 from infra.settings import Settings, address
 from infra.wire.envelope import Way
@@ -66,11 +68,22 @@ async def finish(settings: Settings, mesh: Mesh, client: Consumer, context: Cont
                 await writer.catch_up()
         except LogMoved:
             return  # it was sealed, so it was finished
+        _check_inbound(settings, context, writers)
         done = {(context.own_topic, n): w.aggregates.cursors[Way.OWN] for n, w in writers.items()}
         while True:
             asked = await hear(settings, mesh, client, producer, context, reading.ends(client, places))
             if not asked and not await decide_own(client, context, writers, done):
                 return
+
+
+def _check_inbound(settings: Settings, context: Context, writers: Mapping[int, Writer]) -> None:
+    """Unusable if a command topic is not the one that was decided from: somebody has to say first where it goes on."""
+    known = {
+        n: Tail(w.aggregates.next_offset, w.aggregates.timestamp, w.aggregates.inbound) for n, w in writers.items()
+    }
+    with Gauge(address(settings, "kafka")) as gauge:
+        for why, _, _ in troubles(gauge, context, known).values():
+            raise Unusable(f"{why}: `weft topics accept {context.name} {why.place[1]}` comes first")
 
 
 def _writers(settings: Settings, mesh: Mesh, context: Context, log: EventLog, producer: Producer) -> dict[int, Writer]:

@@ -27,7 +27,7 @@ from infra.kafka.log import Producer as Appender
 from infra.kafka.reading import Place
 from infra.kafka.topics import GROWN_TOPIC, HEARD_TOPIC, TIMEOUT
 from infra.mesh import Growth, Mesh
-from infra.messages import Moved, Opened
+from infra.messages import LOG_KEEPING, Moved, Opened
 from infra.model.context import Context
 from infra.model.projection import Projection
 from infra.ops.finish import finish, hear
@@ -37,7 +37,17 @@ from infra.read.fold import Fold
 from infra.read.tables import Store
 from infra.settings import Settings, address
 from infra.wire.avro import Codec
-from infra.wire.envelope import ID, NO_OFFSET, EventEnvelope, Way, copied_headers, event_record, is_accepted
+from infra.wire.envelope import (
+    COMMAND_TOPIC,
+    ID,
+    NO_OFFSET,
+    EventEnvelope,
+    Way,
+    copied_headers,
+    event_record,
+    is_accepted,
+)
+from infra.wire.inbound import Inbound
 from infra.wire.record import MAX_BATCH_BYTES, Outgoing, Read, partition_of
 from infra.wire.schemas import NAMESPACE
 
@@ -57,19 +67,20 @@ class Target:
 # -- what the copy is: pure
 
 
-def first_records(codec: Codec, source: str, target: Target, number: int, cursors: Mapping[Way, int]) -> list[Outgoing]:
-    """The first records of partition `number`: where its owner goes on reading commands, by each way."""
+def first_records(codec: Codec, source: str, target: Target, number: int, inbound: Inbound) -> list[Outgoing]:
+    """The first records of partition `number`: where its owner goes on reading commands, by each way, and of which topic."""
     return [
         _of_itself(
             codec,
-            Opened(moved_from=source, cursor=cursors[way]),
+            Opened(moved_from=source, cursor=inlet.cursor),
             target.context,
             (target.topic, number),
             offset,
-            (way, cursors[way] - 1),
+            (way, inlet.cursor - 1),
             0,
+            inlet.topic_id,
         )
-        for offset, way in enumerate(Way)
+        for offset, (way, inlet) in enumerate((way, inbound.inlet(way)) for way in Way)
     ]
 
 
@@ -80,12 +91,20 @@ def seal(codec: Codec, target: Target, place: Place, offset: int, at: int) -> Ou
 
 
 def _of_itself(
-    codec: Codec, event: Any, c: Context, place: Place, offset: int, command: tuple[Way, int], at: int
+    codec: Codec,
+    event: Any,
+    c: Context,
+    place: Place,
+    offset: int,
+    command: tuple[Way, int],
+    at: int,
+    topic_id: str = "",
 ) -> Outgoing:
     """What a log says of itself, in the envelope of an event; nobody asked for it."""
     envelope, type_name = EventEnvelope(c.name, *place, codec.types), codec.names[type(event)]
     identity = f"grow/{place[0]}/{place[1]}/{offset}".encode()
-    shared = envelope.command_part(b"", identity, identity, *command, f"{NAMESPACE}.Grow".encode())
+    of_topic = (COMMAND_TOPIC, topic_id.encode()) if topic_id else None
+    shared = envelope.command_part(b"", identity, identity, *command, f"{NAMESPACE}.Grow".encode(), of_topic)
     headers = envelope.headers(shared, type_name.encode(), offset)
     return Outgoing(None, codec.encode(event), headers, at)
 
@@ -102,10 +121,7 @@ def target_of(record: Read, partitions: int) -> int:
 
 def is_copied(codec: Codec, record: Read) -> bool:
     """Whether a record of the old log is in the copy: it counts, and is not what that log said of itself."""
-    return is_accepted(record) and (record.value or b"")[:5] not in {
-        codec.prefix_of(Opened),
-        codec.prefix_of(Moved),
-    }
+    return is_accepted(record) and (record.value or b"")[:5] not in {codec.prefix_of(t) for t in LOG_KEEPING}
 
 
 class Fingerprints:
@@ -193,11 +209,11 @@ def _must_be_stopped(admin: AdminClient, mesh: Mesh, context: Context) -> None:
 
 async def _seal(
     settings: Settings, codec: Codec, client: Consumer, target: Target, places: list[Place]
-) -> tuple[dict[Place, int], dict[int, dict[Way, int]]]:
+) -> tuple[dict[Place, int], dict[int, Inbound]]:
     """End every partition of the old log; returns where, and how far each partition of the commands topic is decided."""
     appender = Appender(address(settings, "kafka"), "weft-grow")
     ends: dict[Place, int] = {}
-    cursors: dict[int, dict[Way, int]] = {}
+    cursors: dict[int, Inbound] = {}
     try:
         for place in places:
             while place not in ends:
@@ -217,18 +233,19 @@ async def _seal(
     return ends, cursors
 
 
-def _last(client: Consumer, codec: Codec, place: Place) -> tuple[int, int, dict[Way, int], Moved | None]:
+def _last(client: Consumer, codec: Codec, place: Place) -> tuple[int, int, Inbound, Moved | None]:
     """The end of a partition; of its accepted records the last time and the commands' cursors; and its seal if it has one."""
     (end,) = reading.ends(client, [place]).values()
-    at, cursors, moved = 0, dict.fromkeys(Way, 0), None
+    at, inbound, moved = 0, Inbound(), None
     for records in reading.read_all(client, {}, {place: end}):
         for record in records:
             if is_accepted(record):
                 event = event_record(record)
-                at, cursors[event.way] = max(at, event.at), max(cursors[event.way], event.command_offset + 1)
+                at = max(at, event.at)
+                inbound.take(event)
                 if event.value[:5] == codec.prefix_of(Moved):
                     moved = codec.decode(event.value)
-    return end, at, cursors, moved
+    return end, at, inbound, moved
 
 
 async def _react(
@@ -292,7 +309,7 @@ async def _copy(
     admin: AdminClient,
     target: Target,
     ends: Mapping[Place, int],
-    cursors: Mapping[int, Mapping[Way, int]],
+    cursors: Mapping[int, Inbound],
 ) -> Fingerprints:
     """Copy the accepted records of all partitions, merged by time; what an interrupted run has left is copied anew."""
     source = target.context.events_topic
@@ -305,8 +322,7 @@ async def _copy(
     admin.create_topics([new_topic], operation_timeout=TIMEOUT)[target.topic].result(TIMEOUT)
     before = Fingerprints(codec)
     appender = Appender(address(settings, "kafka"), "weft-grow")
-    nowhere = dict.fromkeys(Way, 0)
-    writing = {n: first_records(codec, source, target, n, cursors.get(n, nowhere)) for n in range(target.partitions)}
+    writing = {n: first_records(codec, source, target, n, cursors.get(n, Inbound())) for n in range(target.partitions)}
     written = dict.fromkeys(writing, 0)
     sizes = dict.fromkeys(writing, 0)
 

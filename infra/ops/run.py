@@ -14,6 +14,7 @@ from infra.mesh import Mesh
 from infra.read import projector
 from infra.settings import Settings
 from infra.write.host import worker
+from infra.write.owner import Owner
 
 _log = structlog.get_logger()
 
@@ -27,10 +28,11 @@ def tune() -> None:
     gc.set_threshold(GC_OBJECTS, 20, 50)
 
 
-async def run(mesh: Mesh, names: Sequence[str], settings: Settings, *, leave_with_parent: bool = False) -> None:
+async def run(mesh: Mesh, names: Sequence[str], settings: Settings, *, leave_with_parent: bool = False) -> int:
     """Run until SIGTERM or SIGINT (or, for a supervised process, until its standard input closes).
 
-    Returns after a clean stop; raises the first error nobody planned for, with everything else stopped.
+    Returns after a clean stop, 1 if some partition stood still by then; raises the first error nobody planned for, with
+    everything else stopped.
     """
     contexts, projections = mesh.units(names)
     tune()
@@ -42,7 +44,11 @@ async def run(mesh: Mesh, names: Sequence[str], settings: Settings, *, leave_wit
         loop.add_signal_handler(signum, stop.set)
     if leave_with_parent:
         loop.add_reader(sys.stdin, lambda: stop.set() if not os.read(sys.stdin.fileno(), 1) else None)
-    tasks = [asyncio.create_task(worker.run(mesh, mesh.context(name), settings), name=name) for name in contexts]
+    owners: list[Owner] = []
+    tasks = [
+        asyncio.create_task(worker.run(mesh, mesh.context(name), settings, owners.append), name=name)
+        for name in contexts
+    ]
     tasks += [
         asyncio.create_task(projector.run(mesh, mesh.projection(name), settings), name=f"{name} rows")
         for name in projections
@@ -56,6 +62,7 @@ async def run(mesh: Mesh, names: Sequence[str], settings: Settings, *, leave_wit
     for task in tasks:
         if not task.cancelled() and (error := task.exception()):
             raise _one(error)
+    return 1 if any(owner.watch.standing for owner in owners) else 0
 
 
 def _one(error: BaseException) -> BaseException:

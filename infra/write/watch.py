@@ -8,7 +8,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -211,7 +211,7 @@ def stopped_record(context: str, place: Place, wrong: Trouble | None, now: float
     return Outgoing(key, json.dumps(said).encode(), [])
 
 
-def standing_still(records: Collection[Record]) -> list[dict[str, object]]:
+def standing_still(records: Collection[Record]) -> list[dict[str, Any]]:
     """What stands still, of what there is of `weft.stopped`."""
     latest = {record.key: record.value for record in records}
     return [json.loads(value) for value in latest.values() if value]
