@@ -5,7 +5,7 @@ owner's (infra/write/owner.py).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any, cast
@@ -26,6 +26,9 @@ from infra.settings import Settings, address
 from infra.write.host.batches import BatchConsumer, BatchTransport
 from infra.write.lanes import Delivery, Place
 from infra.write.owner import Owner
+
+
+METADATA_MS = 10_000  # a topic that is made again is nobody's until its group hears of it
 
 
 class Worker:
@@ -69,14 +72,11 @@ class Worker:
         await self.owner.revoked()
 
     async def _assigned(self, app: faust.App, **_: Any) -> None:
-        context, places = self.owner.context, app.consumer.assignment()
-        numbers = {tp.partition for tp in places if tp.topic == context.commands_topic}
-        own = {tp.partition for tp in places if tp.topic == context.own_topic}
-        if own != numbers:  # topics of as many partitions are given out together
-            raise Unusable(
-                f"{context.commands_topic} {sorted(numbers)} and {context.own_topic} {sorted(own)} were torn"
-            )
-        await self.owner.assigned(numbers)
+        try:
+            await self.owner.assigned(_numbers(self.owner.context, app.consumer.assignment()))
+        except Exception as error:  # Faust would end what called this, and go on without it
+            self.crash(error)
+            raise
 
     def crash(self, error: BaseException) -> None:
         self._crashing = asyncio.ensure_future(self.app.crash(error))
@@ -96,6 +96,19 @@ class Worker:
             await self.app.stop()
 
 
+def _numbers(context: Context, places: Collection[TP]) -> set[int]:
+    """The partitions that were given to a process: topics of as many partitions are given out together.
+
+    One of the two that is gone is given to nobody, and the owner says so.
+    """
+    asked, own = (
+        {tp.partition for tp in places if tp.topic == topic} for topic in (context.commands_topic, context.own_topic)
+    )
+    if asked and own and asked != own:
+        raise Unusable(f"{context.commands_topic} {sorted(asked)} and {context.own_topic} {sorted(own)} were torn")
+    return asked | own
+
+
 def _application(settings: Settings, context: Context) -> faust.App:
     session = settings.session_timeout
     app = faust.App(
@@ -107,6 +120,7 @@ def _application(settings: Settings, context: Context) -> faust.App:
         broker_max_poll_records=2000,
         broker_session_timeout=session,
         consumer_auto_offset_reset="earliest",
+        consumer_metadata_max_age_ms=METADATA_MS,
         datadir=str(settings.home / "faust"),
         stream_wait_empty=False,
         table_standby_replicas=0,
