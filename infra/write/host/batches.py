@@ -31,16 +31,23 @@ class BatchConsumer(driver.Consumer):
     def __init__(self, *args: Any, **known: Any) -> None:
         super().__init__(*args, **known)
         self._readings: dict[TP, int] = defaultdict(int)
+        self._to_reread: set[TP] = set()
 
     def reading(self, tp: TP) -> int:
         """How often reading this partition was begun anew while it was ours."""
         return self._readings[tp]
 
-    async def reread(self, tp: TP) -> None:
-        """Read one partition from its position again; what was fetched of it before is dropped."""
+    def reread(self, tp: TP) -> None:
+        """Read one partition from its position again, after the poll that is under way; what was fetched before is dropped."""
         self._readings[tp] += 1
-        if tp in self.assignment():
+        self._to_reread.add(tp)
+
+    async def _go_back(self) -> set[TP]:
+        """Seek where it was asked for; no poll may be under way, for it could bring what it finds behind the seek."""
+        asked, self._to_reread = self._to_reread, set()
+        for tp in asked & self.assignment():
             await self._go_to(tp, self.position_of(tp) or 0)
+        return asked
 
     async def _go_to(self, tp: TP, position: int) -> None:
         await self.seek(tp, position)
@@ -70,9 +77,10 @@ class BatchConsumer(driver.Consumer):
 
         try:
             while not stopped():
-                seeks, readings = self._seeks, self._readings.copy()
+                seeks = self._seeks
                 records, active = await self._wait_next_records(1.0)
                 generation = self.app.consumer_generation_id
+                again = await self._go_back()
                 if not records or self.should_stop:
                     await self.sleep(0)
                 elif not self.flow_active or self._seeks != seeks:
@@ -82,8 +90,7 @@ class BatchConsumer(driver.Consumer):
                         if not self.flow_active or self._seeks != seeks:
                             break  # positions are set anew before the flow resumes
                         place = TP(tp.topic, tp.partition)
-                        is_current = readings.get(place, 0) == self.reading(place)
-                        if is_current and (active is None or tp in active):
+                        if place not in again | self._to_reread and (active is None or tp in active):
                             await self._deliver(place, found, generation)
         except self.consumer_stopped_errors:
             if not self.transport.app.should_stop:

@@ -66,7 +66,7 @@ class Worker:
 
     async def reread(self, place: Place) -> None:
         """Read a partition from where the owner says that it goes on."""
-        await self._consumer.reread(TP(*place))
+        self._consumer.reread(TP(*place))
 
     async def _revoked(self, app: faust.App, revoked: set[TP], **_: Any) -> None:
         await self.owner.revoked()
