@@ -121,8 +121,8 @@ def test_a_command_topic_that_was_cut_and_written_over_is_said(own_shop: LiveMes
         log.write_bytes(b"")
         for file in log.parent.glob("*.*index"):
             file.unlink()
-    live.instance.revive()
-    until(lambda: is_empty(live, ORDERS), 60, "Kafka is back, and has nothing of it")
+    with live.supervised():
+        until(lambda: is_empty(live, ORDERS), 60, "Kafka is back, and has nothing of it")
     live.send(*(order(f"new-{number}") for number in range(40)))
     assert all(live.length_of(ORDERS, n) >= end for n, end in ends.items())
     # then nobody passes them over

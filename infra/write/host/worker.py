@@ -27,7 +27,6 @@ from infra.write.host.batches import BatchConsumer, BatchTransport
 from infra.write.lanes import Delivery, Place
 from infra.write.owner import Owner
 
-
 METADATA_MS = 10_000  # a topic that is made again is nobody's until its group hears of it
 
 
