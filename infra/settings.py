@@ -62,6 +62,7 @@ class Settings(BaseSettings):
     partitions: int = Field(default=4, ge=1, le=1000)
     replication: int = Field(default=1, ge=1)
     dedupe_days: int = Field(default=30, ge=1)
+    decided_days: int = Field(default=7, ge=0, description="how long a decided command stays in its topic")
     session_timeout: float = Field(
         default=10.0, ge=6.0, description="seconds until a silent worker loses its partitions"
     )
@@ -75,6 +76,11 @@ class Settings(BaseSettings):
     def dedupe_ms(self) -> int:
         """How long a command's id is remembered, in milliseconds."""
         return self.dedupe_days * DAY_MS
+
+    @property
+    def decided_ms(self) -> int:
+        """How long a decided command stays in its topic, in milliseconds."""
+        return self.decided_days * DAY_MS
 
     def given(self, name: str) -> Any:
         """The value of a variable, read or unread; None if it has none."""

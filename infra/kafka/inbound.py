@@ -5,7 +5,8 @@ anew, one that lost its end and was written over, and commands that were deleted
 time later. What is not seen: the loss of commands at the end that nobody had decided, unless somebody saw that end before.
 """
 
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -196,3 +197,19 @@ class Gauge:
             found[place] = records[0]
         self._reader.unassign()
         return found
+
+
+class Gauged:
+    """The same for who may not block."""
+
+    def __init__(self, gauge: Gauge) -> None:
+        self._gauge = gauge
+
+    async def look(self, places: Collection[Place], at: Mapping[Place, int]) -> dict[Place, Found]:
+        return await asyncio.to_thread(self._gauge.look, places, at)
+
+    async def first_since(self, places: Collection[Place], at_ms: int) -> dict[Place, int]:
+        return await asyncio.to_thread(self._gauge.first_since, places, at_ms)
+
+    async def delete_before(self, offsets: Mapping[Place, int]) -> None:
+        await asyncio.to_thread(self._gauge.delete_before, offsets)

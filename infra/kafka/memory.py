@@ -81,6 +81,10 @@ class MemoryKafka:
         """The twin of infra/kafka/inbound.py: what these partitions are now."""
         return {place: self._found(place, at.get(place, -1)) for place in places}
 
+    def first_since(self, place: Place, at_ms: int) -> int:
+        log = self.log(*place)
+        return next((record.offset for record in log if record.timestamp >= at_ms), len(log))
+
     def _found(self, place: Place, at: int) -> Found:
         log, low = self.log(*place), self.lows.get(place, 0)
         last = log[at] if low <= at < len(log) else None
@@ -116,3 +120,20 @@ class MemoryLog:
     async def send(self, topic: str, records: Iterable[tuple[int, Outgoing]]) -> None:
         for partition, record in records:
             self._kafka.append(topic, partition, [record])
+
+
+class MemoryCommandTopics:
+    """A context's command topics: without any fault."""
+
+    def __init__(self, kafka: MemoryKafka) -> None:
+        self._kafka = kafka
+
+    async def look(self, places: Collection[Place], at: Mapping[Place, int]) -> dict[Place, Found]:
+        return self._kafka.look(places, at)
+
+    async def first_since(self, places: Collection[Place], at_ms: int) -> dict[Place, int]:
+        return {place: self._kafka.first_since(place, at_ms) for place in places}
+
+    async def delete_before(self, offsets: Mapping[Place, int]) -> None:
+        for place, offset in offsets.items():
+            self._kafka.delete_before(place, offset)

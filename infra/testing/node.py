@@ -96,6 +96,15 @@ class Port:
             raise Unknown("the command topics are away")
         return self.kafka.look(places, at)
 
+    async def first_since(self, places: Collection[Place], at_ms: int) -> dict[Place, int]:
+        await self.passes()
+        return {place: self.kafka.first_since(place, at_ms) for place in places}
+
+    async def delete_before(self, offsets: Mapping[Place, int]) -> None:
+        await self.passes()
+        for place, offset in offsets.items():
+            self.kafka.delete_before(place, offset)
+
     async def heard(self) -> list[Read]:
         await self.passes()
         if self.unlucky(self.faults.unreadable):
@@ -177,7 +186,7 @@ class Node:
             self.fail,
             {topic: kafka.topic_id(topic) for topic in topics},
             self.way.heard,
-            self.way.look,
+            self.way,
             self.reread,
             now=self.clock,
             bounds=bounds,

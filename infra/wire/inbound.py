@@ -114,6 +114,18 @@ def is_the_same(decided: Decided, record: Record) -> bool:
     return record.timestamp <= decided.at
 
 
+def deletable(inlet: Inlet, low: int, kept_from: int) -> int | None:
+    """The offset in front of which commands may be deleted; None if there are none.
+
+    They are decided, and older than what is kept for those who look, which begins at `kept_from`. The last that was decided
+    stays, however old it is: by it the topic is recognised.
+    """
+    if inlet.decided is None:
+        return None
+    offset = min(inlet.decided.offset, kept_from)
+    return offset if offset > low else None
+
+
 def resumption(
     codec: Codec, context: str, place: tuple[str, int], way: Way, event: Resumed, offset: int, at: int
 ) -> Outgoing:

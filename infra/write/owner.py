@@ -18,6 +18,7 @@ from infra.kafka.topics import CIRCUITS_TOPIC, HEARD_TOPIC, STOPPED_TOPIC
 from infra.mesh import Mesh
 from infra.messages import Due
 from infra.model.context import Context, Perform
+from infra.settings import DAY_MS
 from infra.wire.envelope import Way
 from infra.wire.record import Outgoing, Record
 from infra.write.aggregates import Aggregates
@@ -29,7 +30,7 @@ from infra.write.lanes import Handle, Lanes, Place
 from infra.write.reactions import commands_from
 from infra.write.snapshots import Snapshot, fingerprint, save
 from infra.write.timers import Timers
-from infra.write.watch import Look, Watch
+from infra.write.watch import CommandTopics, Watch
 from infra.write.writer import Bounds, Writer
 
 _log = structlog.get_logger()
@@ -43,7 +44,8 @@ class Owner:
     """`partitions` of its topics, `dedupe_ms` a command id is remembered; `failed` hears of an error nobody planned for.
 
     `topic_ids` are Kafka's of the context's topics and of those it hears; `heard` reads what there is of `weft.heard`;
-    `look` says what its command topics are now, and `reread` has one of their partitions read from its position again.
+    `topics` says what its command topics are now, `reread` has one of their partitions read from its position again, and
+    `keep_ms` is how long a decided command stays there.
     `snapshots` is a directory; without one, a partition is folded from offset 0.
     """
 
@@ -62,9 +64,10 @@ class Owner:
         failed: Callable[[BaseException], None],
         topic_ids: Mapping[str, str],
         heard: Callable[[], Awaitable[Iterable[Record]]],
-        look: Look,
+        topics: CommandTopics,
         reread: Callable[[Place], Awaitable[None]],
         *,
+        keep_ms: int = 7 * DAY_MS,
         snapshots: Path | None = None,
         now: Callable[[], float] = time.time,
         bounds: Bounds = Bounds(),  # noqa: B008 (frozen)
@@ -74,7 +77,9 @@ class Owner:
         self.timers = Timers(mesh.codec, sink, context.own_topic, partitions, self._still_open, now)
         self._ways = {context.commands_topic: Way.COMMANDS, context.own_topic: Way.OWN}
         self.lanes = self.lanes_kind(self._handler_of, failed)
-        self.watch = self.watch_kind(context, look, self.lanes, reread, self._resumed, self._tell_stopped, now)
+        self.watch = self.watch_kind(
+            context, topics, keep_ms, self.lanes, reread, self._resumed, self._tell_stopped, now
+        )
         self._codec = mesh.codec
         self._partitions = partitions
         self._dedupe_ms = dedupe_ms
@@ -195,6 +200,7 @@ class Owner:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._tail())
             group.create_task(self.watch.run())
+            group.create_task(self.watch.sweep_up())
             group.create_task(self.timers.run())
             group.create_task(self._take_snapshots())
             group.create_task(self._save_heard())

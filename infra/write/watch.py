@@ -18,7 +18,7 @@ from infra.kafka.log import until_known
 from infra.messages import Resumed
 from infra.model.context import Context
 from infra.wire.envelope import Way
-from infra.wire.inbound import Inlet, resumption
+from infra.wire.inbound import Inlet, deletable, resumption
 from infra.wire.inbox import MAX_CLOCK_SKEW_MS
 from infra.wire.record import Outgoing, Record
 from infra.write.aggregates import Aggregates
@@ -28,21 +28,36 @@ from infra.write.writer import Writer
 _log = structlog.get_logger()
 
 WATCH_SECONDS = 5.0
+SWEEP_SECONDS = 600.0
 
 
-class Look(Protocol):
-    """What Kafka says of these places; of those in `at` also the record at that offset. Raises Unknown."""
+class CommandTopics(Protocol):
+    """Kafka's command topics. Every method raises Unknown when Kafka did not answer, or will not do it."""
 
-    def __call__(self, places: Collection[Place], at: Mapping[Place, int], /) -> Awaitable[dict[Place, Found]]: ...
+    async def look(self, places: Collection[Place], at: Mapping[Place, int]) -> dict[Place, Found]:
+        """What these places are now, those that are gone left out; of those in `at` also the record at that offset."""
+        ...
+
+    async def first_since(self, places: Collection[Place], at_ms: int) -> dict[Place, int]:
+        """Of each place the first offset whose record is not older than that; its end if all are."""
+        ...
+
+    async def delete_before(self, offsets: Mapping[Place, int]) -> None:
+        """Delete the records in front of these offsets."""
+        ...
 
 
 class Watch:
-    """`reread` has a place read from its cursor again, `resumed` hears of a place that goes on, `tell` publishes what stands still."""
+    """`keep_ms` is how long a decided command stays for those who look.
+
+    `reread` has a place read from its cursor again, `resumed` hears of a place that goes on, `tell` publishes what stands still.
+    """
 
     def __init__(
         self,
         context: Context,
-        look: Look,
+        topics: CommandTopics,
+        keep_ms: int,
         lanes: Lanes,
         reread: Callable[[Place], Awaitable[None]],
         resumed: Callable[[Place], None],
@@ -52,7 +67,8 @@ class Watch:
         self.standing: dict[Place, Trouble] = {}
         self._context = context
         self._ways = {context.commands_topic: Way.COMMANDS, context.own_topic: Way.OWN}
-        self._look = look
+        self._topics = topics
+        self._keep_ms = keep_ms
         self._lanes = lanes
         self._reread = reread
         self._resumed = resumed
@@ -77,7 +93,7 @@ class Watch:
         found: dict[Place, Found] = {}
 
         async def look() -> None:
-            found.update(await self._look(list(inlets), _last(inlets)))
+            found.update(await self._topics.look(list(inlets), _last(inlets)))
 
         if inlets:
             await until_known(look)
@@ -100,15 +116,43 @@ class Watch:
                     raise error
                 _log.warning("command topics unreachable", context=self._context.name, error=str(error))
 
+    async def sweep_up(self) -> None:
+        """Now and then delete what is decided and nobody looks at any more, until cancelled."""
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            try:
+                await self.sweep()
+            except Unknown as error:
+                _log.warning(
+                    "decided commands not deleted",
+                    context=self._context.name,
+                    error=str(error),
+                    next="its principal needs DELETE on its command topics",
+                )
+
+    async def sweep(self) -> None:
+        """Delete commands behind the cursor, where nothing is wrong."""
+        inlets = {place: inlet for place, inlet in self._inlets().items() if place in self._seen}
+        kept_from = await self._topics.first_since(list(inlets), int(1000 * self._now()) - self._keep_ms)
+        lows = {place: self._seen[place].low for place in inlets if place in self._seen}
+        offsets = {p: deletable(inlets[p], lows[p], kept_from[p]) for p in lows.keys() & kept_from.keys()}
+        if wanted := {place: offset for place, offset in offsets.items() if offset is not None}:
+            await self._topics.delete_before(wanted)
+            _log.info(
+                "decided commands deleted",
+                context=self._context.name,
+                before={f"{t}/{n}": o for (t, n), o in wanted.items()},
+            )
+
     async def look(self) -> None:
         """Hold what Kafka says now against what was decided before it was asked."""
         inlets = self._inlets()
         if not inlets:
             return
-        found = await self._look(list(inlets), {})
+        found = await self._topics.look(list(inlets), {})
         doubtful = {p: inlet for p, inlet in inlets.items() if self._is_doubtful(p, found.get(p))}
         if doubtful:
-            found |= await self._look(list(doubtful), _last(doubtful))
+            found |= await self._topics.look(list(doubtful), _last(doubtful))
         for place, inlet in inlets.items():
             await self._judge(place, inlet, found.get(place), place in doubtful)
 

@@ -1,13 +1,11 @@
 """An owner that stops while a snapshot is taken, and one whose partition goes to somebody else meanwhile."""
 
 import asyncio
-from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pytest
 
-from infra.kafka.inbound import Found
-from infra.kafka.memory import MemoryKafka, MemoryLog, Place
+from infra.kafka.memory import MemoryCommandTopics, MemoryKafka, MemoryLog
 from infra.settings import DAY_MS
 from infra.wire.record import Read
 from infra.write.owner import Owner
@@ -29,10 +27,6 @@ async def nothing_reread(place: tuple[str, int]) -> None: ...
 
 def owner(kafka: MemoryKafka, home: Path) -> Owner:
     log = MemoryLog(kafka, CONTEXT.events_topic)
-
-    async def look(places: Collection[Place], at: Mapping[Place, int]) -> dict[Place, Found]:
-        return kafka.look(places, at)
-
     return Owner(
         mesh,
         CONTEXT,
@@ -43,7 +37,7 @@ def owner(kafka: MemoryKafka, home: Path) -> Owner:
         pytest.fail,
         TOPIC_IDS,
         nothing_heard,
-        look,
+        MemoryCommandTopics(kafka),
         nothing_reread,
         snapshots=home,
     )

@@ -16,7 +16,7 @@ from faust.types import TP
 
 from infra.errors import Unusable
 from infra.kafka import reading
-from infra.kafka.inbound import Gauge
+from infra.kafka.inbound import Gauge, Gauged
 from infra.kafka.log import KafkaEventLog, connected
 from infra.kafka.topics import heard_positions
 from infra.mesh import Mesh
@@ -157,8 +157,9 @@ async def run(
                 worker.crash,
                 topic_ids,
                 partial(asyncio.to_thread, heard_positions, settings),
-                lambda places, at: asyncio.to_thread(gauge.look, places, at),
+                Gauged(gauge),
                 worker.reread,
+                keep_ms=settings.decided_ms,
                 snapshots=settings.home / "snapshots" / context.name,
             )
 
