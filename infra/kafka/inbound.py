@@ -2,7 +2,9 @@
 
 `low <= cursor <= end`, and the record in front of the cursor is the one that was decided there. So a topic that was made
 anew, one that lost its end and was written over, and commands that were deleted before anybody decided them are seen at any
-time later. What is not seen: the loss of commands at the end that nobody had decided, unless somebody saw that end before.
+time later. What is not seen: commands at the end that are lost before anybody decided them, unless an owner saw that end; and
+an end that was lost and written over, if commands behind it were decided before any owner looked again: some seconds, in
+which its leader has to change and to take in as many others. One without an id is told from an equal one by the time alone.
 """
 
 import asyncio
@@ -19,7 +21,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from infra.errors import Unknown
 from infra.kafka import reading
 from infra.kafka.reading import TIMEOUT, Place
-from infra.wire.inbound import Decided, Inlet, is_the_same
+from infra.wire.inbound import CUT, Decided, Inlet, is_the_same
 from infra.wire.record import Read
 
 EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
@@ -63,6 +65,12 @@ def trouble(place: Place, inlet: Inlet, found: Found | None) -> Trouble | None:
     """What is wrong between what a log has decided and what its command topic is now; None if nothing is."""
     if found is None:
         return Trouble(place, Loss.GONE, "is not there: make it again with `weft setup`, then look again")
+    if inlet.topic_id == found.topic_id + CUT:
+        return Trouble(
+            place,
+            Loss.CUT,
+            "lost its end and was written over while commands were decided. What stands where others were decided is not decided",
+        )
     if inlet.topic_id and found.topic_id != inlet.topic_id:
         return Trouble(
             place,

@@ -21,7 +21,7 @@ from infra.messages import Moved, Resumed
 from infra.model.context import Context
 from infra.settings import Settings, address
 from infra.wire.avro import Codec
-from infra.wire.envelope import COMMAND_TOPIC, EventRecord, Way, event_record, is_accepted
+from infra.wire.envelope import COMMAND_TOPIC, Way, event_record, is_accepted
 from infra.wire.inbound import Decided, Inbound, Inlet, decided_by, is_the_same, resumption
 from infra.wire.record import Outgoing, Read
 
@@ -105,29 +105,37 @@ def offers(
 
 def _cut_at(client: Consumer, context: Context, place: Place, way: Way, inlet: Inlet, found: Found) -> int:
     """Where a topic was cut: behind the last record that the log decided at its very place."""
-    decided: dict[int, Decided] = {}
     events = (context.events_topic, place[1])
-    for records in reading.read_all(client, {}, reading.ends(client, [events])):
-        for record in records:
-            if is_accepted(record) and (event := event_record(record)).way is way:
-                _note(decided, event)
+    log = (r for batch in reading.read_all(client, {}, reading.ends(client, [events])) for r in batch)
+    decided = decisions(log, way)
     asked = {place: min(found.end, inlet.cursor)}
     there = (r for batch in reading.read_all(client, {place: found.low}, asked) for r in batch)
     return cut_at(decided, there, found.low)
 
 
-def _note(decided: dict[int, Decided], event: EventRecord) -> None:
-    if (command := decided_by(event)) is not None:
-        decided[command.offset] = command
-    elif event.identity is not None and event.identity[0] == COMMAND_TOPIC:
-        for offset in [offset for offset in decided if offset > event.command_offset]:
-            del decided[offset]  # others stand there from here on
+def decisions(log: Iterable[Read], way: Way) -> dict[int, Decided]:
+    """What was decided by one way, by the offset it stood at last."""
+    decided: dict[int, Decided] = {}
+    for record in log:
+        if not is_accepted(record) or (event := event_record(record)).way is not way:
+            continue
+        if event.identity is not None and event.identity[0] == COMMAND_TOPIC:
+            for offset in [offset for offset in decided if offset > event.command_offset]:
+                del decided[offset]  # others stand there from here on
+        elif (command := decided_by(event)) is not None:
+            decided[command.offset] = command
+    return decided
 
 
 def cut_at(decided: Mapping[int, Decided], there: Iterable[Read], low: int) -> int:
-    """Behind the last record that is the one that was decided at its place; where the topic begins if none is."""
-    same = (r.offset for r in there if r.offset in decided and is_the_same(decided[r.offset], r))
-    return max(same, default=low - 1) + 1
+    """Behind the last record that is the one that was decided at its place, in front of the first that is not."""
+    cut = low
+    for record in there:
+        if record.offset in decided:
+            if not is_the_same(decided[record.offset], record):
+                break
+            cut = record.offset + 1
+    return cut
 
 
 def accept(

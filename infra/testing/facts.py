@@ -87,7 +87,7 @@ class Fold:
 class Partition:
     """One partition of a context: what it says, and what it was asked by each way.
 
-    `resumed` is what it says of its command topics, `lost` what was asked and is not in them any more.
+    `resumed` is what it says of its command topics, `lows` where they begin, `lost` what was asked and is not in them any more.
     """
 
     context: Context
@@ -96,20 +96,23 @@ class Partition:
     facts: list[Fact]
     resumed: list[Fact]
     asked: dict[Way, list[Read]]
+    lows: dict[Way, int]
     lost: dict[Way, list[Read]]
 
     def everything_asked(self) -> Iterator[tuple[Way, Read]]:
+        """What is still there of it."""
         for way, records in self.asked.items():
-            for record in records:
+            for record in records[self.lows[way] :]:
                 yield way, record
 
     def command_of(self, fact: Fact) -> Read:
-        """The record that an event answers, be it lost by now."""
-        return next(record for record in self._there_were(fact.way, fact.command_offset) if answers(fact, record))
-
-    def _there_were(self, way: Way, offset: int) -> Iterator[Read]:
-        yield from self.asked[way][offset : offset + 1]
-        yield from (record for record in self.lost[way] if record.offset == offset)
+        """The record that an event answers, be it lost by now: of those that stood at its place, the last before it."""
+        there_were = [r for r in self.lost[fact.way] if r.offset == fact.command_offset]
+        there_were += self.asked[fact.way][fact.command_offset : fact.command_offset + 1]
+        return max(
+            (r for r in there_were if answers(fact, r)),
+            key=lambda r: (r.timestamp <= fact.record.timestamp, r.timestamp),
+        )
 
     def decisions(self) -> Iterator[list[Fact]]:
         """The events of one command after those of another, without what only waits."""
@@ -199,8 +202,9 @@ def _read(mesh: Mesh, context: Context, number: int, kafka: MemoryKafka) -> Part
     facts = [fact for fact in said if not isinstance(fact.event, LOG_KEEPING)]
     resumed = [fact for fact in said if isinstance(fact.event, Resumed)]
     asked = {way: list(kafka.log(topic, number)) for way, topic in ways(context).items()}
+    lows = {way: kafka.lows.get((topic, number), 0) for way, topic in ways(context).items()}
     lost = {way: kafka.lost.get((topic, number), []) for way, topic in ways(context).items()}
-    return Partition(context, number, len(log), facts, resumed, asked, lost)
+    return Partition(context, number, len(log), facts, resumed, asked, lows, lost)
 
 
 def ways(context: Context) -> dict[Way, str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from infra.messages import MAX_ID, Discarded, Due, Refused, Rejected, is_id
 from infra.model.context import Aggregate, Context
-from infra.testing.facts import Fact, Fold, Partition, Queues, aggregate_of, identity_of, requeue
+from infra.testing.facts import Fact, Fold, Partition, Queues, aggregate_of, identity_of, requeue, ways
 from infra.testing.world import World
 from infra.wire.avro import Codec
 from infra.wire.envelope import (
@@ -30,7 +30,7 @@ from infra.wire.envelope import (
     command_name,
 )
 from infra.wire.inbox import DISCARD
-from infra.wire.record import MAX_COMMAND_BYTES, Read, place_of
+from infra.wire.record import MAX_COMMAND_BYTES, Read, partition_of, place_of
 from infra.wire.sealing import personal, unsealed
 from infra.write.aggregates import Aggregates
 from infra.write.parking import MAX_KEY, shown
@@ -70,11 +70,16 @@ def _name(partition: Partition) -> str:
 
 
 def every_command_is_answered(world: World) -> Iterator[str]:
-    """Also what is none; only who discards what does not wait, or answers what is not open, hears nothing."""
+    """Also what is none; only who discards what does not wait, or answers what is not open, hears nothing.
+
+    What was forwarded and lost there is lost. Nobody can tell what stands where a topic was cut, if what came behind that was
+    decided before anybody looked.
+    """
     answered = {
         (partition.context.name, fact.key, fact.command) for partition in world.partitions() for fact in partition.facts
     }
     open_ = {wish.key for partition in world.partitions() for wish in partition.fold.wishes.values()}
+    lost = {identity_of(record) for p in world.partitions() for records in p.lost.values() for record in records}
     for partition in world.partitions():
         for way, record in partition.everything_asked():
             headers = dict(record.headers)
@@ -82,9 +87,28 @@ def every_command_is_answered(world: World) -> Iterator[str]:
             if headers.get(TYPE) == DISCARD or (intent and intent.decode() not in open_):
                 continue
             key, identity = record.key or b"", identity_of(record)
+            if partition_of(key, world.kafka.partitions) != partition.number and identity in lost:
+                continue
             known = key if len(key) <= MAX_KEY else b""
-            if (partition.context.name, known, command_name(way, identity)) not in answered:
+            is_answered = (partition.context.name, known, command_name(way, identity)) in answered
+            if not is_answered and not _is_hidden(world, partition, way, record.offset):
                 yield f"{place_of(record)}: nobody answered {identity.decode()}"
+
+
+def _is_hidden(world: World, partition: Partition, way: Way, offset: int) -> bool:
+    place = (ways(partition.context)[way], partition.number)
+    for cut in world.cuts:
+        if cut.place == place and cut.start <= offset:
+            words = [f.record.offset for f in partition.resumed if f.way is way and f.record.offset >= cut.events_end]
+            until = min(words, default=partition.end)
+            if any(
+                f.way is way
+                and f.command_offset >= max(cut.decided, offset)
+                and cut.events_end <= f.record.offset < until
+                for f in partition.facts
+            ):
+                return True
+    return False
 
 
 def what_was_decided_follows_from_the_log_before_it(world: World) -> Iterator[str]:
@@ -291,6 +315,19 @@ def who_takes_an_id_hears_of_it(world: World) -> Iterator[str]:
                 yield f"{place_of(record)}: {identity_of(record).decode()} says something else, and nobody said so"
 
 
+def the_log_names_the_command_topics_that_are_there(world: World) -> Iterator[str]:
+    """And what it decided of them last is there, or was deleted since: whatever they lost, somebody has accepted it."""
+    for partition in world.partitions():
+        for way, topic in ways(partition.context).items():
+            named = [fact for fact in partition.resumed if fact.way is way]
+            if not named or named[-1].event.topic_id != world.kafka.topic_id(topic):
+                yield f"{_name(partition)} names {named[-1].event.topic_id if named else 'no topic'} as its {topic}"
+                continue
+            since = [f for f in partition.facts if f.way is way and f.record.offset > named[-1].record.offset]
+            if since and max(fact.command_offset for fact in since) >= len(partition.asked[way]):
+                yield f"{_name(partition)}: {since[-1].place} is of a command that {topic} does not have"
+
+
 def nothing_is_done_that_the_log_did_not_ask_for(world: World) -> Iterator[str]:
     asked = {fact.id.decode() for partition in world.partitions() for fact in partition.facts}
     for key in world.done:
@@ -344,6 +381,7 @@ LAWS: tuple[Law, ...] = (
     an_answer_is_to_what_is_open,
     nobody_asks_what_is_not_theirs,
     who_takes_an_id_hears_of_it,
+    the_log_names_the_command_topics_that_are_there,
     nothing_is_done_that_the_log_did_not_ask_for,
     nothing_that_was_wanted_is_left_open,
     no_deadline_is_missed,

@@ -20,6 +20,7 @@ from infra.wire.envelope import (
 from infra.wire.record import Header, Outgoing, Record, place_of
 from infra.wire.schemas import NAMESPACE
 
+CUT = " cut"  # behind the id of a topic that is known to have been cut, though what was decided last is there again
 KEEPING = "log"  # what the ids begin with of what a log says of itself, and nobody asked for
 KEEPING_IDS = (b"log/", b"grow/")
 

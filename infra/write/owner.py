@@ -93,6 +93,7 @@ class Owner:
         self._topic_ids = topic_ids
         self._listener = Listener(context.name, topic_ids[context.own_topic], topic_ids)
         self._heard = Heard(self._listener)
+        self._unsaid: dict[bytes, Outgoing] = {}
         self._read_heard = heard
         self._home = snapshots
         self._code = fingerprint(context, mesh.codec) if snapshots else b""
@@ -222,6 +223,7 @@ class Owner:
         while True:
             await asyncio.sleep(HEARD_SECONDS)
             await self._save_positions()
+            await self._say_stopped()
 
     async def _save_positions(self) -> None:
         """Positions that cannot be written are too low, which harms nobody; later ones follow."""
@@ -260,13 +262,16 @@ class Owner:
             self._want(list(writer.aggregates.intents.values()))
 
     def _tell_stopped(self, records: Sequence[Outgoing]) -> None:
-        self._run_aside(self._publish_stopped(records), "stopped")
+        """For whoever asks for the status; said within a second."""
+        self._unsaid |= {record.key or b"": record for record in records}
 
-    async def _publish_stopped(self, records: Sequence[Outgoing]) -> None:
-        """For whoever asks for the status; nothing goes on because it is not known."""
+    async def _say_stopped(self) -> None:
+        unsaid, self._unsaid = self._unsaid, {}
         try:
-            await self._sink.send(STOPPED_TOPIC, [(0, record) for record in records])
+            if unsaid:
+                await self._sink.send(STOPPED_TOPIC, [(0, record) for record in unsaid.values()])
         except Unknown as error:
+            self._unsaid = unsaid | self._unsaid  # what was said since is newer
             _log.warning("what stands still is not published", context=self.context.name, error=str(error))
 
     def _tell(self, circuit: Circuit) -> None:
@@ -300,6 +305,7 @@ class Owner:
         for task in self._aside:
             task.cancel()
         await self._save_positions()
+        await self._say_stopped()
         await self._save()
         for snapshot in self._snapshots.values():
             snapshot.close()

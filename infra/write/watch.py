@@ -7,7 +7,7 @@ is somebody's word (`weft topics accept`), a record like any other. Nothing but 
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import structlog
@@ -18,7 +18,7 @@ from infra.kafka.log import until_known
 from infra.messages import Resumed
 from infra.model.context import Context
 from infra.wire.envelope import Way
-from infra.wire.inbound import Inlet, deletable, resumption
+from infra.wire.inbound import CUT, Inlet, deletable, resumption
 from infra.wire.inbox import MAX_CLOCK_SKEW_MS
 from infra.wire.record import Outgoing, Record
 from infra.write.aggregates import Aggregates
@@ -74,7 +74,9 @@ class Watch:
         self._resumed = resumed
         self._tell = tell
         self._now = now
+        self._since: dict[Place, float] = {}  # what stands still, or stood
         self._seen: dict[Place, Found] = {}
+        self._known: dict[Place, Inlet] = {}  # what was decided when it was seen
         self._owned: dict[int, Writer] = {}
         self._looking: asyncio.Task[None] | None = None
 
@@ -88,7 +90,8 @@ class Watch:
         """Before anything of these partitions is decided: what cannot be decided stands still, the rest is named in the log."""
         await self.let_go()
         self._owned = dict(writers)
-        self._seen, before, self.standing = {}, self.standing, {}
+        self._seen, self._known = {}, {}
+        before, self.standing = self.standing, {}
         inlets = self._inlets()
         found: dict[Place, Found] = {}
 
@@ -101,9 +104,9 @@ class Watch:
             if wrong := trouble(place, inlet, found.get(place)):
                 self._stop(wrong, is_new=place not in before)
             else:
-                self._seen[place] = found[place]
-        await asyncio.gather(*(self._name(place, found[place]) for place in self._seen))
-        self._tell([stopped_record(self._context.name, p, self.standing.get(p), self._now()) for p in inlets])
+                self._seen[place], self._known[place] = found[place], inlet
+        await asyncio.gather(*(self._name(place, found[place].topic_id) for place in self._seen))
+        self._say(inlets)
 
     async def run(self) -> None:
         """Look again every few seconds, until cancelled."""
@@ -154,22 +157,32 @@ class Watch:
         if doubtful:
             found |= await self._topics.look(list(doubtful), _last(doubtful))
         for place, inlet in inlets.items():
-            await self._judge(place, inlet, found.get(place), place in doubtful)
+            wrong = trouble(place, inlet, found.get(place))
+            if not wrong and place in doubtful and (known := self._known.get(place)) and known.decided:
+                # what came in its place may have been decided since: what was decided before has to be there too
+                before = (await self._topics.look([place], _last({place: known}))).get(place)
+                wrong = trouble(place, known, before)
+                if wrong and before is not None:
+                    await self._name(place, before.topic_id + CUT, instead_of=before.topic_id)
+            await self._judge(place, inlet, found.get(place), wrong, place in doubtful)
+        self._say(self.standing)  # again, since an owner of before may have said otherwise later
 
     def _is_doubtful(self, place: Place, found: Found | None) -> bool:
         """Whether it may have been cut since it was seen: then what was decided last has to be looked at."""
         seen = self._seen.get(place)
         return found is not None and (seen is None or found.epoch != seen.epoch or found.end < seen.end)
 
-    async def _judge(self, place: Place, inlet: Inlet, found: Found | None, doubtful: bool) -> None:
-        wrong = trouble(place, inlet, found)
+    async def _judge(
+        self, place: Place, inlet: Inlet, found: Found | None, wrong: Trouble | None, doubtful: bool
+    ) -> None:
         if wrong or found is None:
             self._seen.pop(place, None)
+            self._known.pop(place, None)
             if wrong and place not in self.standing:
                 self._stop(wrong)
                 await self._lanes.shut(place)
             return
-        seen, self._seen[place] = self._seen.get(place), found
+        seen, self._seen[place], self._known[place] = self._seen.get(place), found, inlet
         if seen is not None and found.end < seen.end:
             _log.error(
                 "commands lost", context=self._context.name, topic=place[0], partition=place[1], **_lost(seen, found)
@@ -182,19 +195,20 @@ class Watch:
             self._lanes.let_in(place)
 
     async def _go_on(self, place: Place, found: Found) -> None:
-        await self._name(place, found)
+        await self._name(place, found.topic_id)
         await self._reread(place)
         del self.standing[place]
         self._lanes.let_in(place)
         self._resumed(place)
-        self._tell([stopped_record(self._context.name, place, None, self._now())])
+        self._say([place])
         _log.info("goes on", context=self._context.name, topic=place[0], partition=place[1])
 
     def _stop(self, wrong: Trouble, *, is_new: bool = True) -> None:
         topic, partition = wrong.place
         self.standing[wrong.place] = wrong
-        self._tell([stopped_record(self._context.name, wrong.place, wrong, self._now())])
         if is_new:
+            self._since[wrong.place] = self._now()
+            self._say([wrong.place])
             _log.error(
                 "stopped",
                 context=self._context.name,
@@ -204,6 +218,10 @@ class Watch:
                 next=f"weft topics accept {self._context.name} {partition}",
             )
 
+    def _say(self, places: Iterable[Place]) -> None:
+        told = [(place, self.standing.get(place), self._since.get(place, 0)) for place in places]
+        self._tell([stopped_record(self._context.name, *one) for one in told])
+
     def _inlets(self) -> dict[Place, Inlet]:
         return {
             (topic, number): writer.aggregates.inbound.inlet(way)
@@ -211,18 +229,18 @@ class Watch:
             for topic, way in self._ways.items()
         }
 
-    async def _name(self, place: Place, found: Found) -> None:
-        """Have the log say which topic this way's commands come from, if it does not yet."""
+    async def _name(self, place: Place, named: str, instead_of: str = "") -> None:
+        """Have the log say which topic this way's commands come from, if it does not yet; or say it otherwise."""
         topic, number = place
         way = self._ways[topic]
 
         def make(aggregates: Aggregates) -> list[Outgoing]:
             topic_id, cursor, _ = aggregates.inbound.inlet(way)
-            if topic_id:
+            if topic_id != instead_of:
                 return []
             if aggregates.next_offset:
-                _log.info("command topic seen first", topic=topic, partition=number, id=found.topic_id, cursor=cursor)
-            event = Resumed(topic_id=found.topic_id, cursor=cursor, reason="")
+                _log.info("command topic named", topic=topic, partition=number, id=named, cursor=cursor)
+            event = Resumed(topic_id=named, cursor=cursor, reason="")
             events = (aggregates.context.events_topic, number)
             offset, at = aggregates.next_offset, aggregates.timestamp or int(1000 * self._now()) - MAX_CLOCK_SKEW_MS
             return [resumption(aggregates.codec, aggregates.context.name, events, way, event, offset, at)]
@@ -238,7 +256,7 @@ def _lost(seen: Found, found: Found) -> dict[str, int]:
     return {"offset": found.end, "end": seen.end}
 
 
-def stopped_record(context: str, place: Place, wrong: Trouble | None, now: float) -> Outgoing:
+def stopped_record(context: str, place: Place, wrong: Trouble | None, since: float) -> Outgoing:
     """What is published of a place: why it stands still, or nothing if it does not."""
     topic, partition = place
     key = f"{topic}/{partition}".encode()
@@ -250,7 +268,7 @@ def stopped_record(context: str, place: Place, wrong: Trouble | None, now: float
         "partition": partition,
         "loss": wrong.loss.name.lower(),
         "reason": str(wrong),
-        "since": now,
+        "since": since,
     }
     return Outgoing(key, json.dumps(said).encode(), [])
 

@@ -8,7 +8,7 @@ import pytest
 from infra.kafka.inbound import Found, Loss, trouble
 from infra.kafka.memory import MemoryCommandTopics, MemoryKafka, MemoryLog
 from infra.messages import Resumed
-from infra.ops.inbound import cut_at
+from infra.ops.inbound import cut_at, decisions
 from infra.settings import DAY_MS
 from infra.wire.envelope import Way
 from infra.wire.inbound import Decided, Inbound, Inlet, deletable, resumption
@@ -253,7 +253,7 @@ async def test_nothing_is_decided_of_a_topic_that_lost_something_until_somebody_
     # then that way in stands still, and says so; the other does not
     loss = {"made anew": Loss.ANEW, "deleted": Loss.DELETED}.get(what, Loss.CUT)
     assert process.standing == {COMMANDS: loss}
-    await _sent()
+    await process.owner._say_stopped()
     said = standing_still(kafka.log("weft.stopped", 0))
     assert [(s["topic"], s["loss"]) for s in said] == [(COMMANDS[0], loss.name.lower())]
     assert process.decided == {b"c1", b"c2", b"c3"}
@@ -267,13 +267,9 @@ async def test_nothing_is_decided_of_a_topic_that_lost_something_until_somebody_
     await process.read()
     assert b"c4" in process.decided
     assert what == "cut" or process.decided >= {b"c6", b"c7"}
-    await _sent()
+    await process.owner._say_stopped()
     assert standing_still(kafka.log("weft.stopped", 0)) == []
     assert (await Process(kafka).begin()).standing == {}
-
-
-async def _sent() -> None:
-    await asyncio.sleep(0.01)
 
 
 async def test_a_topic_that_is_there_again_goes_on_by_itself() -> None:
@@ -297,6 +293,31 @@ async def test_where_the_end_moved_back_in_front_of_nothing_decided_reading_begi
     await process.look()
     # then nothing that is there is passed over
     assert process.standing == {} and process.reread == [COMMANDS]
+
+
+async def test_a_topic_that_was_cut_while_it_was_read_is_told_though_what_was_decided_last_is_there() -> None:
+    # given a topic that was cut and written over, of which what stands behind that was decided at once
+    kafka, process = await at_work(1, 2, 3)
+    kafka.cut(COMMANDS, 1)
+    kafka.now = lambda: NOW + 1000
+    post(kafka, 4, 5, 6, 7, prefix="new")
+    await process.owner.lanes.put(COMMANDS, Delivery(kafka.log(*COMMANDS)[3:], lambda: True, lambda: None))
+    await asyncio.sleep(0.01)
+    assert process.decided == {b"c1", b"c2", b"c3", b"c6", b"c7"}
+    # when its owner looks
+    await process.look()
+    # then it stands still, and its log says so to whoever comes
+    assert process.standing == {COMMANDS: Loss.CUT}
+    process = await Process(kafka).begin()
+    assert process.standing == {COMMANDS: Loss.CUT}
+    # until somebody has it go on where it was cut
+    log = kafka.log(*EVENTS)
+    cut = cut_at(decisions(log, Way.COMMANDS), kafka.log(*COMMANDS), 0)
+    assert cut == 1
+    accept(kafka, cut)
+    await process.look()
+    await process.read()
+    assert process.standing == {} and process.decided >= {b"c4", b"c5"}
 
 
 async def test_what_is_decided_is_deleted_when_nobody_looks_at_it_any_more() -> None:
