@@ -23,6 +23,7 @@ from infra.wire.envelope import (
     Way,
     command_name,
 )
+from infra.wire.inbound import is_called
 from infra.wire.record import Read, place_of
 
 StateOf = tuple[str, bytes]  # name of the aggregate's kind, key
@@ -131,7 +132,7 @@ class Partition:
 
 def answers(fact: Fact, record: Read) -> bool:
     """Whether an event is of this command, among all that ever stood at its place."""
-    return identity_of(record) == fact.command_id and (not fact.key or record.key == fact.key)
+    return is_called(record, fact.command_id) and (not fact.key or record.key == fact.key)
 
 
 def aggregate_of(context: Context, message: Any) -> Aggregate:

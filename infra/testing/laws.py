@@ -29,6 +29,7 @@ from infra.wire.envelope import (
     Way,
     command_name,
 )
+from infra.wire.inbound import is_called
 from infra.wire.inbox import DISCARD
 from infra.wire.record import MAX_COMMAND_BYTES, Read, partition_of, place_of
 from infra.wire.sealing import personal, unsealed
@@ -75,9 +76,10 @@ def every_command_is_answered(world: World) -> Iterator[str]:
     What was forwarded and lost there is lost. Nobody can tell what stands where a topic was cut, if what came behind that was
     decided before anybody looked.
     """
-    answered = {
-        (partition.context.name, fact.key, fact.command) for partition in world.partitions() for fact in partition.facts
-    }
+    answered: dict[tuple[str, bytes, Way], set[bytes]] = defaultdict(set)
+    for partition in world.partitions():
+        for fact in partition.facts:
+            answered[partition.context.name, fact.key, fact.way].add(fact.command_id)
     open_ = {wish.key for partition in world.partitions() for wish in partition.fold.wishes.values()}
     lost = {identity_of(record) for p in world.partitions() for records in p.lost.values() for record in records}
     for partition in world.partitions():
@@ -90,7 +92,8 @@ def every_command_is_answered(world: World) -> Iterator[str]:
             if partition_of(key, world.kafka.partitions) != partition.number and identity in lost:
                 continue
             known = key if len(key) <= MAX_KEY else b""
-            is_answered = (partition.context.name, known, command_name(way, identity)) in answered
+            ids = answered[partition.context.name, known, way]
+            is_answered = identity in ids or any(is_called(record, command_id) for command_id in ids)
             if not is_answered and not _is_hidden(world, partition, way, record.offset):
                 yield f"{place_of(record)}: nobody answered {identity.decode()}"
 
@@ -306,7 +309,7 @@ def who_takes_an_id_hears_of_it(world: World) -> Iterator[str]:
             if said[0].way is Way.COMMANDS and not _is(said[0], "id_reused"):
                 decided[said[0].key, said[0].command] = partition.command_of(said[0])
         answered = {fact.command_offset for fact in partition.facts if fact.way is Way.COMMANDS}
-        for record in partition.asked[Way.COMMANDS]:
+        for record in partition.asked[Way.COMMANDS][partition.lows[Way.COMMANDS] :]:
             name = (record.key or b"", identity_of(record))
             known = decided.get(name)
             if known is None or name in waited or dict(record.headers).get(TYPE) == DISCARD:

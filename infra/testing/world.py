@@ -8,7 +8,7 @@ Then the faults end, one process a context at least is at work, somebody sends a
 nothing moves any more the laws have to hold.
 
 What is not run: Faust and Kafka's own protocol, of which Node and MemoryKafka are twins; snapshots, so that every partition
-is folded from offset 0; the loss of records, topics that grow, a policy that raises; the read side, and all of the edge.
+is folded from offset 0; the loss of events, and of what a context asks itself; topics that grow, a policy that raises; the read side, and all of the edge.
 """
 
 import asyncio

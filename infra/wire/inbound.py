@@ -45,11 +45,12 @@ class Inlet(NamedTuple):
 class Inbound:
     """The fold of that, one `Inlet` a way. Takes every accepted record of a partition, in order and once."""
 
-    __slots__ = ("_last", "cursors", "topic_ids")
+    __slots__ = ("_last", "cursors", "topic_ids", "turns")
 
     def __init__(self) -> None:
         self.cursors = [0 for _ in Way]
         self.topic_ids = ["" for _ in Way]
+        self.turns = [0 for _ in Way]  # how often another topic was named, so that the same place is another
         self._last: list[EventRecord | Decided | None] = [None for _ in Way]
 
     def take(self, record: EventRecord) -> None:
@@ -68,6 +69,8 @@ class Inbound:
     def _resume(self, way: Way, topic_id: str, cursor: int) -> None:
         if cursor != self.cursors[way]:
             self._last[way] = None
+        if self.topic_ids[way]:
+            self.turns[way] += 1
         self.topic_ids[way], self.cursors[way] = topic_id, cursor
 
     def inlet(self, way: Way) -> Inlet:
@@ -78,14 +81,14 @@ class Inbound:
 
     def plain(self) -> list[tuple[Any, ...]]:
         """As plain data, for whatever keeps the state of a partition."""
-        inlets = [self.inlet(way) for way in Way]
-        return [(topic_id, cursor, tuple(last) if last else None) for topic_id, cursor, last in inlets]
+        inlets = [(self.inlet(way), self.turns[way]) for way in Way]
+        return [(topic_id, cursor, tuple(last) if last else None, turn) for (topic_id, cursor, last), turn in inlets]
 
     @classmethod
     def of(cls, plain: list[tuple[Any, ...]]) -> "Inbound":
         inbound = cls()
-        for way, (topic_id, cursor, last) in zip(Way, plain, strict=True):
-            inbound.topic_ids[way], inbound.cursors[way] = topic_id, cursor
+        for way, (topic_id, cursor, last, turn) in zip(Way, plain, strict=True):
+            inbound.topic_ids[way], inbound.cursors[way], inbound.turns[way] = topic_id, cursor, turn
             inbound._last[way] = Decided(*last) if last else None
         return inbound
 
@@ -97,6 +100,20 @@ def decided_by(event: EventRecord) -> Decided | None:
     return Decided(event.command_offset, event.command_id, event.identity, event.at)
 
 
+def is_called(record: Record, command_id: bytes) -> bool:
+    """Whether a record in a command topic has this id: the one it was given, else its place, in whichever turn."""
+    given = dict(record.headers).get(ID) or b""
+    if 0 < len(given) <= MAX_ID:
+        return given == command_id
+    place = place_of(record).encode()
+    return command_id == place or command_id.startswith(place + b"/")
+
+
+def id_by_place(record: Record, turn: int) -> bytes:
+    """The id of a command that was given none. Where another topic was accepted, the same place is that of another command."""
+    return f"{place_of(record)}/{turn}".encode() if turn else place_of(record).encode()
+
+
 def is_the_same(decided: Decided, record: Record) -> bool:
     """Whether a record in a command topic is the one that was decided at its place.
 
@@ -105,8 +122,7 @@ def is_the_same(decided: Decided, record: Record) -> bool:
     from the first by the broker's time alone.
     """
     headers = dict(record.headers)
-    given = headers.get(ID) or b""
-    if (given if 0 < len(given) <= MAX_ID else place_of(record).encode()) != decided.command_id:
+    if not is_called(record, decided.command_id):
         return False
     if decided.identity is not None and decided.identity[0] != DIGEST:
         name, value = decided.identity

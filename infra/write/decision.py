@@ -93,7 +93,8 @@ class CommandHandler:
         way = Way.OWN if records and records[0].topic == self._own_topic else Way.COMMANDS
         while start < len(records) and records[start].offset < self._aggregates.cursors[way]:
             start += 1  # answered in the log
-        posted = self._reader.read(records[start : start + WINDOW], way)
+        turn = self._aggregates.inbound.turns[way]
+        posted = self._reader.read(records[start : start + WINDOW], way, turn)
         self._aggregates.thaw([p.key for p in posted if p.key is not None])
         count = len(posted)
         while True:

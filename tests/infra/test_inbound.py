@@ -320,6 +320,27 @@ async def test_a_topic_that_was_cut_while_it_was_read_is_told_though_what_was_de
     assert process.standing == {} and process.decided >= {b"c4", b"c5"}
 
 
+async def test_a_command_without_an_id_is_another_where_another_topic_was_accepted() -> None:
+    # given one that is known by its place
+    kafka, process = await at_work()
+    nameless = outgoing_command(CODEC, add(1), "")
+    kafka.append(*COMMANDS, [nameless._replace(headers=[("ce_type", b"counter.Add")])])
+    await process.read()
+    await process.look()
+    # when its topic is made anew and accepted, and the same is asked again
+    kafka.make_anew(COMMANDS[0])
+    kafka.append(*COMMANDS, [nameless._replace(headers=[("ce_type", b"counter.Add")])])
+    await process.look()
+    accept(kafka, 0)
+    await process.look()
+    await process.read()
+    # then it is another command
+    asked = [dict(r.headers)["ce_causationid"] for r in kafka.log(*EVENTS) if r.key == b"c1"]
+    assert asked == [b"counter.commands/0/0", b"counter.commands/0/0/1"]
+    await process.look()
+    assert process.standing == {} and (await Process(kafka).begin()).standing == {}
+
+
 async def test_what_is_decided_is_deleted_when_nobody_looks_at_it_any_more() -> None:
     kafka, process = await at_work(1, 2, 3)
     process.owner.watch._now = lambda: NOW / 1000 + 6 * 86_400
