@@ -3,12 +3,14 @@
 Kafka, the clock, timers, randomness and the outside are twins; Writer, reactions, effects, circuits, timers, lanes, parking
 and the barrier are what they are, and from which length on a log is only taken in, or a batch coded by the column, is drawn
 for each world. Processes are killed (between any two callbacks: at every await), stand still and come back as zombies,
-appends are lost, late and repeated, groups are shuffled, clocks jump, deciders raise, strangers post what is no command.
-Then the faults end, one process a context at least is at work, somebody sends again or discards what waits, and when
-nothing moves any more the laws have to hold.
+appends are lost, late and repeated, groups are shuffled, clocks jump, deciders raise, strangers post what is no command,
+topics of commands are made anew, cut, written over, or lose their beginning. Then the faults end, one process a context at
+least is at work, somebody sends again or discards what waits, and accepts what is said to stand still; and when nothing
+moves any more the laws have to hold.
 
 What is not run: Faust and Kafka's own protocol, of which Node and MemoryKafka are twins; snapshots, so that every partition
-is folded from offset 0; the loss of events, and of what a context asks itself; topics that grow, a policy that raises; the read side, and all of the edge.
+is folded from offset 0; the loss of events, and of what a context asks itself; topics that grow, a policy that raises; the
+read side, and all of the edge.
 """
 
 import asyncio
