@@ -10,7 +10,7 @@ from infra.cli.running import fetching, say
 from infra.embedded.instance import Instance
 from infra.errors import Unusable
 from infra.kafka import reading
-from infra.kafka.inbound import Gauge
+from infra.kafka.inbound import gauging
 from infra.mesh import Mesh
 from infra.model.needs import Outside
 from infra.ops import inbound
@@ -90,7 +90,7 @@ def accept(context: str, /, *partitions: int, yes: Flag = False) -> int:
     """
     s, mesh = reached()
     c = mesh.context(context)
-    with reading.opened(s) as client, Gauge(address(s, "kafka")) as gauge:
+    with reading.opened(s) as client, gauging(address(s, "kafka")) as gauge:
         known = inbound.tails(mesh.codec, client, c, partitions or None)
         if unknown := sorted({*partitions} - known.keys()):
             raise Unusable(f"{c.events_topic} has no partition {unknown[0]}")

@@ -8,7 +8,8 @@ which its leader has to change and to take in as many others. One without an id 
 """
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -107,34 +108,34 @@ def _is_the_same(decided: Decided, record: Read) -> bool:
 
 
 class Gauge:
-    """Looks at command topics, with clients of its own; every method blocks, and raises Unknown when Kafka does not answer."""
+    """Looks at command topics; every method blocks, and raises Unknown when Kafka does not answer."""
 
-    def __init__(self, servers: str) -> None:
-        self._admin = AdminClient(
-            {"bootstrap.servers": servers, "log_level": 0, "socket.connection.setup.timeout.ms": 5000}
-        )
+    def __init__(self, admin: AdminClient, servers: str) -> None:
+        self._admin = admin
         self._servers = servers
         self._reader: Consumer | None = None
         self._at_work = Lock()  # whoever asked may be gone before the answer comes, and nothing is closed under it
+        self._is_open = True
 
     def close(self) -> None:
         with self._at_work:
+            self._is_open = False
             if self._reader is not None:
                 self._reader.close()
-            self._admin.__exit__(None, None, None)
 
-    def __enter__(self) -> "Gauge":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        with self._at_work:
+            if not self._is_open:
+                raise Unknown("nobody looks any more")
+            yield
 
     def look(self, places: Iterable[Place], at: Mapping[Place, int]) -> dict[Place, Found]:
         """What there is of these partitions, those that are gone left out; of those in `at` also the record at that offset.
 
         Ids are asked for last: of a topic that is made anew meanwhile, they are the new one's.
         """
-        with self._at_work:
+        with self._working():
             return self._look(list(places), at)
 
     def _look(self, wanted: list[Place], at: Mapping[Place, int]) -> dict[Place, Found]:
@@ -146,7 +147,7 @@ class Gauge:
 
     def first_since(self, places: Iterable[Place], at_ms: int) -> dict[Place, int]:
         """Of each partition the first offset whose record is not older than that; its end if all are."""
-        with self._at_work:
+        with self._working():
             found = self._offsets(list(places), OffsetSpec.for_timestamp(at_ms))
             ends = self._offsets([p for p in found if found[p][0] < 0], LATEST)
         kept = {place: offset for place, (offset, _) in found.items() if offset >= 0}
@@ -156,7 +157,7 @@ class Gauge:
         """Delete the records in front of these offsets; Unknown says what Kafka has against it."""
         if not offsets:
             return
-        with self._at_work:
+        with self._working():
             asked = self._admin.delete_records([TopicPartition(*place, offset) for place, offset in offsets.items()])
             for future in asked.values():
                 reading.asking(partial(future.result, TIMEOUT))
@@ -205,6 +206,22 @@ class Gauge:
             found[place] = records[0]
         self._reader.unassign()
         return found
+
+
+@contextmanager
+def gauging(servers: str) -> Iterator[Gauge]:
+    """A gauge with clients of its own, which are closed afterwards."""
+    config: dict[str, Any] = {
+        "bootstrap.servers": servers,
+        "log_level": 0,
+        "socket.connection.setup.timeout.ms": 5000,
+    }
+    with AdminClient(config) as admin:
+        gauge = Gauge(admin, servers)
+        try:
+            yield gauge
+        finally:
+            gauge.close()
 
 
 class Gauged:

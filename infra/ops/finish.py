@@ -8,7 +8,7 @@ from confluent_kafka import Consumer
 
 from infra.errors import LogMoved, Unusable
 from infra.kafka import reading, topics
-from infra.kafka.inbound import Gauge
+from infra.kafka.inbound import gauging
 from infra.kafka.log import EventLog, KafkaEventLog, Producer, addressed, connected
 from infra.kafka.reading import Place
 from infra.kafka.topics import HEARD_TOPIC
@@ -81,7 +81,7 @@ def _check_inbound(settings: Settings, context: Context, writers: Mapping[int, W
     known = {
         n: Tail(w.aggregates.next_offset, w.aggregates.timestamp, w.aggregates.inbound) for n, w in writers.items()
     }
-    with Gauge(address(settings, "kafka")) as gauge:
+    with gauging(address(settings, "kafka")) as gauge:
         for why, _, _ in troubles(gauge, context, known).values():
             raise Unusable(f"{why}: `weft topics accept {context.name} {why.place[1]}` comes first")
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from confluent_kafka import Consumer
 
 from infra.kafka import reading
-from infra.kafka.inbound import Gauge, trouble
+from infra.kafka.inbound import gauging, trouble
 from infra.kafka.reading import Place
 from infra.mesh import Mesh
 from infra.messages import REUSED_CODE, Refused
@@ -123,7 +123,7 @@ def _lost(settings: Settings, context: Context, inbound: Mapping[int, Inbound]) 
     """What its command topics have lost, as the log tells; they are looked at when it has been read."""
     ways = {context.commands_topic: Way.COMMANDS, context.own_topic: Way.OWN}
     inlets = {(topic, n): said.inlet(way) for topic, way in ways.items() for n, said in inbound.items()}
-    with Gauge(address(settings, "kafka")) as gauge:
+    with gauging(address(settings, "kafka")) as gauge:
         found = gauge.look(list(inlets), {place: i.decided.offset for place, i in inlets.items() if i.decided})
     wrong = {place: trouble(place, inlet, found.get(place)) for place, inlet in inlets.items()}
     return [f"{why}: `weft topics accept {context.name} {place[1]}`" for place, why in wrong.items() if why]

@@ -106,6 +106,12 @@ class Partition:
             for record in records[self.lows[way] :]:
                 yield way, record
 
+    def everything_lost(self) -> Iterator[Read]:
+        """What is not."""
+        for way, records in self.asked.items():
+            yield from self.lost[way]
+            yield from records[: self.lows[way]]
+
     def command_of(self, fact: Fact) -> Read:
         """The record that an event answers, be it lost by now: of those that stood at its place, the last before it."""
         there_were = [r for r in self.lost[fact.way] if r.offset == fact.command_offset]

@@ -79,6 +79,7 @@ class World:
             PARTITIONS, self._broker_now, lambda topic: topic.partition(".")[2].startswith("events")
         )
         self.faults = _faults(self.dice, self.gentle)
+        self.is_losing = self.dice.random() < 0.25  # a broker that loses commands is a rare one
         self.bounds, few = _bounds(self.dice, self.gentle)
         self._as_run = self._fallible(self.mesh.coded_by(self.mesh.codec.by_column_from(few)))
         self.nodes: dict[str, list[Node]] = {name: [] for name in self.mesh.contexts}
@@ -315,7 +316,7 @@ class World:
                     self._intrude,
                     self._disturb,
                     self._disturb,
-                    self._lose_commands,
+                    self._lose_commands if self.is_losing else self._disturb,
                     self.sort_out,
                     self.accept_lost,
                     self._begin_one,
@@ -403,8 +404,6 @@ class World:
 
     def _lose_commands(self) -> None:
         """A topic of commands is made anew, loses its end, and others are written over it, or loses its beginning."""
-        if self.dice.random() < 0.5:
-            return
         context: Context = self.dice.choice(list(self.mesh.contexts.values()))
         place = (context.commands_topic, self.dice.randrange(PARTITIONS))
         log = self.kafka.log(*place)

@@ -16,7 +16,7 @@ from faust.types import TP
 
 from infra.errors import Unusable
 from infra.kafka import reading
-from infra.kafka.inbound import Gauge, Gauged
+from infra.kafka.inbound import Gauged, gauging
 from infra.kafka.log import KafkaEventLog, connected
 from infra.kafka.topics import heard_positions
 from infra.mesh import Mesh
@@ -144,7 +144,7 @@ async def run(
         topic_ids = await asyncio.to_thread(reading.topic_ids, servers, topics)
         perform = await stack.enter_async_context(context.connect(needs)) if context.connect else None
 
-        gauge = stack.enter_context(Gauge(servers))
+        gauge = stack.enter_context(gauging(servers))
 
         def owner_of(worker: Worker) -> Owner:
             return Owner(
