@@ -81,7 +81,7 @@ def every_command_is_answered(world: World) -> Iterator[str]:
         for fact in partition.facts:
             answered[partition.context.name, fact.key, fact.way].add(fact.command_id)
     open_ = {wish.key for partition in world.partitions() for wish in partition.fold.wishes.values()}
-    lost = {identity_of(record) for partition in world.partitions() for record in partition.everything_lost()}
+    lost = {identity_of(record) for partition in world.partitions() for record in _out_of_sight(world, partition)}
     for partition in world.partitions():
         for way, record in partition.everything_asked():
             headers = dict(record.headers)
@@ -96,6 +96,11 @@ def every_command_is_answered(world: World) -> Iterator[str]:
             is_answered = identity in ids or any(is_called(record, command_id) for command_id in ids)
             if not is_answered and not _is_hidden(world, partition, way, record.offset):
                 yield f"{place_of(record)}: nobody answered {identity.decode()}"
+
+
+def _out_of_sight(world: World, partition: Partition) -> Iterator[Read]:
+    yield from partition.everything_lost()
+    yield from (r for way, r in partition.everything_asked() if _is_hidden(world, partition, way, r.offset))
 
 
 def _is_hidden(world: World, partition: Partition, way: Way, offset: int) -> bool:
@@ -237,15 +242,18 @@ def nothing_overtakes_what_waits(world: World) -> Iterator[str]:
 
 
 def what_waits_is_kept(world: World) -> Iterator[str]:
-    """As it came, so that it can be sent again."""
+    """As it came, so that it can be sent again; unless another under its id was kept first, and lost."""
     for partition in world.partitions():
+        lost = {record.value for record in partition.everything_lost()}
         kept = world.letters(partition)
         waiting = {(fact.key, fact.command): fact for fact in reversed(partition.facts) if fact.is_waiting}
         for fact in waiting.values():
             letter = kept.get(fact.command)
             if letter is None:
                 yield f"{fact.place}: nobody kept {fact.command_id.decode()}"
-            elif letter.value != partition.command_of(fact).value and "dlq-withheld" not in dict(letter.headers):
+            elif letter.value in {partition.command_of(fact).value, *lost} or "dlq-withheld" in dict(letter.headers):
+                continue
+            else:
                 yield f"{fact.place}: {fact.command_id.decode()} was kept otherwise than it came"
 
 

@@ -79,7 +79,7 @@ class World:
             PARTITIONS, self._broker_now, lambda topic: topic.partition(".")[2].startswith("events")
         )
         self.faults = _faults(self.dice, self.gentle)
-        self.is_losing = self.dice.random() < 0.25  # a broker that loses commands is a rare one
+        self.is_losing = self.dice.random() < 0.35  # a broker that loses commands is a rare one
         self.bounds, few = _bounds(self.dice, self.gentle)
         self._as_run = self._fallible(self.mesh.coded_by(self.mesh.codec.by_column_from(few)))
         self.nodes: dict[str, list[Node]] = {name: [] for name in self.mesh.contexts}
