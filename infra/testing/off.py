@@ -587,9 +587,17 @@ class SilentWriter(Writer):
 
     async def handle(self, records: Sequence[Any]) -> None:
         for record in records:
-            answers = self._commands.decide([record]).records
-            if not any(b"nothing_to_do" in (answer.value or b"") for answer in answers):
+            if self._leaves_something(record):
                 await super().handle([record])
+
+    async def handle_own(self, records: Sequence[Any]) -> None:
+        for record in records:
+            if self._leaves_something(record):
+                await super().handle_own([record])
+
+    def _leaves_something(self, record: Any) -> bool:
+        answers = self._commands.decide([record]).records
+        return not any(b"nothing_to_do" in (answer.value or b"") for answer in answers)
 
 
 class SilentOwner(Owner):

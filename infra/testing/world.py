@@ -408,7 +408,7 @@ class World:
         place = (context.commands_topic, self.dice.randrange(PARTITIONS))
         log = self.kafka.log(*place)
         end = len(log)
-        what = self.dice.choice(("made anew", "cut", "cut and written over", "begins later"))
+        what = self.dice.choice(("made anew", "cut", *3 * ["cut and written over"], "begins later"))
         if what == "made anew":
             self.kafka.make_anew(context.commands_topic)
         elif what == "begins later":
