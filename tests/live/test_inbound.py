@@ -2,16 +2,22 @@
 
 import json
 import subprocess
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from confluent_kafka import TopicPartition
-from confluent_kafka.admin import NewTopic
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 
 from infra.errors import Unknown
-from infra.kafka import topics
+from infra.kafka import reading, topics
+from infra.kafka.inbound import gauging
+from infra.ops import inbound
+from infra.settings import address
+from infra.wire.envelope import Way
+from infra.wire.inbound import deletable
 from tests.live.harness import LiveMesh, until
 from tests.live.shop import answer, audit, order, paid_order, receipt, register, until_at_rest, until_set_up
 from tests.live.weft import printed, weft
@@ -165,3 +171,55 @@ def test_commands_that_were_deleted_before_anybody_decided_them_are_said(own_sho
     assert len(stopped(live)) == len(found) - 1
     printed(live, "topics", "accept", "orders", "--yes")
     assert receipt(live, "place-kept")["status"] == "accepted"
+
+
+@pytest.mark.timeout(240)
+def test_decided_commands_are_deleted_behind_the_cursor_and_nothing_else(own_shop: LiveMesh) -> None:
+    live = own_shop
+    # given topics of before, in which commands expire
+    with topics.admin(live.settings) as admin:
+        resource = ConfigResource(ResourceType.TOPIC, ORDERS)
+        resource.add_incremental_config(
+            ConfigEntry("retention.ms", "604800000", incremental_operation=AlterConfigOpType.SET)
+        )
+        admin.incremental_alter_configs([resource])[resource].result(20)
+    refused = weft(live, "run", "orders")
+    assert refused.returncode == 1 and "retention.ms" in refused.stderr and "weft setup" in refused.stderr
+    printed(live, "setup")
+    # and commands that are decided, and some that are not
+    worker = at_work(live)
+    until_set_up(live)
+    for number in range(6):
+        paid_order(live, f"old-{number}")
+    live.stop_workers()
+    live.send(*(order(f"new-{number}") for number in range(6)))
+    # when what is decided is deleted
+    orders = live.mesh.context("orders")
+    with reading.opened(live.settings) as client, gauging(address(live.settings, "kafka")) as gauge:
+        inlets = {
+            (ORDERS, n): tail.inbound.inlet(Way.COMMANDS)
+            for n, tail in inbound.tails(live.mesh.codec, client, orders).items()
+        }
+        since, then = (
+            gauge.first_since(list(inlets), 0),
+            gauge.first_since(list(inlets), int(time.time() * 1000) + 60_000),
+        )
+        ends = {place: live.length_of(*place) for place in inlets}
+        assert since == dict.fromkeys(inlets, 0) and then == ends
+        wanted = {place: deletable(inlet, 0, then[place]) for place, inlet in inlets.items()}
+        deleted = {place: offset for place, offset in wanted.items() if offset}
+        assert deleted
+        gauge.delete_before(deleted)
+        found = gauge.look(
+            list(inlets), {place: inlet.decided.offset for place, inlet in inlets.items() if inlet.decided}
+        )
+    # then what was decided last is there, and all that was not
+    assert {place: there.low for place, there in found.items() if there.low} == deleted
+    assert {place: there.last.offset for place, there in found.items() if there.last} == {
+        place: inlet.decided.offset for place, inlet in inlets.items() if inlet.decided
+    }
+    worker = at_work(live)
+    for number in range(6):
+        assert receipt(live, f"place-new-{number}")["status"] == "accepted"
+    assert not errors(live, worker) and stopped(live) == []
+    assert "everything is what the log says" in printed(live, "verify", "orders")
