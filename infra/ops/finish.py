@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 
 from confluent_kafka import Consumer
 
-from infra.errors import LogMoved
+from infra.errors import LogMoved, Unusable
 from infra.kafka import reading, topics
+from infra.kafka.inbound import gauging
 from infra.kafka.log import EventLog, KafkaEventLog, Producer, addressed, connected
 from infra.kafka.reading import Place
 from infra.kafka.topics import HEARD_TOPIC
 from infra.mesh import Mesh
 from infra.model.context import Context
 from infra.ops.disk import disk_and_budget
+from infra.ops.inbound import Tail, troubles
 from infra.ops.positions import listener
 from infra.settings import Settings, address
 from infra.wire.envelope import Way
@@ -82,6 +84,7 @@ async def _finish(
 ) -> None:
     if not writers:
         return  # what lies in a sealed partition is decided in the next log
+    _check_inbound(settings, context, writers)
     places = reading.partitions_of(client, mesh.heard_topics(context))
     itself = [place for place in places if place[0] == context.events_topic]
     # who speaks to it may be at work, and never comes to an end
@@ -103,6 +106,16 @@ async def _unsealed(writers: Mapping[int, Writer]) -> dict[int, Writer]:
         except LogMoved:
             pass
     return unsealed
+
+
+def _check_inbound(settings: Settings, context: Context, writers: Mapping[int, Writer]) -> None:
+    """Unusable if a command topic is not the one that was decided from: somebody has to say first where it goes on."""
+    known = {
+        n: Tail(w.aggregates.next_offset, w.aggregates.timestamp, w.aggregates.inbound) for n, w in writers.items()
+    }
+    with gauging(address(settings, "kafka")) as gauge:
+        for why, _, _ in troubles(gauge, context, known).values():
+            raise Unusable(f"{why}: `weft topics accept {context.name} {why.place[1]}` comes first")
 
 
 async def _writers(

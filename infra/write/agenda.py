@@ -49,10 +49,13 @@ class Agenda:
         self._due_from = line_prefix(CLOCK)
 
     async def resume(self) -> None:
-        """What is written down is open, and nobody is at it."""
-        for line in await self._state.lines():
-            if line != CLOCK:
-                self._lines[line] = Line(line_prefix(line), is_all_at_hand=False)
+        """What is open is wanted, as if nobody was at it or had been."""
+        self._due_from = line_prefix(CLOCK)
+        await self._state.write()
+        for name in await self._state.lines():
+            if name != CLOCK:
+                line = self._lines.setdefault(name, Line(line_prefix(name)))
+                line.reached, line.is_all_at_hand = line_prefix(name), False
 
     def opened(self, intents: Sequence[Intent]) -> list[Intent]:
         """Of new ones, those that are to be done now."""

@@ -16,7 +16,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from infra.write.aggregates import Decided, Position, Seen, Unwritten
+from infra.write.aggregates import KnownCommand, Position, Seen, Unwritten
 from infra.write.intents import Intent
 
 HEAD, POSITION = b"!", b"@"
@@ -69,7 +69,7 @@ def place_in(key: bytes) -> bytes:
     return key[len(AGENDA) + LENGTH.size + len(line_in(key)) + WHEN.size :]
 
 
-def decided_key(decided: Decided) -> bytes:
+def decided_key(decided: KnownCommand) -> bytes:
     """No key has a NUL; what the context asked itself is told from what strangers did."""
     key, name = decided
     return DECIDED + key + (b"\0c" + name if isinstance(name, bytes) else b"\0o" + name[0])

@@ -14,11 +14,12 @@ import structlog
 
 from infra.errors import Unknown
 from infra.kafka.log import CommandSink, EventLog, addressed, until_known
-from infra.kafka.topics import CIRCUITS_TOPIC, HEARD_TOPIC
+from infra.kafka.topics import CIRCUITS_TOPIC, HEARD_TOPIC, STOPPED_TOPIC
 from infra.mesh import Mesh
 from infra.model.context import Context, Perform
+from infra.settings import DAY_MS
 from infra.wire.envelope import Way
-from infra.wire.record import Record
+from infra.wire.record import Outgoing, Record
 from infra.write.agenda import Agenda, lines_by
 from infra.write.aggregates import Aggregates
 from infra.write.circuits import Circuit, Circuits, circuit_record
@@ -31,6 +32,7 @@ from infra.write.reactions import commands_from
 from infra.write.state import Budget, State
 from infra.write.store import Disk
 from infra.write.timers import fire
+from infra.write.watch import CommandTopics, Watch
 from infra.write.writer import Bounds, Writer
 
 _log = structlog.get_logger()
@@ -47,7 +49,9 @@ HEARD_SECONDS = 1.0
 class Owner:
     """`partitions` of its topics, `dedupe_ms` a command id is remembered; `failed` hears of an error nobody planned for.
 
-    `topic_ids` are Kafka's of the context's topics and of those it hears; `heard` reads what there is of `weft.heard`.
+    `topic_ids` are Kafka's of the context's topics and of those it hears; `heard` reads what there is of `weft.heard`;
+    `topics` says what its command topics are now, `reread` has one of their partitions read from its position again, and
+    `keep_ms` is how long a decided command stays there.
     `disk` has a store for each partition, and `budget` says how many bytes of them one may keep in memory as well.
     """
 
@@ -55,6 +59,7 @@ class Owner:
     lanes_kind: type[Lanes] = Lanes
     agenda_kind: type[Agenda] = Agenda
     state_kind: type[State] = State
+    watch_kind: type[Watch] = Watch
 
     def __init__(
         self,
@@ -67,9 +72,12 @@ class Owner:
         failed: Callable[[BaseException], None],
         topic_ids: Mapping[str, str],
         heard: Callable[[], Awaitable[Iterable[Record]]],
+        topics: CommandTopics,
+        reread: Callable[[Place], Awaitable[None]],
         disk: Disk,
         budget: Budget,
         *,
+        keep_ms: int = 7 * DAY_MS,
         now: Callable[[], float] = time.time,
         bounds: Bounds = Bounds(),  # noqa: B008 (frozen)
     ) -> None:
@@ -77,6 +85,9 @@ class Owner:
         self.writers: dict[int, Writer] = {}
         self._ways = {context.commands_topic: Way.COMMANDS, context.own_topic: Way.OWN}
         self.lanes = self.lanes_kind(self._handler_of, failed)
+        self.watch = self.watch_kind(
+            context, topics, keep_ms, self.lanes, reread, self._resumed, self._tell_stopped, now
+        )
         self._codec = mesh.codec
         self._partitions = partitions
         self._dedupe_ms = dedupe_ms
@@ -90,6 +101,7 @@ class Owner:
         self._topic_ids = topic_ids
         self._listener = Listener(context.name, topic_ids[context.own_topic], topic_ids)
         self._heard = Heard(self._listener)
+        self._unsaid: dict[bytes, Outgoing] = {}
         self._read_heard = heard
         self._disk = disk
         self._budget = budget
@@ -110,16 +122,19 @@ class Owner:
 
     async def revoked(self) -> None:
         """Drop what is not acknowledged: who owns it next reads it again."""
+        await self.watch.let_go()
         await self.lanes.close()
 
     async def assigned(self, numbers: Collection[int]) -> None:
         """The barrier: nothing is decided before everything decided so far is folded. An error here ends the process."""
+        await self.watch.let_go()
         await self.lanes.close()
         await self._exchange(numbers)
         await until_known(self._load_heard)
         resumed = {p: writer.aggregates.next_offset for p, writer in sorted(self.writers.items())}
         await asyncio.gather(*map(self._bring_up, self.writers))
-        self.lanes.open()
+        await self.watch.take_over(self.writers)
+        self.lanes.open(self.watch.standing)
         folded = {p: writer.aggregates.next_offset for p, writer in sorted(self.writers.items())}
         _log.info("ready", context=self.context.name, partitions=folded, resumed=resumed)
 
@@ -210,7 +225,16 @@ class Owner:
     async def run(self) -> None:
         """Deadlines, foreign records, what is written down: until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for work in (self._tail, self._attend, self._write_down, self._flush, self._forget, self._save_heard):
+            for work in (
+                self._tail,
+                self._attend,
+                self._write_down,
+                self._flush,
+                self._forget,
+                self._save_heard,
+                self.watch.run,
+                self.watch.sweep_up,
+            ):
                 group.create_task(work())
 
     async def _attend(self) -> None:
@@ -263,6 +287,7 @@ class Owner:
         while True:
             await asyncio.sleep(HEARD_SECONDS)
             await self._save_positions()
+            await self._say_stopped()
 
     async def _save_positions(self) -> None:
         """Positions that cannot be written are too low, which harms nobody; they are tried again with the next."""
@@ -272,6 +297,31 @@ class Owner:
             except Unknown as error:
                 self._heard.not_saved()
                 _log.warning("positions not written", context=self.context.name, error=str(error))
+
+    def _resumed(self, place: Place) -> None:
+        """A way in goes on: what was asked by it may be lost, so what is open is wanted again."""
+        topic, number = place
+        if self._ways[topic] is Way.OWN and number in self.writers:
+            self._run_aside(self._want_again(number), f"want again {number}")
+
+    async def _want_again(self, number: int) -> None:
+        if self._effects:
+            await self._effects.stop([number])
+        if agenda := self._agendas.get(number):
+            await agenda.resume()
+
+    def _tell_stopped(self, records: Sequence[Outgoing]) -> None:
+        """For whoever asks for the status; said within a second."""
+        self._unsaid |= {record.key or b"": record for record in records}
+
+    async def _say_stopped(self) -> None:
+        unsaid, self._unsaid = self._unsaid, {}
+        try:
+            if unsaid:
+                await self._sink.send(STOPPED_TOPIC, [(0, record) for record in unsaid.values()])
+        except Unknown as error:
+            self._unsaid = unsaid | self._unsaid  # what was said since is newer
+            _log.warning("what stands still is not published", context=self.context.name, error=str(error))
 
     def _tell(self, circuit: Circuit) -> None:
         """Let whoever asks for the status know of a circuit that changed."""
@@ -305,5 +355,6 @@ class Owner:
         for task in self._aside:
             task.cancel()
         await self._save_positions()
+        await self._say_stopped()
         for number in list(self.writers):
             await self._let_go(number)

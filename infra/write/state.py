@@ -15,7 +15,7 @@ from math import inf
 from typing import Any, NamedTuple, Self, TypeVar
 
 from infra.errors import Unusable
-from infra.write.aggregates import Aggregates, Decided, Position, Seen, Unwritten
+from infra.write.aggregates import Aggregates, KnownCommand, Position, Seen, Unwritten
 from infra.write.intents import Intent
 from infra.write.layout import (
     AGENDA,
@@ -64,7 +64,7 @@ class Found(NamedTuple):
     states: dict[bytes, Any]
     sizes: dict[bytes, int]
     intents: list[Intent]
-    decided: dict[Decided, Seen]
+    decided: dict[KnownCommand, Seen]
 
 
 class State:
@@ -129,7 +129,7 @@ class State:
 
     # -- what is needed
 
-    async def fetch(self, slots: Iterable[bytes], decided: Iterable[Decided] = ()) -> None:
+    async def fetch(self, slots: Iterable[bytes], decided: Iterable[KnownCommand] = ()) -> None:
         """Have these aggregates, and what is known of these commands, in memory."""
         if self._is_all_here:
             return
@@ -142,7 +142,7 @@ class State:
             for slot in cold:
                 self._warm(slot, found.sizes.get(slot, 0))
 
-    def _read(self, slots: Sequence[bytes], decided: Sequence[Decided]) -> Found:
+    def _read(self, slots: Sequence[bytes], decided: Sequence[KnownCommand]) -> Found:
         suffixes = self.aggregates.suffixes
         keys = [state_key(slot) for slot in slots]
         keys += [intent_key(slot + suffix) for slot in slots for suffix in suffixes]

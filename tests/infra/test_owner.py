@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.kafka.memory import MemoryKafka, MemoryLog
+from infra.kafka.memory import MemoryCommandTopics, MemoryKafka, MemoryLog
 from infra.settings import DAY_MS
 from infra.wire.record import Read
 from infra.write.owner import Owner
@@ -22,9 +22,26 @@ async def nothing_heard() -> list[Read]:
     return []
 
 
+async def nothing_reread(place: tuple[str, int]) -> None: ...
+
+
 def owner(kafka: MemoryKafka, home: Path, budget: float = float("inf")) -> Owner:
-    log, disk = MemoryLog(kafka, CONTEXT.events_topic), RocksDisk(home, 8)
-    return Owner(mesh, CONTEXT, 1, DAY_MS, log, log, pytest.fail, TOPIC_IDS, nothing_heard, disk, Budget(budget))
+    log = MemoryLog(kafka, CONTEXT.events_topic)
+    return Owner(
+        mesh,
+        CONTEXT,
+        1,
+        DAY_MS,
+        log,
+        log,
+        pytest.fail,
+        TOPIC_IDS,
+        nothing_heard,
+        MemoryCommandTopics(kafka),
+        nothing_reread,
+        RocksDisk(home, 8),
+        Budget(budget),
+    )
 
 
 def adds(kafka: MemoryKafka, count: int) -> list[Read]:
