@@ -33,7 +33,7 @@ from infra.write.layout import HEAD, Batch
 
 _log = structlog.get_logger()
 
-LOCK_SECONDS = 5.0  # another process may be about to let go
+LOCK_SECONDS = 1.5  # another process may be about to let go; one that stands still keeps nobody waiting longer
 MB = 1 << 20
 BLOOM_BITS = 10  # a key: one lookup in a hundred of what is not there reads the disk
 OPEN_FILES = 40  # a store; a process has one a partition
