@@ -272,9 +272,8 @@ class Aggregates:
                 f"finish `weft topics grow {self.context.name} --partitions {event.partitions}`"
             )
         if isinstance(event, LOG_KEEPING):
-            return
-        if isinstance(event, Begun):
-            self._begin(event)
+            if isinstance(event, Begun):
+                self._begin(event)
             return
         if not isinstance(event, RUNTIME):
             raise TypeError(f"{type(event).__name__} is no event of {self.context.name}")

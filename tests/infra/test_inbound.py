@@ -1,6 +1,7 @@
 """Command topics that lose something: what a log says of them, what is wrong with them, and what an owner does about it."""
 
 import asyncio
+from random import Random
 from typing import Any
 
 import pytest
@@ -10,12 +11,14 @@ from infra.kafka.memory import MemoryCommandTopics, MemoryKafka, MemoryLog
 from infra.messages import Resumed
 from infra.ops.inbound import cut_at, decisions
 from infra.settings import DAY_MS
+from infra.testing.disk import MemoryDisk, ProcessDisk, at_once
 from infra.wire.envelope import Way
 from infra.wire.inbound import Decided, Inbound, Inlet, deletable, resumption
 from infra.wire.record import Read
 from infra.write.lanes import Delivery
 from infra.write.owner import Owner
 from infra.write.reactions import outgoing_command
+from infra.write.state import Budget
 from infra.write.watch import standing_still
 from tests.counter.mesh import mesh
 from tests.infra.counter_log import CODEC, CONTEXT, NOW, add, commands, decide, decide_all, fresh, landed
@@ -57,8 +60,7 @@ def test_a_word_moves_the_cursor_back_however_the_log_is_read(how: str) -> None:
         reader.fold(log)
     elif how == "taken in":
         reader.take(log)
-        while reader.settle(1):
-            pass
+        reader.settle(list(reader.unread))
     else:
         for record in log:
             reader.fold([record])
@@ -154,7 +156,10 @@ class Process:
         self.reread: list[tuple[str, int]] = []
         log, topics = MemoryLog(kafka, CONTEXT.events_topic), MemoryCommandTopics(kafka)
         ids = {topic: kafka.topic_id(topic) for topic in (CONTEXT.own_topic, CONTEXT.events_topic)}
-        self.owner = Owner(mesh, CONTEXT, 1, DAY_MS, log, log, pytest.fail, ids, _nothing, topics, self._reread)
+        disk = ProcessDisk(MemoryDisk(), at_once, Random(1))
+        self.owner = Owner(
+            mesh, CONTEXT, 1, DAY_MS, log, log, pytest.fail, ids, _nothing, topics, self._reread, disk, Budget()
+        )
 
     async def _reread(self, place: tuple[str, int]) -> None:
         self.reread.append(place)
