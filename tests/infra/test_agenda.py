@@ -202,3 +202,22 @@ async def test_what_is_due_is_posted_until_it_is_there() -> None:
     sink = Sink()
     await fire(CODEC, sink, "counter.own", 4, [due(1, 5), due(2, 5)])
     assert len(sink.posted) == 2
+
+
+@pytest.mark.usefixtures("two_at_hand")
+async def test_what_is_open_is_wanted_again_where_what_was_asked_may_be_lost() -> None:
+    # given an agenda at work: two at hand, one of which is done though its outcome has not come, and one that waits
+    partition = Partition()
+    begun = partition.open(*(wish(i, "mail") for i in range(3)), due(9, 1))
+    assert await partition.due(5) == [9]
+    partition.agenda.done(begun[0])
+    # when its owner wants all of it again, and lets go of what was at hand
+    partition.agenda.done(begun[1])
+    await partition.agenda.resume()
+    # then nothing is left out
+    seen = [number(i) for i in await partition.agenda.more()]
+    for i in seen:
+        partition.agenda.done(wish(i, "mail"))
+    seen += [number(i) for i in await partition.agenda.more()]
+    assert seen == [0, 1, 2]
+    assert await partition.due(5) == [9]
