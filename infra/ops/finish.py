@@ -19,7 +19,6 @@ from infra.ops.inbound import Tail, troubles
 from infra.ops.positions import listener
 from infra.settings import Settings, address
 from infra.wire.envelope import Way
-from infra.write.agenda import lines_by
 from infra.write.aggregates import Aggregates
 from infra.write.fingerprint import fingerprint
 from infra.write.heard import Heard
@@ -57,6 +56,7 @@ async def decide_own(client: Consumer, context: Context, writers: Mapping[int, W
     for batch in reading.read_all(client, start, {place: high for place, (_, high) in bounds.items()}):
         for place, records in reading.by_place(batch).items():
             await writers[place[1]].handle_own(records)
+            await writers[place[1]].write_down()
             done[place] = records[-1].offset + 1
             count += len(records)
     return count
@@ -123,11 +123,11 @@ async def _writers(
 ) -> dict[int, Writer]:
     disk, budget = disk_and_budget(settings)
     ids = reading.topic_ids(address(settings, "kafka"), [context.events_topic])
-    code, line_of = fingerprint(context, mesh.codec), lines_by(context.target)
+    code = fingerprint(context, mesh.codec)
     writers = {}
     for number in range(context.partition_count(settings)):
         aggregates = Aggregates(context, mesh.codec, number, context.partition_count(settings), settings.dedupe_ms)
-        state = await State.opened(aggregates, disk, ids[context.events_topic], code, line_of, budget.share)
+        state = await State.opened(aggregates, disk, ids[context.events_topic], code, budget.share)
         budget.partitions += 1
         writers[number] = Writer(state, log, producer, _left)
     return writers

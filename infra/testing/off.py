@@ -20,9 +20,10 @@ from infra.testing.node import Node, Port
 from infra.wire.envelope import CAUSE_TIME, EXPECTED_OFFSET, ID, REACTION, Way, reaction_place
 from infra.wire.inbox import DISCARD, Posted
 from infra.wire.record import Header, Outgoing, Read, with_header
-from infra.write.agenda import CLOCK, Agenda
+from infra.write.agenda import Agenda
 from infra.write.aggregates import Aggregates, Position, Unwritten
 from infra.write.decision import CommandHandler, Decision, Standing
+from infra.write.intents import CLOCK
 from infra.write.lanes import Delivery, Lanes, Place
 from infra.write.layout import POSITION, behind, line_prefix, value_of
 from infra.write.owner import Owner

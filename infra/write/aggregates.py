@@ -7,8 +7,9 @@ Not all of it need be in memory. What has not changed since it was written down 
 folds, or decides, has what that is about put back before.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from infra.errors import LogMoved
@@ -31,7 +32,7 @@ from infra.wire.envelope import (
 from infra.wire.inbound import Decided, Inbound
 from infra.wire.inbox import aggregate_key
 from infra.wire.record import Record, unreadable
-from infra.write.intents import SUFFIXES, Intent, Want, wants_of
+from infra.write.intents import SUFFIXES, Intent, Want, line_of, wants_of
 from infra.write.parking import Queue, queue_after
 
 NOWHERE: ReactionPlace = (-1, -1)
@@ -111,6 +112,7 @@ class Position:
     marks: dict[bytes, ReactionPlace]
     timestamp: int
     voids: int
+    opened: int
 
 
 class Aggregates:
@@ -136,6 +138,7 @@ class Aggregates:
         self.intents: dict[bytes, Intent] = {}
         self.queues: dict[bytes, Queue] = {}
         self.voids = 0
+        self.opened = 0  # intents
         self.kinds = kinds_of(context)
         self.suffixes = [s for s in SUFFIXES if any(want.suffix == s for kind in self.kinds for want in kind.wants)]
         self._new_intents: dict[bytes, Intent] = {}
@@ -158,12 +161,13 @@ class Aggregates:
 
     def fold(self, records: Iterable[Record]) -> None:
         """Take in the next records of the events partition; void ones only move the offset."""
-        later = self._later(records)
-        events = [event_record(record) for record in later if is_accepted(record)]
-        self.voids += len(later) - len(events)
-        for event in events:
-            self._pass(event)
-        self._fold_all(events)
+        with self._whole():
+            later = self._later(records)
+            events = [event_record(record) for record in later if is_accepted(record)]
+            self.voids += len(later) - len(events)
+            for event in events:
+                self._pass(event)
+            self._fold_all(events)
 
     def take(self, records: Iterable[Record]) -> None:
         """Take in the next records as `fold` does, and leave each aggregate's until it is needed, or `settle` comes to it.
@@ -172,23 +176,34 @@ class Aggregates:
 
         A partition is ready to decide once it has taken its log in; the intents of what is not folded yet are not open yet.
         """
-        unread, queues, at_once = self.unread, self.queues, self._folded_at_once
-        for record in self._later(records):
-            if not is_accepted(record):
-                self.voids += 1
-                continue
-            event = event_record(record)
-            self._pass(event)
-            key = event.key
-            if key in queues or event.value[:5] in at_once:
-                self.settle([key])
-                self._fold_all([event])
-            else:
-                self.unread_events += 1
-                if key in unread:
-                    unread[key].append(event)
+        with self._whole():
+            for record in self._later(records):
+                if is_accepted(record):
+                    self._take_one(event_record(record))
                 else:
-                    unread[key] = [event]
+                    self.voids += 1
+
+    def _take_one(self, event: EventRecord) -> None:
+        self._pass(event)
+        key = event.key
+        if key in self.queues or event.value[:5] in self._folded_at_once:
+            self.settle([key])
+            self._fold_all([event])
+            return
+        self.unread_events += 1
+        if key in self.unread:
+            self.unread[key].append(event)
+        else:
+            self.unread[key] = [event]
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """All of it, or what is known is not to be relied on: the position may be past what was folded."""
+        try:
+            yield
+        except BaseException:
+            self.is_torn = True
+            raise
 
     def taken_at_once(self, records: Iterable[Record]) -> set[bytes]:
         """The keys of those records that are folded as they are taken in; some more may be among them."""
@@ -198,9 +213,10 @@ class Aggregates:
     def settle(self, keys: Iterable[bytes]) -> None:
         """Fold what was taken of these keys, all of which is at hand."""
         if self.unread:
-            events = [event for key in dict.fromkeys(keys) for event in self.unread.pop(key, ())]
-            self.unread_events -= len(events)
-            self._fold_all(events)
+            with self._whole():
+                events = [event for key in dict.fromkeys(keys) for event in self.unread.pop(key, ())]
+                self.unread_events -= len(events)
+                self._fold_all(events)
 
     def _later(self, records: Iterable[Record]) -> list[Record]:
         """Those that are not known yet; from now on they are."""
@@ -232,17 +248,13 @@ class Aggregates:
     def _fold_all(self, records: Sequence[EventRecord]) -> None:
         """Fold accepted events: in order within each key, whichever keys they are of."""
         histories: dict[bytes, History] = {}
-        try:
-            for record, event in zip(records, self.codec.decode_many([r.value for r in records]), strict=True):
-                try:
-                    self._fold_one(record, self.codec.decode(record.value) if event is None else event, histories)
-                except (ValueError, KeyError, TypeError, AttributeError) as error:
-                    raise unreadable(self.event_id(record.origin), error) from error
-            for slot, history in histories.items():
-                self._fold_wants(slot, history)
-        except BaseException:
-            self.is_torn = True
-            raise
+        for record, event in zip(records, self.codec.decode_many([r.value for r in records]), strict=True):
+            try:
+                self._fold_one(record, self.codec.decode(record.value) if event is None else event, histories)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise unreadable(self.event_id(record.origin), error) from error
+        for slot, history in histories.items():
+            self._fold_wants(slot, history)
 
     def _fold_one(self, record: EventRecord, event: Any, histories: dict[bytes, History]) -> None:
         """Fold one event; what its states want is looked at once a slot and batch, from `histories`."""
@@ -322,6 +334,8 @@ class Aggregates:
         before = self.intents.pop(place, None)
         self._new_intents.pop(place, None)
         if intent is not None:
+            self.opened += 1
+            intent = replace(intent, line=line_of(intent.wanted, self.context.target), nth=self.opened)
             self.intents[place] = self._new_intents[place] = intent
         self.unwritten.intents[place] = intent
         self.unwritten.reopened.append((before, intent))
@@ -347,6 +361,10 @@ class Aggregates:
 
     def merge(self, changes: Changes) -> None:
         """Make what was decided the state, after the log accepted all of it."""
+        with self._whole():
+            self._merge(changes)
+
+    def _merge(self, changes: Changes) -> None:
         self.next_offset, self.timestamp = changes.next_offset, changes.timestamp
         self.inbound.decide(changes.way, changes.cursor, changes.last)
         self.marks.update(changes.marks)
@@ -370,7 +388,9 @@ class Aggregates:
     # -- what is written down
 
     def position(self) -> Position:
-        return Position(self.next_offset, self.inbound.plain(), dict(self.marks), self.timestamp, self.voids)
+        return Position(
+            self.next_offset, self.inbound.plain(), dict(self.marks), self.timestamp, self.voids, self.opened
+        )
 
     def capture(self) -> tuple[Position, Unwritten]:
         """Where the partition is, and what changed since this was last asked: together they are all there is."""
@@ -382,7 +402,7 @@ class Aggregates:
         """Go on where it was written down, as if everything before had been folded."""
         self.next_offset, self.timestamp, self.voids = position.next_offset, position.timestamp, position.voids
         self.inbound, self.marks = Inbound.of(position.inbound), dict(position.marks)
-        self.queues = queues
+        self.queues, self.opened = queues, position.opened
 
     def put_back(
         self, states: Mapping[bytes, Any], intents: Iterable[Intent], decided: Mapping[KnownCommand, Seen]

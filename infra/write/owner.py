@@ -20,7 +20,7 @@ from infra.model.context import Context, Perform
 from infra.settings import DAY_MS
 from infra.wire.envelope import Way
 from infra.wire.record import Outgoing, Record
-from infra.write.agenda import Agenda, lines_by
+from infra.write.agenda import DUE_AT_ONCE, Agenda
 from infra.write.aggregates import Aggregates
 from infra.write.circuits import Circuit, Circuits, circuit_record
 from infra.write.effects import EffectRunner
@@ -106,7 +106,6 @@ class Owner:
         self._disk = disk
         self._budget = budget
         self._code = fingerprint(context, mesh.codec)
-        self._line_of = lines_by(context.target)
         self._agendas: dict[int, Agenda] = {}
         self._settling: dict[int, asyncio.Task[None]] = {}
         self._much = asyncio.Event()
@@ -144,11 +143,10 @@ class Owner:
         if number in self._agendas:
             await writer.catch_up()
             return
-        opened = await writer.recover()
-        agenda = self.agenda_kind(writer.state, self._line_of)
+        # who recovers may be told of an intent as soon as it has
+        agenda = self._agendas[number] = self.agenda_kind(writer.state)
+        self._start(agenda.opened(await writer.recover()))
         await agenda.resume()
-        self._agendas[number] = agenda
-        self._want(opened)
         if writer.aggregates.unread:
             self._settling[number] = self._run_aside(writer.settle(), f"settle {number}")
 
@@ -157,6 +155,8 @@ class Owner:
 
     async def _exchange(self, numbers: Collection[int]) -> None:
         gone = [number for number in self.writers if number not in numbers]
+        for number in gone:
+            self._agendas.pop(number, None)
         if self._effects:
             await self._effects.stop(gone)
         for number in gone:
@@ -176,9 +176,7 @@ class Owner:
     async def _take(self, number: int) -> Writer:
         aggregates = Aggregates(self.context, self._codec, number, self._partitions, self._dedupe_ms)
         topic_id = self._topic_ids[self.context.events_topic]
-        state = await self.state_kind.opened(
-            aggregates, self._disk, topic_id, self._code, self._line_of, self._budget.share
-        )
+        state = await self.state_kind.opened(aggregates, self._disk, topic_id, self._code, self._budget.share)
         self._budget.partitions += 1
         return self.writer_kind(state, self._events, self._sink, self._want, self._bounds, self._much.set)
 
@@ -241,10 +239,20 @@ class Owner:
         """Post what is due, and begin what there was no room for."""
         while True:
             await asyncio.sleep(DUE_SECONDS)
-            for agenda in list(self._agendas.values()):
-                while due := await agenda.due(self._now() * 1000):
-                    await fire(self._codec, self._sink, self.context.own_topic, self._partitions, due)
-                self._start(await agenda.more())
+            while await self._attend_once():
+                pass
+
+    async def _attend_once(self) -> bool:
+        """Of each partition in its turn; whether more is due."""
+        is_more = False
+        for number, agenda in list(self._agendas.items()):
+            if due := await agenda.due(self._now() * 1000):
+                await fire(self._codec, self._sink, self.context.own_topic, self._partitions, due)
+                is_more |= len(due) >= DUE_AT_ONCE
+            intents = await agenda.more()
+            if self._agendas.get(number) is agenda:  # else they are begun by who has the partition now
+                self._start(intents)
+        return is_more
 
     async def _write_down(self) -> None:
         """What changed, again and again, so that a restart folds only what came since."""

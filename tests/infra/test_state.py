@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
@@ -15,7 +16,7 @@ from infra.write.decision import CommandHandler, Decision
 from infra.write.layout import Batch
 from infra.write.state import AT_ONCE, State
 from tests.counter.commands.counter import RecordRing
-from tests.infra.counter_log import LINE_OF, add, commands, decide, empty, fresh, junk, landed, stored
+from tests.infra.counter_log import add, commands, decide, empty, fresh, junk, landed, stored
 
 T = TypeVar("T")
 
@@ -71,7 +72,8 @@ async def whole(state: State, counters: int) -> tuple[Any, ...]:
     names: list[Any] = [(key, name) for key in keys for name in (b"a", b"b", b"c", b"d", (b"r",), b"bad")]
     await state.fetch((slot for key in keys for slot in a.slots_of(key)), names)
     decided = {name: a.decided[name] for name in names if name in a.decided}
-    return a.position(), a.states, decided, a.queues, a.intents
+    position = replace(a.position(), opened=0)  # how many were opened on the way is a matter of how it was folded
+    return position, a.states, decided, a.queues, a.intents
 
 
 @pytest.mark.parametrize("budget", [float("inf"), 3000, 0])
@@ -136,13 +138,17 @@ async def test_what_is_only_taken_in_is_not_behind_a_position_that_is_written() 
     assert (await resumed(content)).aggregates.next_offset == 0
 
 
-async def test_what_an_event_tore_is_not_written() -> None:
-    # given a log with an event in it that cannot be folded
+@pytest.mark.parametrize(
+    "broken",
+    [{"value": b"\0\0\0\0\0nonsense"}, {"headers": [("weft-expected-offset", b"6")]}],
+    ids=["in its value", "in its headers"],
+)
+async def test_what_an_event_tore_is_not_written(broken: dict[str, Any]) -> None:
+    # given a log with an event in it that cannot be read
     records, content = log(8), Content(b"")
     state = stored(fresh(), content)
-    broken = records[6]._replace(value=b"\0\0\0\0\0nonsense")
     with pytest.raises(LogDamaged):
-        state.aggregates.fold([*records[:6], broken, *records[7:]])
+        state.aggregates.fold([*records[:6], records[6]._replace(**broken), *records[7:]])
     # when its owner lets go of it
     await state.close()
     # then the next one comes to that event again
@@ -165,7 +171,7 @@ class Stalled(MemoryStore):
 
 def slow(content: Content, fails: bool = False) -> tuple[State, Stalled]:
     store = Stalled(content, fails)
-    return State(fresh(), store, LINE_OF, lambda: float("inf")), store
+    return State(fresh(), store, lambda: float("inf")), store
 
 
 async def until_it_waits() -> None:
