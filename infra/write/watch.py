@@ -96,7 +96,11 @@ class Watch:
         found: dict[Place, Found] = {}
 
         async def look() -> None:
-            found.update(await self._topics.look(list(inlets), _last(inlets)))
+            try:
+                found.update(await self._topics.look(list(inlets), _last(inlets)))
+            except Unknown as error:
+                _log.warning("command topics unreachable", context=self._context.name, error=str(error))
+                raise
 
         if inlets:
             await until_known(look)
