@@ -249,7 +249,7 @@ def webhooks(*, host: str = "127.0.0.1", port: int = 8182) -> int:
 
 
 def status(*, json_: Json = False) -> int:
-    """What runs, and how far everything is behind the log. Exit 1 if Kafka or Postgres cannot be reached.
+    """What runs, and how far everything is behind the log. Exit 1 if Kafka or Postgres cannot be reached, or something stands still.
 
     Example: `weft status --json`
     """
@@ -267,7 +267,7 @@ def status(*, json_: Json = False) -> int:
         out.print(json.dumps(gathered), markup=False)
     else:
         _show_status(gathered)
-    return FAILED if "kafka_error" in gathered or "postgres_error" in gathered else DONE
+    return FAILED if "kafka_error" in gathered or "postgres_error" in gathered or gathered["stopped"] else DONE
 
 
 def _show_status(gathered: dict[str, Any]) -> None:
@@ -288,6 +288,14 @@ def _show_status(gathered: dict[str, Any]) -> None:
         err.print(
             f"the circuit from {circuit['context']} to {circuit['target']} is {circuit['state']} since {since} UTC",
             style="yellow",
+            markup=False,
+        )
+    for stopped in gathered.get("stopped", ()):
+        since = f"{datetime.fromtimestamp(stopped['since'], UTC):%Y-%m-%d %H:%M:%S}"
+        err.print(
+            f"{stopped['reason']}. It stands still since {since} UTC; `weft topics accept {stopped['context']} "
+            f"{stopped['partition']}` is next",
+            style="red",
             markup=False,
         )
     for error in ("kafka_error", "postgres_error"):

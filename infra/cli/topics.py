@@ -1,22 +1,26 @@
-"""`weft topics`: what there is on the broker, and more partitions for a context."""
+"""`weft topics`: what there is on the broker, more partitions for a context, and what becomes of command topics that lost something."""
 
 import json
+import sys
 
 from cyclopts import App
 
-from infra.cli.console import DONE, Json, at_hand, out, reached
+from infra.cli.console import DONE, FAILED, Flag, Json, at_hand, err, out, reached
 from infra.cli.running import fetching, say
 from infra.embedded.instance import Instance
+from infra.errors import Unusable
 from infra.kafka import reading
+from infra.kafka.inbound import gauging
 from infra.mesh import Mesh
 from infra.model.needs import Outside
+from infra.ops import inbound
 from infra.ops.growth import grow as grow_topics
 from infra.ops.setup import deployed
-from infra.settings import Settings
+from infra.settings import Settings, address
 
 topics = App(
     name="topics",
-    help="""The topics of every context, and how to give one more partitions.
+    help="""The topics of every context, how to give one more partitions, and how to go on after one lost something.
 
     Example: `weft topics list`
     """,
@@ -63,6 +67,64 @@ def grow(context: str, /, *, partitions: int) -> int:
     # an embedded mesh that is down: its Kafka and Postgres are needed, and no worker
     with Instance(s, Outside(), say, fetching()) as instance:
         return _grow(instance.start_services(), mesh, context, partitions)
+
+
+@topics.command
+def accept(context: str, /, *partitions: int, yes: Flag = False) -> int:
+    """Let CONTEXT go on with command topics that lost something: its log says from then on where each goes on.
+
+    A partition whose command topic was made anew, cut, or lost commands that nobody had decided stands still until then;
+    `weft status` names it. What is lost is said first, and asked about. All that is still there is decided: what was decided
+    before is known, and changes nothing.
+
+    Example: `weft topics accept orders 0`
+
+    Parameters
+    ----------
+    context
+        Whose command topics.
+    partitions
+        Only these; all that stand still by default.
+    yes
+        Do not ask.
+    """
+    s, mesh = reached()
+    c = mesh.context(context)
+    with reading.opened(s) as client, gauging(address(s, "kafka")) as gauge:
+        known = inbound.tails(mesh.codec, client, c, partitions or None)
+        if unknown := sorted({*partitions} - known.keys()):
+            raise Unusable(f"{c.events_topic} has no partition {unknown[0]}")
+        offered, without = inbound.offers(client, gauge, c, known)
+        for trouble in without:
+            err.print(str(trouble), style="red", markup=False)
+        for offer in offered:
+            err.print(str(offer.trouble), style="yellow", markup=False)
+            out.print(
+                f"  it would go on at offset {offer.cursor}: {offer.waiting} commands are there, and whoever asked what is lost has to ask again",
+                markup=False,
+            )
+        if not offered:
+            out.print(
+                f"nothing of {context} has to be accepted" if not without else "nothing was accepted", markup=False
+            )
+            return FAILED if without else DONE
+        if not yes and not _agreed(f"let {context} go on like that?"):
+            err.print("nothing was accepted; `--yes` does not ask", markup=False)
+            return FAILED
+        inbound.accept(s, mesh, client, c, known, offered)
+    for offer in offered:
+        topic, number = offer.trouble.place
+        out.print(f"{topic}/{number} goes on at offset {offer.cursor}", markup=False)
+    return FAILED if without else DONE
+
+
+def _agreed(question: str) -> bool:
+    if not (sys.stdin.isatty() and out.is_terminal):
+        return False
+    try:
+        return out.input(f"{question} [y/N] ", markup=False).strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
 
 
 def _grow(s: Settings, mesh: Mesh, context: str, partitions: int) -> int:

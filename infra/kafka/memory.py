@@ -1,9 +1,13 @@
-"""Kafka in memory: topics of records, and what groups committed. The twin of what infra/kafka/log.py speaks to."""
+"""Kafka in memory: topics of records, and what groups committed. The twin of what infra/kafka/log.py speaks to.
+
+A topic may lose what a real one can: its end, its beginning, or all of it, when it is made anew.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 
 from infra.errors import LogDamaged
+from infra.kafka.inbound import Found
 from infra.wire.record import Outgoing, Read
 
 Place = tuple[str, int]
@@ -19,6 +23,10 @@ class MemoryKafka:
         self.topics: dict[Place, list[Read]] = {}
         self.committed: dict[tuple[str, str, int], int] = {}  # by group, topic, partition
         self.appends = 0
+        self.lows: dict[Place, int] = {}  # the first offset that is still there, where it is not 0
+        self.lost: dict[Place, list[Read]] = {}  # what was appended, and is not there any more
+        self._epochs: dict[Place, int] = {}
+        self._made: dict[str, int] = {}  # how often a topic was made anew
         self._waiting: dict[Place, list[asyncio.Future[None]]] = {}
 
     def log(self, topic: str, partition: int) -> list[Read]:
@@ -32,14 +40,59 @@ class MemoryKafka:
             at = record.timestamp if keep and record.timestamp is not None else now
             log.append(Read(topic, partition, number, at, record.key, record.value, tuple(record.headers)))
         self.appends += 1
-        for waiter in self._waiting.pop((topic, partition), ()):
-            if not waiter.done():
-                waiter.set_result(None)
+        self._wake((topic, partition))
         return base
 
+    def _wake(self, place: Place) -> None:
+        for waiter in self._waiting.pop(place, ()):
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def topic_id(self, topic: str) -> str:
+        made = self._made.get(topic, 0)
+        return f"{topic} {made}" if made else topic
+
+    def make_anew(self, topic: str) -> None:
+        """The topic is deleted, and made again."""
+        self._made[topic] = self._made.get(topic, 0) + 1
+        for number in range(self.partitions):
+            self.lows.pop((topic, number), None)
+            self.cut((topic, number), 0)
+
+    def cut(self, place: Place, end: int) -> None:
+        """A leader that had not read on ends what there is; whoever waits for more takes notice."""
+        log = self.log(*place)
+        self.lost.setdefault(place, []).extend(log[end:])
+        del log[end:]
+        self._epochs[place] = self._epochs.get(place, 0) + 1
+        self._wake(place)
+
+    def delete_before(self, place: Place, offset: int) -> None:
+        """Records in front of this offset are not there any more for whoever reads."""
+        self.lows[place] = max(self.lows.get(place, 0), offset)
+
+    def read(self, place: Place, position: int, most: int) -> Sequence[Read]:
+        """What is there from this position on; one that is out of range begins anew, as aiokafka does it here."""
+        log, low = self.log(*place), self.lows.get(place, 0)
+        start = position if low <= position <= len(log) else low
+        return log[start : start + most]
+
+    def look(self, places: Collection[Place], at: Mapping[Place, int]) -> dict[Place, Found]:
+        """The twin of infra/kafka/inbound.py: what these partitions are now."""
+        return {place: self._found(place, at.get(place, -1)) for place in places}
+
+    def first_since(self, place: Place, at_ms: int) -> int:
+        log = self.log(*place)
+        return next((record.offset for record in log if record.timestamp >= at_ms), len(log))
+
+    def _found(self, place: Place, at: int) -> Found:
+        log, low = self.log(*place), self.lows.get(place, 0)
+        last = log[at] if low <= at < len(log) else None
+        return Found(self.topic_id(place[0]), low, len(log), self._epochs.get(place, 0), last)
+
     async def beyond(self, place: Place, offset: int) -> None:
-        """Wait until there is a record at this offset."""
-        while len(self.log(*place)) <= offset:
+        """Wait until there is a record at this offset, or it is out of range."""
+        while len(self.log(*place)) == offset:
             waiter = asyncio.get_running_loop().create_future()
             self._waiting.setdefault(place, []).append(waiter)
             await waiter
@@ -67,3 +120,20 @@ class MemoryLog:
     async def send(self, topic: str, records: Iterable[tuple[int, Outgoing]]) -> None:
         for partition, record in records:
             self._kafka.append(topic, partition, [record])
+
+
+class MemoryCommandTopics:
+    """A context's command topics: without any fault."""
+
+    def __init__(self, kafka: MemoryKafka) -> None:
+        self._kafka = kafka
+
+    async def look(self, places: Collection[Place], at: Mapping[Place, int]) -> dict[Place, Found]:
+        return self._kafka.look(places, at)
+
+    async def first_since(self, places: Collection[Place], at_ms: int) -> dict[Place, int]:
+        return {place: self._kafka.first_since(place, at_ms) for place in places}
+
+    async def delete_before(self, offsets: Mapping[Place, int]) -> None:
+        for place, offset in offsets.items():
+            self._kafka.delete_before(place, offset)

@@ -6,28 +6,22 @@ from contextlib import contextmanager
 
 import stamina
 from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import (
-    AdminClient,
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
-    NewTopic,
-    ResourceType,
-)
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 
 from infra.errors import Unknown, Unusable
 from infra.kafka import reading
 from infra.kafka.reading import Place
 from infra.mesh import Growth
 from infra.model.context import Context
-from infra.settings import DAY_MS, Settings, address
+from infra.settings import Settings, address
 from infra.wire.record import Read
 
 TIMEOUT = 15.0
 GROWN_TOPIC = "weft.topics"
 CIRCUITS_TOPIC = "weft.circuits"
 HEARD_TOPIC = "weft.heard"
-WEEK_MS = 7 * DAY_MS
+STOPPED_TOPIC = "weft.stopped"
+RETENTION = ("retention.ms", "retention.bytes")
 COMPACTED = {
     "cleanup.policy": "compact",
     "max.message.bytes": "2097152",
@@ -89,13 +83,15 @@ def configs(context: Context, settings: Settings) -> dict[str, dict[str, str]]:
         },
         context.commands_topic: {
             "cleanup.policy": "delete",
-            "retention.ms": str(WEEK_MS),
+            "retention.ms": "-1",  # what is decided is deleted behind the cursor, by who decides it
+            "retention.bytes": "-1",
             "message.timestamp.type": "LogAppendTime",
             **safe,
         },
         context.own_topic: {
             "cleanup.policy": "delete",
-            "retention.ms": str(WEEK_MS),
+            "retention.ms": "-1",  # what is decided is deleted behind the cursor, by who decides it
+            "retention.bytes": "-1",
             "message.timestamp.type": "LogAppendTime",
             **safe,
         },
@@ -112,6 +108,7 @@ def prepare(settings: Settings, contexts: Collection[Context]) -> None:
     """Create the topics that are missing, then check all."""
     with admin(settings) as client:
         _create_missing(client, settings, contexts)
+        _keep_undecided(client, settings, contexts)
     check(settings, contexts)
 
 
@@ -123,7 +120,7 @@ def _create_missing(client: AdminClient, settings: Settings, contexts: Collectio
         for topic, config in configs(context, settings).items()
         if topic not in existing
     ]
-    for topic in (CIRCUITS_TOPIC, HEARD_TOPIC):
+    for topic in (CIRCUITS_TOPIC, HEARD_TOPIC, STOPPED_TOPIC):
         if topic not in existing:
             wanted.append(NewTopic(topic, 1, settings.replication, config=COMPACTED))
     if wanted:
@@ -141,6 +138,28 @@ def _allow_batches(client: AdminClient, names: Iterable[str]) -> None:
         )
         resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
         client.incremental_alter_configs([resource])[resource].result(TIMEOUT)
+
+
+def _keep_undecided(client: AdminClient, settings: Settings, contexts: Collection[Context]) -> None:
+    """Command topics of before let commands expire, decided or not: from now on none does."""
+    wanted = {}
+    for context in contexts:
+        for topic in (context.commands_topic, context.own_topic):
+            config = configs(context, settings)[topic]
+            wanted[topic] = {name: config[name] for name in RETENTION}
+    resources = [ConfigResource(ResourceType.TOPIC, topic) for topic in wanted]
+    found = client.describe_configs(resources)
+    changing = []
+    for resource in resources:
+        actual = found[resource].result(TIMEOUT)
+        changes = {n: value for n, value in wanted[resource.name].items() if actual[n].value != value}
+        for name, value in changes.items():
+            resource.add_incremental_config(ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET))
+        if changes:
+            changing.append(resource)
+    if changing:
+        for future in client.incremental_alter_configs(changing).values():
+            future.result(TIMEOUT)
 
 
 def _create(client: AdminClient, wanted: list[NewTopic]) -> None:
@@ -198,7 +217,7 @@ def _check(client: AdminClient, settings: Settings, contexts: Iterable[Context])
                     f"{topic} has {count} partitions, there should be {wanted}: set WEFT_PARTITIONS={count}; `weft topics grow` is the way to have more"
                 )
             if topic in (context.commands_topic, context.own_topic):
-                essential_here = {"message.timestamp.type"}
+                essential_here = {"message.timestamp.type", *RETENTION}
             else:
                 essential_here = essential - {"message.timestamp.type"} if topic == context.events_topic else set()
             resource = ConfigResource(ResourceType.TOPIC, topic)
@@ -206,5 +225,5 @@ def _check(client: AdminClient, settings: Settings, contexts: Iterable[Context])
             for name in essential_here & config.keys():
                 if actual_config[name].value != config[name]:
                     raise Unusable(
-                        f"{topic} has {name}={actual_config[name].value}, it has to be {config[name]}; mend it with kafka-configs"
+                        f"{topic} has {name}={actual_config[name].value}, it has to be {config[name]}; mend it with `weft setup` or kafka-configs"
                     )

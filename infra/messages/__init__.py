@@ -94,7 +94,24 @@ class Begun:
     places: tuple[str, ...]
 
 
-LOG_KEEPING = (Opened, Moved, Begun)  # what a log says of itself; nobody asked for it, and no row is made of it
+@dataclass(frozen=True)
+class Resumed:
+    """From here on the commands of one way are those of the topic with this id, and `cursor` is the next one to decide.
+
+    `reason` is empty when nothing was lost: the topic was seen for the first time. Otherwise somebody has accepted it.
+    """
+
+    topic_id: str
+    cursor: int
+    reason: str
+
+
+LOG_KEEPING = (
+    Opened,
+    Moved,
+    Begun,
+    Resumed,
+)  # what a log says of itself; nobody asked for it, and no row is made of it
 
 
 @dataclass(frozen=True, kw_only=True)

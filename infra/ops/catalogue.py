@@ -13,7 +13,7 @@ from infra.mesh import Mesh
 from infra.model.context import Context
 from infra.model.projection import COMMENT, MADE
 from infra.read import analytics
-from infra.settings import DAY_MS, Settings
+from infra.settings import Settings
 
 TOPICS = {
     "commands": "What {0} is asked; anybody may post.",
@@ -52,8 +52,9 @@ def entries(settings: Settings, mesh: Mesh) -> list[Entry]:
 
 
 def _topics(mesh: Mesh, c: Context, settings: Settings) -> Iterator[Entry]:
-    for topic, config in topics.configs(c, settings).items():
-        kept = "for ever" if config["retention.ms"] == "-1" else f"{int(config['retention.ms']) // DAY_MS} days"
+    for topic in topics.configs(c, settings):
+        is_asked = topic in (c.commands_topic, c.own_topic)
+        kept = f"until decided, and {settings.decided_days} days more" if is_asked else "for ever"
         readers = [other.name for other in mesh.contexts.values() if topic in mesh.heard_topics(other)]
         readers += [p.name for p in mesh.projections.values() if topic in mesh.topics_of(p)]
         meaning = TOPICS[topic.split(".")[1]].format(c.name)

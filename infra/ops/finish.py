@@ -6,18 +6,19 @@ from collections.abc import Mapping, Sequence
 
 from confluent_kafka import Consumer
 
-from infra.errors import LogMoved
+from infra.errors import LogMoved, Unusable
 from infra.kafka import reading, topics
+from infra.kafka.inbound import gauging
 from infra.kafka.log import EventLog, KafkaEventLog, Producer, addressed, connected
 from infra.kafka.reading import Place
 from infra.kafka.topics import HEARD_TOPIC
 from infra.mesh import Mesh
 from infra.model.context import Context
 from infra.ops.disk import disk_and_budget
+from infra.ops.inbound import Tail, troubles
 from infra.ops.positions import listener
 from infra.settings import Settings, address
 from infra.wire.envelope import Way
-from infra.write.agenda import lines_by
 from infra.write.aggregates import Aggregates
 from infra.write.fingerprint import fingerprint
 from infra.write.heard import Heard
@@ -55,6 +56,7 @@ async def decide_own(client: Consumer, context: Context, writers: Mapping[int, W
     for batch in reading.read_all(client, start, {place: high for place, (_, high) in bounds.items()}):
         for place, records in reading.by_place(batch).items():
             await writers[place[1]].handle_own(records)
+            await writers[place[1]].write_down()
             done[place] = records[-1].offset + 1
             count += len(records)
     return count
@@ -82,6 +84,7 @@ async def _finish(
 ) -> None:
     if not writers:
         return  # what lies in a sealed partition is decided in the next log
+    _check_inbound(settings, context, writers)
     places = reading.partitions_of(client, mesh.heard_topics(context))
     itself = [place for place in places if place[0] == context.events_topic]
     # who speaks to it may be at work, and never comes to an end
@@ -105,16 +108,26 @@ async def _unsealed(writers: Mapping[int, Writer]) -> dict[int, Writer]:
     return unsealed
 
 
+def _check_inbound(settings: Settings, context: Context, writers: Mapping[int, Writer]) -> None:
+    """Unusable if a command topic is not the one that was decided from: somebody has to say first where it goes on."""
+    known = {
+        n: Tail(w.aggregates.next_offset, w.aggregates.timestamp, w.aggregates.inbound) for n, w in writers.items()
+    }
+    with gauging(address(settings, "kafka")) as gauge:
+        for why, _, _ in troubles(gauge, context, known).values():
+            raise Unusable(f"{why}: `weft topics accept {context.name} {why.place[1]}` comes first")
+
+
 async def _writers(
     settings: Settings, mesh: Mesh, context: Context, log: EventLog, producer: Producer
 ) -> dict[int, Writer]:
     disk, budget = disk_and_budget(settings)
     ids = reading.topic_ids(address(settings, "kafka"), [context.events_topic])
-    code, line_of = fingerprint(context, mesh.codec), lines_by(context.target)
+    code = fingerprint(context, mesh.codec)
     writers = {}
     for number in range(context.partition_count(settings)):
         aggregates = Aggregates(context, mesh.codec, number, context.partition_count(settings), settings.dedupe_ms)
-        state = await State.opened(aggregates, disk, ids[context.events_topic], code, line_of, budget.share)
+        state = await State.opened(aggregates, disk, ids[context.events_topic], code, budget.share)
         budget.partitions += 1
         writers[number] = Writer(state, log, producer, _left)
     return writers

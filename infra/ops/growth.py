@@ -42,6 +42,7 @@ from infra.read.tables import Store
 from infra.settings import Settings, address
 from infra.wire.avro import Codec
 from infra.wire.envelope import ID, Way, copied_headers, is_accepted, moved_from
+from infra.wire.inbound import Inbound
 from infra.wire.record import MAX_BATCH_BYTES, Outgoing, Read, partition_of, place_of, with_header
 
 AT_ONCE = 2000  # records, copied together
@@ -61,21 +62,22 @@ class Target:
 
 
 def first_records(
-    codec: Codec, source: str, target: Target, number: int, cursors: Mapping[Way, int], begun: Iterable[str] = ()
+    codec: Codec, source: str, target: Target, number: int, inbound: Inbound, begun: Iterable[str] = ()
 ) -> list[Outgoing]:
-    """The first records of partition `number`: where its owner goes on reading commands, by each way, and where its policy began."""
+    """The first records of partition `number`: where its owner goes on reading commands, by each way, of which topic, and where its policy began."""
     place = target.topic, number
     first = [
         of_itself(
             codec,
-            Opened(moved_from=source, cursor=cursors[way]),
+            Opened(moved_from=source, cursor=inlet.cursor),
             target.context,
             place,
             offset,
             0,
-            (way, cursors[way] - 1),
+            (way, inlet.cursor - 1),
+            inlet.topic_id,
         )
-        for offset, way in enumerate(Way)
+        for offset, (way, inlet) in enumerate((way, inbound.inlet(way)) for way in Way)
     ]
     if places := tuple(sorted(begun)):
         first.append(of_itself(codec, Begun(places=places), target.context, place, len(first), 0))
@@ -109,7 +111,7 @@ def asked_again(record: Read, partitions: int) -> tuple[int, Outgoing]:
 
 def is_copied(codec: Codec, record: Read) -> bool:
     """Whether a record of the old log is in the copy: it counts, and is not what that log said of itself."""
-    return is_accepted(record) and (record.value or b"")[:5] not in map(codec.prefix_of, LOG_KEEPING)
+    return is_accepted(record) and (record.value or b"")[:5] not in {codec.prefix_of(t) for t in LOG_KEEPING}
 
 
 class Fingerprints:
@@ -167,7 +169,8 @@ def _grow(
         asyncio.run(_react(settings, mesh, client, context, ends))
         asyncio.run(_project(settings, mesh, client, context, ends))
         left = _left(client, context, sealed)
-        sealed = {p: replace(s, cursors={**s.cursors, Way.OWN: left[p[1]][1]}) for p, s in sealed.items()}
+        for place, known in sealed.items():
+            known.inbound.pass_to(Way.OWN, left[place[1]][1])
         say(f"copying into {target.topic}")
         before = asyncio.run(_copy(settings, mesh.codec, admin, target, sealed))
         copy_ends = reading.ends(client, reading.partitions_of(client, [target.topic]))
@@ -259,7 +262,7 @@ async def _react(
 def _left(client: Consumer, context: Context, sealed: Mapping[Place, Last]) -> dict[int, tuple[int, int]]:
     """What of each partition of its own topic a context has not decided: only where it was at work after some were sealed."""
     bounds = {number: reading.bounds(client, (context.own_topic, number)) for _, number in sealed}
-    return {n: (max(bounds[n][0], known.cursors[Way.OWN]), bounds[n][1]) for (_, n), known in sealed.items()}
+    return {n: (max(bounds[n][0], known.inbound.cursors[Way.OWN]), bounds[n][1]) for (_, n), known in sealed.items()}
 
 
 async def _ask_again(settings: Settings, client: Consumer, target: Target, left: Mapping[int, tuple[int, int]]) -> None:
@@ -332,10 +335,10 @@ async def _copy(
     before = Fingerprints(codec)
     appender = Appender(address(settings, "kafka"), "weft-grow")
     (topic_id,) = reading.topic_ids(address(settings, "kafka"), [source]).values()
-    cursors = {number: dict.fromkeys(Way, 0) for number in range(target.partitions)}
-    cursors |= {number: known.cursors for (_, number), known in sealed.items()}
+    inbound = {number: Inbound() for number in range(target.partitions)}
+    inbound |= {number: known.inbound for (_, number), known in sealed.items()}
     begun = {place for known in sealed.values() for place in known.begun}
-    writing = {n: first_records(codec, source, target, n, cursors[n], begun) for n in cursors}
+    writing = {n: first_records(codec, source, target, n, inbound[n], begun) for n in inbound}
     written = dict.fromkeys(writing, 0)
     sizes = dict.fromkeys(writing, 0)
 

@@ -12,7 +12,8 @@ from infra.kafka.reading import Place
 from infra.messages import Begun, Moved
 from infra.model.context import Context
 from infra.wire.avro import Codec
-from infra.wire.envelope import NO_OFFSET, EventEnvelope, Way, event_record, is_accepted
+from infra.wire.envelope import COMMAND_TOPIC, NO_OFFSET, EventEnvelope, Way, event_record, is_accepted
+from infra.wire.inbound import Inbound
 from infra.wire.record import Outgoing
 from infra.wire.schemas import NAMESPACE
 
@@ -25,18 +26,26 @@ class Last:
 
     end: int
     at: int = 0
-    cursors: dict[Way, int] = field(default_factory=lambda: dict.fromkeys(Way, 0))
+    inbound: Inbound = field(default_factory=Inbound)
     begun: set[str] = field(default_factory=set)
     moved: Moved | None = None
 
 
 def of_itself(
-    codec: Codec, event: Any, c: Context, place: Place, offset: int, at: int, command: tuple[Way, int] = NO_COMMAND
+    codec: Codec,
+    event: Any,
+    c: Context,
+    place: Place,
+    offset: int,
+    at: int,
+    command: tuple[Way, int] = NO_COMMAND,
+    topic_id: str = "",
 ) -> Outgoing:
-    """The record of this event at an offset; with a `command`, those up to it are decided."""
+    """The record of this event at an offset; with a `command`, those up to it are decided, of the topic of this id."""
     envelope, type_name = EventEnvelope(c.name, *place, codec.types), codec.names[type(event)]
     identity = f"grow/{place[0]}/{place[1]}/{offset}".encode()
-    shared = envelope.command_part(b"", identity, identity, *command, f"{NAMESPACE}.Grow".encode())
+    of_topic = (COMMAND_TOPIC, topic_id.encode()) if topic_id else None
+    shared = envelope.command_part(b"", identity, identity, *command, f"{NAMESPACE}.Grow".encode(), of_topic)
     headers = envelope.headers(shared, type_name.encode(), offset)
     return Outgoing(None, codec.encode(event), headers, at)
 
@@ -50,7 +59,7 @@ def last(client: Consumer, codec: Codec, place: Place) -> Last:
             if is_accepted(record):
                 event = event_record(record)
                 known.at = max(known.at, event.at)
-                known.cursors[event.way] = max(known.cursors[event.way], event.command_offset + 1)
+                known.inbound.take(event)
                 if event.value[:5] == codec.prefix_of(Moved):
                     known.moved = codec.decode(event.value)
                 elif event.value[:5] == codec.prefix_of(Begun):

@@ -15,6 +15,7 @@ from infra.ops.disk import disk_and_budget
 from infra.read import projector
 from infra.settings import Settings
 from infra.write.host import worker
+from infra.write.owner import Owner
 
 _log = structlog.get_logger()
 
@@ -28,10 +29,11 @@ def tune() -> None:
     gc.set_threshold(GC_OBJECTS, 20, 50)
 
 
-async def run(mesh: Mesh, names: Sequence[str], settings: Settings, *, leave_with_parent: bool = False) -> None:
+async def run(mesh: Mesh, names: Sequence[str], settings: Settings, *, leave_with_parent: bool = False) -> int:
     """Run until SIGTERM or SIGINT (or, for a supervised process, until its standard input closes).
 
-    Returns after a clean stop; raises the first error nobody planned for, with everything else stopped.
+    Returns after a clean stop, 1 if some partition stood still by then; raises the first error nobody planned for, with
+    everything else stopped.
     """
     contexts, projections = mesh.units(names)
     tune()
@@ -44,8 +46,9 @@ async def run(mesh: Mesh, names: Sequence[str], settings: Settings, *, leave_wit
     if leave_with_parent:
         loop.add_reader(sys.stdin, lambda: stop.set() if not os.read(sys.stdin.fileno(), 1) else None)
     disk, budget = disk_and_budget(settings)
+    owners: list[Owner] = []
     tasks = [
-        asyncio.create_task(worker.run(mesh, mesh.context(name), settings, disk, budget), name=name)
+        asyncio.create_task(worker.run(mesh, mesh.context(name), settings, disk, budget, owners.append), name=name)
         for name in contexts
     ]
     tasks += [
@@ -61,6 +64,7 @@ async def run(mesh: Mesh, names: Sequence[str], settings: Settings, *, leave_wit
     for task in tasks:
         if not task.cancelled() and (error := task.exception()):
             raise _one(error)
+    return 1 if any(owner.watch.standing for owner in owners) else 0
 
 
 def _one(error: BaseException) -> BaseException:

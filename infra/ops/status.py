@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient
 from infra.errors import Unknown, Unusable
 from infra.kafka import reading, topics
 from infra.kafka.reading import Place
-from infra.kafka.topics import CIRCUITS_TOPIC
+from infra.kafka.topics import CIRCUITS_TOPIC, STOPPED_TOPIC
 from infra.mesh import Mesh
 from infra.model.context import Context
 from infra.model.projection import Projection
@@ -22,6 +22,7 @@ from infra.ops.setup import deployed
 from infra.read import postgres, tables
 from infra.settings import Settings, address, as_role
 from infra.write.circuits import current
+from infra.write.watch import standing_still
 
 TIMEOUT = 10.0
 
@@ -64,6 +65,12 @@ def circuits(settings: Settings) -> list[dict[str, Any]]:
     """The circuits to the outside that are not closed: context, target, state, since when, and whose."""
     with reading.opened(settings) as client:
         return current((r for batch in reading.read_whole(client, [CIRCUITS_TOPIC]) for r in batch), time.time())
+
+
+def stopped(settings: Settings) -> list[dict[str, Any]]:
+    """The partitions of command topics of which nothing is decided: context, topic, partition, what was lost, since when."""
+    with reading.opened(settings) as client:
+        return standing_still([r for batch in reading.read_whole(client, [STOPPED_TOPIC]) for r in batch])
 
 
 async def projections(settings: Settings, mesh: Mesh) -> dict[str, dict[str, Any]]:
@@ -123,6 +130,7 @@ async def gather(settings: Settings, mesh: Mesh) -> dict[str, Any]:
         mesh = await asyncio.to_thread(deployed, settings, mesh)
         report["contexts"] = await asyncio.to_thread(contexts, settings, mesh)
         report["circuits"] = await asyncio.to_thread(circuits, settings)
+        report["stopped"] = await asyncio.to_thread(stopped, settings)
     except (Unusable, Unknown, KafkaException) as error:
         report["kafka_error"] = str(error)
         return report

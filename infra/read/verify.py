@@ -5,7 +5,7 @@ together with the position they claim to stand at.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from confluent_kafka import Consumer
 
 from infra.kafka import reading
+from infra.kafka.inbound import gauging, trouble
 from infra.kafka.reading import Place
 from infra.mesh import Mesh
 from infra.messages import REUSED_CODE, Refused
@@ -35,8 +36,10 @@ from infra.wire.envelope import (
     Way,
     accepted,
     command_name,
+    event_record,
     way_of,
 )
+from infra.wire.inbound import Inbound
 from infra.wire.record import HeaderMap, Read, place_of
 
 SHOWN = 5
@@ -113,7 +116,18 @@ def log(settings: Settings, mesh: Mesh, name: str) -> Verdict:
         chain = Chain(c, mesh.codec, settings.dedupe_ms)
         for record in _read(client, ends):
             chain.add(record)
-    return Verdict(c.events_topic, chain.records, void=chain.void, wrong=[*chain.wrong[:SHOWN], *_more(chain.wrong)])
+    wrong = [*chain.wrong[:SHOWN], *_more(chain.wrong), *_lost(settings, c, chain.inbound)]
+    return Verdict(c.events_topic, chain.records, void=chain.void, wrong=wrong)
+
+
+def _lost(settings: Settings, context: Context, inbound: Mapping[int, Inbound]) -> list[str]:
+    """What its command topics have lost, as the log tells; they are looked at when it has been read."""
+    ways = {context.commands_topic: Way.COMMANDS, context.own_topic: Way.OWN}
+    inlets = {(topic, n): said.inlet(way) for topic, way in ways.items() for n, said in inbound.items()}
+    with gauging(address(settings, "kafka")) as gauge:
+        found = gauge.look(list(inlets), {place: i.decided.offset for place, i in inlets.items() if i.decided})
+    wrong = {place: trouble(place, inlet, found.get(place)) for place, inlet in inlets.items()}
+    return [f"{why}: `weft topics accept {context.name} {place[1]}`" for place, why in wrong.items() if why]
 
 
 class Decided(NamedTuple):
@@ -130,6 +144,7 @@ class Chain:
     def __init__(self, context: Context, codec: Codec, dedupe_ms: int) -> None:
         self.records = self.void = 0
         self.wrong: list[str] = []
+        self.inbound: dict[int, Inbound] = {}
         self._context = context
         self._codec = codec
         self._last: dict[int, Read] = {}
@@ -148,6 +163,7 @@ class Chain:
         if not accepted(headers, record.offset):
             self.void += 1
             return
+        self.inbound.setdefault(record.partition, Inbound()).take(event_record(record))
         self.wrong += [f"{place} {what}" for what in self._problems(record, headers, place)]
         self._last[record.partition] = record
 

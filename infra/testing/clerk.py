@@ -1,11 +1,21 @@
-"""What somebody does about commands that wait: what is none is discarded, the rest is sent again, as `weft dead` does it."""
+"""What somebody does about commands that wait: what is none is discarded, the rest is sent again, as `weft dead` does it.
+
+And about command topics that lost something: they are accepted, as `weft topics accept` does it.
+"""
 
 import json
 from collections.abc import Iterator, Mapping
 from random import Random
 
+from infra.kafka.inbound import Loss, trouble
+from infra.kafka.memory import MemoryKafka
+from infra.messages import Resumed
+from infra.model.context import Context
+from infra.ops.inbound import Tail, cut_at, decisions, ways
 from infra.testing.facts import Partition
+from infra.wire.avro import Codec
 from infra.wire.envelope import ID, CommandName, Way, command_headers
+from infra.wire.inbound import Inbound, resumption
 from infra.wire.inbox import DISCARD
 from infra.wire.record import Outgoing, Read, with_header
 from infra.write.parking import shown
@@ -25,6 +35,25 @@ def answers(
                 yield f"sent again: {shown(command)}, {why}", way, _again(letter, identity)
             else:
                 yield f"to be discarded: {shown(command)}, {why}", way, _discard(key, identity, why)
+
+
+def word(codec: Codec, context: Context, place: tuple[str, int], kafka: MemoryKafka) -> Outgoing | None:
+    """What has the log say where a way in goes on whose topic lost something; None if it has not."""
+    topic, number = place
+    way, log = ways(context)[topic], kafka.log(context.events_topic, number)
+    tail = Tail(0, 0, Inbound())
+    tail.take(codec, log)
+    inlet = tail.inbound.inlet(way)
+    last = {place: inlet.decided.offset} if inlet.decided else {}
+    found = kafka.look([place], last)[place]
+    wrong = trouble(place, inlet, found)
+    if wrong is None:
+        return None
+    low, cursor = found.low, found.low
+    if wrong.loss is Loss.CUT:
+        cursor = cut_at(decisions(log, way), kafka.log(*place)[low : inlet.cursor], low)
+    event = Resumed(topic_id=found.topic_id, cursor=cursor, reason=str(wrong))
+    return resumption(codec, context.name, (context.events_topic, number), way, event, tail.offset, tail.at)
 
 
 def _again(letter: Read, identity: bytes) -> Outgoing:

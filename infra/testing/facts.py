@@ -11,7 +11,7 @@ from typing import Any
 
 from infra.kafka.memory import MemoryKafka
 from infra.mesh import Mesh
-from infra.messages import LOG_KEEPING, MAX_ID, RUNTIME, Parked, Rejected, is_id
+from infra.messages import LOG_KEEPING, MAX_ID, RUNTIME, Parked, Rejected, Resumed, is_id
 from infra.model.context import Aggregate, Context
 from infra.wire.envelope import (
     CAUSATION,
@@ -23,6 +23,7 @@ from infra.wire.envelope import (
     Way,
     command_name,
 )
+from infra.wire.inbound import is_called
 from infra.wire.record import Read, place_of
 from infra.write.parking import MAX_KEY
 
@@ -79,30 +80,47 @@ class Fold:
     queues: Queues = field(default_factory=dict)
 
     def take(self, fact: Fact) -> None:
-        if not isinstance(fact.event, LOG_KEEPING):
-            requeue(self.queues, fact)
-        if not isinstance(fact.event, (*RUNTIME, *LOG_KEEPING)):
+        requeue(self.queues, fact)
+        if not isinstance(fact.event, RUNTIME):
             _evolve(self, aggregate_of(self.context, fact.event), fact)
 
 
 @dataclass(frozen=True)
 class Partition:
-    """One partition of a context: what it says, and what it was asked by each way."""
+    """One partition of a context: what it says, and what it was asked by each way.
+
+    `resumed` is what it says of its command topics, `lows` where they begin, `lost` what was asked and is not in them any more.
+    """
 
     context: Context
     number: int
     end: int
     facts: list[Fact]
+    resumed: list[Fact]
     asked: dict[Way, list[Read]]
+    lows: dict[Way, int]
+    lost: dict[Way, list[Read]]
 
     def everything_asked(self) -> Iterator[tuple[Way, Read]]:
+        """What is still there of it."""
         for way, records in self.asked.items():
-            for record in records:
+            for record in records[self.lows[way] :]:
                 yield way, record
 
+    def everything_lost(self) -> Iterator[Read]:
+        """What is not."""
+        for way, records in self.asked.items():
+            yield from self.lost[way]
+            yield from records[: self.lows[way]]
+
     def command_of(self, fact: Fact) -> Read:
-        """The record that an event answers."""
-        return self.asked[fact.way][fact.command_offset]
+        """The record that an event answers, be it lost by now: of those that stood at its place, the last before it."""
+        there_were = [r for r in self.lost[fact.way] if r.offset == fact.command_offset]
+        there_were += self.asked[fact.way][fact.command_offset : fact.command_offset + 1]
+        return max(
+            (r for r in there_were if answers(fact, r)),
+            key=lambda r: (r.timestamp <= fact.record.timestamp, r.timestamp),
+        )
 
     def decisions(self) -> Iterator[list[Fact]]:
         """The events of one command after those of another, without what only waits."""
@@ -117,6 +135,11 @@ class Partition:
         for fact in self.facts:
             fold.take(fact)
         return fold
+
+
+def answers(fact: Fact, record: Read) -> bool:
+    """Whether an event is of this command, among all that ever stood at its place."""
+    return is_called(record, fact.command_id) and (not fact.key or record.key == fact.key)
 
 
 def aggregate_of(context: Context, message: Any) -> Aggregate:
@@ -184,9 +207,13 @@ def partitions_of(mesh: Mesh, kafka: MemoryKafka) -> list[Partition]:
 
 def _read(mesh: Mesh, context: Context, number: int, kafka: MemoryKafka) -> Partition:
     log = kafka.log(context.events_topic, number)
-    facts = [fact for record in log if (fact := _fact(mesh, record))]
+    said = [fact for record in log if (fact := _fact(mesh, record))]
+    facts = [fact for fact in said if not isinstance(fact.event, LOG_KEEPING)]
+    resumed = [fact for fact in said if isinstance(fact.event, Resumed)]
     asked = {way: list(kafka.log(topic, number)) for way, topic in ways(context).items()}
-    return Partition(context, number, len(log), facts, asked)
+    lows = {way: kafka.lows.get((topic, number), 0) for way, topic in ways(context).items()}
+    lost = {way: kafka.lost.get((topic, number), []) for way, topic in ways(context).items()}
+    return Partition(context, number, len(log), facts, resumed, asked, lows, lost)
 
 
 def ways(context: Context) -> dict[Way, str]:

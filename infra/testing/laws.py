@@ -10,9 +10,9 @@ from dataclasses import fields
 from itertools import pairwise
 from typing import Any
 
-from infra.messages import LOG_KEEPING, MAX_ID, Discarded, Due, Refused, Rejected, is_id
+from infra.messages import MAX_ID, Discarded, Due, Refused, Rejected, is_id
 from infra.model.context import Context
-from infra.testing.facts import Fact, Fold, Partition, Queues, aggregate_of, identity_of, requeue
+from infra.testing.facts import Fact, Fold, Partition, Queues, aggregate_of, identity_of, requeue, ways
 from infra.testing.world import World
 from infra.wire.avro import Codec
 from infra.wire.envelope import (
@@ -29,8 +29,9 @@ from infra.wire.envelope import (
     Way,
     command_name,
 )
+from infra.wire.inbound import is_called
 from infra.wire.inbox import DISCARD
-from infra.wire.record import MAX_COMMAND_BYTES, Read, place_of
+from infra.wire.record import MAX_COMMAND_BYTES, Read, partition_of, place_of
 from infra.wire.sealing import personal, unsealed
 from infra.write.layout import AGENDA, STATE, place_in, thing_of
 from infra.write.parking import MAX_KEY, shown
@@ -72,11 +73,17 @@ def _name(partition: Partition) -> str:
 
 
 def every_command_is_answered(world: World) -> Iterator[str]:
-    """Also what is none; only who discards what does not wait, or answers what is not open, hears nothing."""
-    answered = {
-        (partition.context.name, fact.key, fact.command) for partition in world.partitions() for fact in partition.facts
-    }
+    """Also what is none; only who discards what does not wait, or answers what is not open, hears nothing.
+
+    What was forwarded and lost there is lost. Nobody can tell what stands where a topic was cut, if what came behind that was
+    decided before anybody looked.
+    """
+    answered: dict[tuple[str, bytes, Way], set[bytes]] = defaultdict(set)
+    for partition in world.partitions():
+        for fact in partition.facts:
+            answered[partition.context.name, fact.key, fact.way].add(fact.command_id)
     open_ = {wish.key for partition in world.partitions() for wish in partition.fold.wishes.values()}
+    lost = {identity_of(record) for partition in world.partitions() for record in _out_of_sight(world, partition)}
     for partition in world.partitions():
         for way, record in partition.everything_asked():
             headers = dict(record.headers)
@@ -84,9 +91,34 @@ def every_command_is_answered(world: World) -> Iterator[str]:
             if headers.get(TYPE) == DISCARD or (intent and intent.decode() not in open_):
                 continue
             key, identity = record.key or b"", identity_of(record)
+            if partition_of(key, world.kafka.partitions) != partition.number and identity in lost:
+                continue
             known = key if len(key) <= MAX_KEY else b""
-            if (partition.context.name, known, command_name(way, identity)) not in answered:
+            ids = answered[partition.context.name, known, way]
+            is_answered = identity in ids or any(is_called(record, command_id) for command_id in ids)
+            if not is_answered and not _is_hidden(world, partition, way, record.offset):
                 yield f"{place_of(record)}: nobody answered {identity.decode()}"
+
+
+def _out_of_sight(world: World, partition: Partition) -> Iterator[Read]:
+    yield from partition.everything_lost()
+    yield from (r for way, r in partition.everything_asked() if _is_hidden(world, partition, way, r.offset))
+
+
+def _is_hidden(world: World, partition: Partition, way: Way, offset: int) -> bool:
+    place = (ways(partition.context)[way], partition.number)
+    for cut in world.cuts:
+        if cut.place == place and cut.start <= offset:
+            words = [f.record.offset for f in partition.resumed if f.way is way and f.record.offset >= cut.events_end]
+            until = min(words, default=partition.end)
+            if any(
+                f.way is way
+                and f.command_offset >= max(cut.decided, offset)
+                and cut.events_end <= f.record.offset < until
+                for f in partition.facts
+            ):
+                return True
+    return False
 
 
 def what_was_decided_follows_from_the_log_before_it(world: World) -> Iterator[str]:
@@ -97,7 +129,7 @@ def what_was_decided_follows_from_the_log_before_it(world: World) -> Iterator[st
     for partition in world.partitions():
         fold = Fold(partition.context)
         for said in partition.decisions():
-            if isinstance(said[0].event, (*LOG_KEEPING, Discarded)) or _is(said[0], "id_reused"):
+            if isinstance(said[0].event, Discarded) or _is(said[0], "id_reused"):
                 continue
             command = world.mesh.codec.decode(partition.command_of(said[0]).value or b"")
             aggregate = aggregate_of(partition.context, command)
@@ -136,8 +168,10 @@ def the_state_is_the_fold_of_the_log(world: World) -> Iterator[str]:
     """All there is, in memory and on disk; and each that is in memory is as it is."""
     for owner, partition, writer in _believed(world):
         states = {**_on_disk(writer), **writer.aggregates.unwritten.states}
-        if {_named(partition.context, slot): state for slot, state in states.items()} != partition.fold.states:
-            yield f"{owner} has {states}, the log says {partition.fold.states}"
+        named, said = {_named(partition.context, slot): state for slot, state in states.items()}, partition.fold.states
+        initial = {a.name: a.initial for a in partition.context.aggregates}  # what was never left need not be kept
+        if any(named.get(p, initial[p[0]]) != said.get(p, initial[p[0]]) for p in named.keys() | said.keys()):
+            yield f"{owner} has {states}, the log says {said}"
         for slot, state in writer.aggregates.states.items():
             if states.get(slot) != state:
                 yield f"{owner} has {state} in memory, and {states.get(slot)} on disk, of {slot!r}"
@@ -238,15 +272,16 @@ def nothing_overtakes_what_waits(world: World) -> Iterator[str]:
 
 
 def what_waits_is_kept(world: World) -> Iterator[str]:
-    """As it came, so that it can be sent again."""
+    """As it came, so that it can be sent again; unless another under its id was kept first, and lost."""
     for partition in world.partitions():
+        lost = {record.value for record in partition.everything_lost()}
         kept = world.letters(partition)
         waiting = {(fact.key, fact.command): fact for fact in reversed(partition.facts) if fact.is_waiting}
         for fact in waiting.values():
             letter, command = kept.get((fact.key, fact.command)), partition.command_of(fact)
             if letter is None:
                 yield f"{fact.place}: nobody kept {fact.command_id.decode()}"
-            elif letter.value != command.value and not LEFT_OUT & dict(letter.headers).keys():
+            elif letter.value not in {command.value, *lost} and not LEFT_OUT & dict(letter.headers).keys():
                 yield f"{fact.place}: {fact.command_id.decode()} was kept otherwise than it came"
 
 
@@ -294,7 +329,7 @@ def nobody_asks_what_is_not_theirs(world: World) -> Iterator[str]:
     for partition in world.partitions():
         allowed = {Way.COMMANDS: partition.context.asked, Way.OWN: partition.context.own}
         for said in partition.decisions():
-            if isinstance(said[0].event, (*LOG_KEEPING, Discarded)) or _is(said[0], "id_reused"):
+            if isinstance(said[0].event, Discarded) or _is(said[0], "id_reused"):
                 continue
             command = world.mesh.codec.decode(partition.command_of(said[0]).value or b"")
             if type(command) not in allowed[said[0].way]:
@@ -310,13 +345,26 @@ def who_takes_an_id_hears_of_it(world: World) -> Iterator[str]:
             if said[0].way is Way.COMMANDS and not _is(said[0], "id_reused"):
                 decided[said[0].key, said[0].command] = partition.command_of(said[0])
         answered = {fact.command_offset for fact in partition.facts if fact.way is Way.COMMANDS}
-        for record in partition.asked[Way.COMMANDS]:
+        for record in partition.asked[Way.COMMANDS][partition.lows[Way.COMMANDS] :]:
             name = (record.key or b"", identity_of(record))
             known = decided.get(name)
             if known is None or name in waited or dict(record.headers).get(TYPE) == DISCARD:
                 continue
             if record.value != known.value and record.offset not in answered:
                 yield f"{place_of(record)}: {identity_of(record).decode()} says something else, and nobody said so"
+
+
+def the_log_names_the_command_topics_that_are_there(world: World) -> Iterator[str]:
+    """And what it decided of them last is there, or was deleted since: whatever they lost, somebody has accepted it."""
+    for partition in world.partitions():
+        for way, topic in ways(partition.context).items():
+            named = [fact for fact in partition.resumed if fact.way is way]
+            if not named or named[-1].event.topic_id != world.kafka.topic_id(topic):
+                yield f"{_name(partition)} names {named[-1].event.topic_id if named else 'no topic'} as its {topic}"
+                continue
+            since = [f for f in partition.facts if f.way is way and f.record.offset > named[-1].record.offset]
+            if since and max(fact.command_offset for fact in since) >= len(partition.asked[way]):
+                yield f"{_name(partition)}: {since[-1].place} is of a command that {topic} does not have"
 
 
 def nothing_is_done_that_the_log_did_not_ask_for(world: World) -> Iterator[str]:
@@ -373,6 +421,7 @@ LAWS: tuple[Law, ...] = (
     an_answer_is_to_what_is_open,
     nobody_asks_what_is_not_theirs,
     who_takes_an_id_hears_of_it,
+    the_log_names_the_command_topics_that_are_there,
     nothing_is_done_that_the_log_did_not_ask_for,
     nothing_that_was_wanted_is_left_open,
     no_deadline_is_missed,

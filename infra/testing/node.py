@@ -5,7 +5,7 @@ stands still, and ends when it is killed. What was on its way then may arrive al
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +13,7 @@ from random import Random
 from typing import Any
 
 from infra.errors import LogDamaged, Unknown
+from infra.kafka.inbound import Found
 from infra.kafka.memory import MemoryKafka
 from infra.kafka.topics import HEARD_TOPIC
 from infra.mesh import Mesh
@@ -91,6 +92,21 @@ class Port:
             yield records
             start += len(records)
 
+    async def look(self, places: Collection[Place], at: Mapping[Place, int]) -> dict[Place, Found]:
+        await self.passes()
+        if self.unlucky(self.faults.unreadable):
+            raise Unknown("the command topics are away")
+        return self.kafka.look(places, at)
+
+    async def first_since(self, places: Collection[Place], at_ms: int) -> dict[Place, int]:
+        await self.passes()
+        return {place: self.kafka.first_since(place, at_ms) for place in places}
+
+    async def delete_before(self, offsets: Mapping[Place, int]) -> None:
+        await self.passes()
+        for place, offset in offsets.items():
+            self.kafka.delete_before(place, offset)
+
     async def heard(self) -> list[Read]:
         await self.passes()
         if self.unlucky(self.faults.unreadable):
@@ -160,6 +176,7 @@ class Node:
         self._assignments: asyncio.Queue[tuple[int, list[Place]]] = asyncio.Queue()
         self._fetching: list[asyncio.Task[None]] = []
         self._assigned: set[Place] = set()
+        self._readings: dict[Place, int] = {}  # how often reading a place was begun anew
         self._acknowledged: dict[Place, int] = {}
         self._group_generation: Callable[[], int] = lambda: -1
         self.way = self.port(self, context.events_topic)
@@ -173,8 +190,10 @@ class Node:
             self.way,
             self.way,
             self.fail,
-            {topic: topic for topic in topics},
+            {topic: kafka.topic_id(topic) for topic in topics},
             self.way.heard,
+            self.way,
+            self.reread,
             self.disk,
             budget,
             now=self.clock,
@@ -247,30 +266,41 @@ class Node:
             await self.own.assigned([number for topic, number in places if topic == self.context.commands_topic])
             self._assigned = set(places)
             self._acknowledged.clear()
-            self._fetching += [
-                asyncio.create_task(self._work(partial(self._fetch, place, self.position(place)))) for place in places
-            ]
+            for place in places:
+                self._begin_to_fetch(place)
+
+    def _begin_to_fetch(self, place: Place) -> None:
+        self._readings[place] = self._readings.get(place, 0) + 1
+        self._fetching.append(asyncio.create_task(self._work(partial(self._fetch, place, self.position(place)))))
+
+    async def reread(self, place: Place) -> None:
+        """Read a place from its position again; what was fetched of it before is dropped."""
+        if place in self._assigned:
+            self._begin_to_fetch(place)
 
     def position(self, place: Place) -> int:
         known = self.own.position(place)
         return self.kafka.committed.get((self.context.group, *place), 0) if known is None else known
 
     async def _fetch(self, place: Place, position: int) -> None:
-        generation = self.generation
-        while generation == self.generation:
+        generation, reading = self.generation, self._readings[place]
+        while generation == self.generation and reading == self._readings[place]:
             await self.kafka.beyond(place, position)
             await self.way.passes()
             records = self.fetched(place, position)
+            if reading != self._readings[place]:
+                return
             if records:
                 position = records[-1].offset + 1
                 done = partial(self._acknowledge, place, position)
                 await self.own.lanes.put(place, self.delivery(place, records, generation, done))
 
-    def delivery(self, place: Place, records: list[Read], generation: int, done: Callable[[], None]) -> Delivery:
-        return Delivery(records, lambda: self.generation == generation, done)
+    def delivery(self, place: Place, records: Sequence[Read], generation: int, done: Callable[[], None]) -> Delivery:
+        reading = self._readings[place]
+        return Delivery(records, lambda: self.generation == generation and reading == self._readings[place], done)
 
-    def fetched(self, place: Place, position: int) -> list[Read]:
-        return self.kafka.log(*place)[position : position + self.dice.randint(1, 8)]
+    def fetched(self, place: Place, position: int) -> Sequence[Read]:
+        return self.kafka.read(place, position, self.dice.randint(1, 8))
 
     # As Faust 0.15.3 (transport/consumer.py: ack, _commit_offsets): an acknowledgement knows no generation, it counts for
     # the one that commits next, unless partitions were revoked or positions set (BatchConsumer.perform_seek) in between.

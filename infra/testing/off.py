@@ -5,13 +5,14 @@ A rule whose absence nobody notices is not proved. The rules are those of DESIGN
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
 from infra.errors import Unknown, Unreadable
+from infra.kafka.inbound import Found
 from infra.kafka.log import until_known
 from infra.model.context import Perform
 from infra.testing.disk import Content, ProcessDisk
@@ -19,14 +20,16 @@ from infra.testing.node import Node, Port
 from infra.wire.envelope import CAUSE_TIME, EXPECTED_OFFSET, ID, REACTION, Way, reaction_place
 from infra.wire.inbox import DISCARD, Posted
 from infra.wire.record import Header, Outgoing, Read, with_header
-from infra.write.agenda import CLOCK, Agenda
+from infra.write.agenda import Agenda
 from infra.write.aggregates import Aggregates, Position, Unwritten
 from infra.write.decision import CommandHandler, Decision, Standing
+from infra.write.intents import CLOCK
 from infra.write.lanes import Delivery, Lanes, Place
 from infra.write.layout import POSITION, behind, line_prefix, value_of
 from infra.write.owner import Owner
 from infra.write.parking import Queue
 from infra.write.state import State
+from infra.write.watch import Watch
 from infra.write.writer import Writer
 
 
@@ -394,7 +397,7 @@ class Pipelining(Node):
 class Leaky(Node):
     """What was fetched before the group was shuffled is handled behind the barrier."""
 
-    def delivery(self, place: Place, records: list[Read], generation: int, done: Callable[[], None]) -> Delivery:
+    def delivery(self, place: Place, records: Sequence[Read], generation: int, done: Callable[[], None]) -> Delivery:
         return Delivery(records, lambda: True, done)
 
 
@@ -432,6 +435,50 @@ class BlindOwner(Owner):
 
 class Blind(Node):
     owner = BlindOwner
+
+
+class UnwatchedWatch(Watch):
+    """The topics are named, and never held against anything."""
+
+    async def take_over(self, writers: Mapping[int, Writer]) -> None:
+        self._owned = dict(writers)
+        for topic in self._ways:
+            for number in writers:
+                await self._name((topic, number), topic)
+
+    async def look(self) -> None:
+        """Never."""
+
+
+class UnwatchedOwner(Owner):
+    watch_kind = UnwatchedWatch
+
+
+class Unwatched(Node):
+    owner = UnwatchedOwner
+
+
+class NearsightedPort(Port):
+    """Where a topic begins and ends is looked at, and not what stands where something was decided."""
+
+    async def look(self, places: Collection[Place], at: Mapping[Place, int]) -> dict[Place, Found]:
+        return await super().look(places, {})
+
+
+class Nearsighted(Node):
+    port = NearsightedPort
+
+
+class ByNamePort(Port):
+    """A topic is known by its name."""
+
+    async def look(self, places: Collection[Place], at: Mapping[Place, int]) -> dict[Place, Found]:
+        found = await super().look(places, at)
+        return {place: replace(there, topic_id=place[0]) for place, there in found.items()}
+
+
+class ByName(Node):
+    port = ByNamePort
 
 
 class SluggishWriter(Writer):
@@ -720,6 +767,9 @@ RULES = {
     "unguarded": Rule("what is a context's own comes by its own way", Unguarded, "nobody_asks_what_is_not_theirs"),
     "squeamish": Rule("what can be read is processed", Squeamish, "what_is_rejected_cannot_be_read"),
     "leaky": Rule("nothing is handled after a batch that was dropped", Leaky, "every_event_is_reacted_to_once"),
+    "unwatched": Rule("a command topic is held against its log", Unwatched, "every_command_is_answered"),
+    "nearsighted": Rule("what was decided last is still where it stood", Nearsighted, "every_command_is_answered"),
+    "by name": Rule("a command topic is known by its id", ByName, "the_log_names_the_command_topics_that_are_there"),
     "blind": Rule("an idle owner sees what others append", Blind, "an_owner_knows_the_end_of_its_log"),
     "sluggish": Rule("what was taken in is folded by itself", Sluggish, "nothing_that_was_wanted_is_left_open"),
     "untidy": Rule("what cannot be processed is kept before it is answered", Untidy, "what_waits_is_kept"),

@@ -3,14 +3,15 @@
 Kafka, the clock, timers, randomness and the outside are twins; Writer, reactions, effects, circuits, timers, lanes, parking
 and the barrier are what they are, and from which length on a log is only taken in, or a batch coded by the column, is drawn
 for each world. Processes are killed (between any two callbacks: at every await), stand still and come back as zombies,
-appends are lost, late and repeated, groups are shuffled, clocks jump, deciders raise, strangers post what is no command.
-Then the faults end, one process a context at least is at work, somebody sends again or discards what waits, and when
-nothing moves any more the laws have to hold.
+appends are lost, late and repeated, groups are shuffled, clocks jump, deciders raise, strangers post what is no command,
+topics of commands are made anew, cut, written over, or lose their beginning. Then the faults end, one process a context at
+least is at work, somebody sends again or discards what waits, and accepts what is said to stand still; and when nothing
+moves any more the laws have to hold.
 
 A process has a disk that outlasts it, but for the newest of what it wrote, or another one; some have memory for nothing.
 
 What is not run: Faust, Kafka's own protocol and RocksDB, of which Node, MemoryKafka and MemoryDisk are twins; the loss of
-records, topics that grow, a policy that raises; the read side, and all of the edge.
+events, and of what a context asks itself; topics that grow, a policy that raises; the read side, and all of the edge.
 """
 
 import asyncio
@@ -26,7 +27,7 @@ import structlog
 
 from infra.kafka.log import addressed
 from infra.kafka.memory import MemoryKafka
-from infra.kafka.topics import HEARD_TOPIC
+from infra.kafka.topics import HEARD_TOPIC, STOPPED_TOPIC
 from infra.mesh import Mesh
 from infra.messages import Due
 from infra.model.context import Aggregate, Context, Perform
@@ -37,10 +38,11 @@ from infra.testing.loop import VirtualLoop, run
 from infra.testing.node import RUNNING, Faults, Node
 from infra.testing.strangers import noise
 from infra.wire.columns import FEW
-from infra.wire.envelope import CommandName
+from infra.wire.envelope import ID, CommandName
 from infra.wire.record import Outgoing, Read
 from infra.write.reactions import outgoing_command
 from infra.write.state import Budget
+from infra.write.watch import standing_still
 from infra.write.writer import Bounds
 
 PARTITIONS = 2
@@ -51,6 +53,16 @@ NEAR_S = 60.0  # a deadline that is further away is not waited for
 
 Outside = Callable[[Any, str], Awaitable[Any]]
 Story = Callable[["World"], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A topic lost what was behind `start`, when a log had decided it up to `decided`, and ended there."""
+
+    place: tuple[str, int]
+    start: int
+    decided: int
+    events_end: int
 
 
 @dataclass
@@ -71,6 +83,7 @@ class World:
             PARTITIONS, self._broker_now, lambda topic: topic.partition(".")[2].startswith("events")
         )
         self.faults = _faults(self.dice, self.gentle)
+        self.is_losing = self.dice.random() < 0.35  # a broker that loses commands is a rare one
         self.bounds, few = _bounds(self.dice, self.gentle)
         self.memory = math.inf if self.gentle else self.dice.choice((math.inf, 10_000, 0))
         self.disks = {name: [MemoryDisk(), MemoryDisk()] for name in self.mesh.contexts}
@@ -80,6 +93,7 @@ class World:
         self.failures: list[tuple[str, BaseException]] = []
         self.done: dict[str, Any] = {}  # what was done outside: the outcome, by idempotency key
         self.schedule: list[str] = []
+        self.cuts: list[Cut] = []
         self.resting = False
         self._made = 0
         self._noises = 0
@@ -143,7 +157,8 @@ class World:
         while self.loop.now < deadline:
             await asyncio.sleep(1)
             self._restart()
-            if self.kafka.appends != appends or self.sort_out() or self._open(outside_is_up):
+            stands_still = self.accept_lost()
+            if self.kafka.appends != appends or self.sort_out() or stands_still or self._open(outside_is_up):
                 appends, since = self.kafka.appends, self.loop.now
             elif self.loop.now - since >= QUIET_S:
                 break
@@ -317,7 +332,9 @@ class World:
                     self._intrude,
                     self._disturb,
                     self._disturb,
+                    self._lose_commands if self.is_losing else self._disturb,
                     self.sort_out,
+                    self.accept_lost,
                     self._begin_one,
                 )
             )()
@@ -384,8 +401,8 @@ class World:
         self.kafka.append(context.events_topic, self.dice.randrange(PARTITIONS), [junk._replace(headers=[])])
         self.say(f"junk in {context.events_topic}")
 
-    def _disturb(self) -> None:
-        """Somebody asks what is no command."""
+    def _disturb(self, place: tuple[str, int] | None = None) -> None:
+        """Somebody asks what is no command; anywhere, unless it is said where."""
         self._noises += 1
         context: Context = self.dice.choice(list(self.mesh.contexts.values()))
         asked = [
@@ -395,10 +412,49 @@ class World:
             for record in self.kafka.log(topic, number)
         ]
         record = noise(asked, f"noise-{self._noises}", self.dice)
-        self.kafka.append(context.commands_topic, self.dice.randrange(PARTITIONS), [record])
+        topic, number = place or (context.commands_topic, self.dice.randrange(PARTITIONS))
+        self.kafka.append(topic, number, [record])
         self.say(
-            f"noise-{self._noises} in {context.commands_topic}: {record.key!r:.20} {record.value!r:.20} {record.headers!r:.90}"
+            f"noise-{self._noises} in {topic}/{number}: {record.key!r:.20} {record.value!r:.20} {record.headers!r:.90}"
         )
+
+    def _lose_commands(self) -> None:
+        """A topic of commands is made anew, loses its end, and others are written over it, or loses its beginning."""
+        context: Context = self.dice.choice(list(self.mesh.contexts.values()))
+        place = (context.commands_topic, self.dice.randrange(PARTITIONS))
+        log = self.kafka.log(*place)
+        end = len(log)
+        what = self.dice.choice(("made anew", "cut", *3 * ["cut and written over"], "begins later"))
+        if what == "made anew":
+            self.kafka.make_anew(context.commands_topic)
+        elif what == "begins later":
+            self.kafka.delete_before(place, self.dice.randint(0, end))
+        else:
+            at = self.dice.randint(self.kafka.lows.get(place, 0), end)
+            if not all(dict(record.headers).get(ID) for record in log[at:]):
+                return  # another without an id could stand there, and nobody could tell them apart
+            self.cuts.append(self._cut(context, place, at))
+            self.kafka.cut(place, at)
+        self.say(f"{place[0]}/{place[1]} is {what}, of {end}")
+        while what == "cut and written over" and len(self.kafka.log(*place)) < end:
+            self._disturb(place)
+
+    def _cut(self, context: Context, place: tuple[str, int], at: int) -> Cut:
+        (said,) = (p for p in self.partitions() if (p.context.name, p.number) == (context.name, place[1]))
+        way = next(way for way, topic in ways(context).items() if topic == place[0])
+        decided = max((fact.command_offset + 1 for fact in said.facts if fact.way is way), default=0)
+        return Cut(place, at, decided, said.end)
+
+    def accept_lost(self) -> bool:
+        """Somebody looks after what is said to stand still, as `weft topics accept` does it; whether there is any."""
+        said = standing_still(self.kafka.log(STOPPED_TOPIC, 0))
+        for stopped in said:
+            context = self.mesh.context(stopped["context"])
+            place = (stopped["topic"], stopped["partition"])
+            if word := clerk.word(self.mesh.codec, context, place, self.kafka):
+                self.say(f"somebody accepts {place[0]}/{place[1]}")
+                self.kafka.append(context.events_topic, place[1], [word])
+        return bool(said)
 
     def _begin_one(self) -> None:
         name = self.dice.choice(list(self.nodes))

@@ -4,7 +4,7 @@ CloudEvents 1.0, Kafka protocol binding, binary content mode: attributes are `ce
 
     its context's    content-type  ce_specversion  ce_source
     its command's    ce_subject  ce_correlationid  ce_causationid  weft-command-offset or weft-own-offset  weft-command-type
-                     [weft-command-digest, weft-reaction, weft-outcome-of or weft-due-of]  [traceparent]
+                     [weft-command-digest, weft-reaction, weft-outcome-of, weft-due-of or weft-command-topic]  [traceparent]
     its own          [weft-original-command-offset  weft-earlier-places]  ce_id  ce_type  weft-expected-offset
 
 What the events of a command share stands in front, so that it is made once; what is asked of every record that is read
@@ -32,7 +32,12 @@ DIGEST = "weft-command-digest"  # of what a stranger asked: the same id with oth
 REACTION = "weft-reaction"  # the place of a reaction: <source topic id>/<partition>[@<own partition>]/<offset>/<number>
 OUTCOME_OF = "weft-outcome-of"  # of a command: the intent it answers, by the id of the event that opened it
 DUE_OF = "weft-due-of"  # the same of a deadline
-IDENTITIES = frozenset((DIGEST, REACTION, OUTCOME_OF, DUE_OF))  # what tells a command from others beside its id
+COMMAND_TOPIC = (
+    "weft-command-topic"  # of what a log says of itself: Kafka's id of the topic that its commands come from
+)
+IDENTITIES = frozenset(
+    (DIGEST, REACTION, OUTCOME_OF, DUE_OF, COMMAND_TOPIC)
+)  # what tells a command from others beside its id
 TRACE = "traceparent"
 ORIGINAL = "weft-original-command-offset"  # of an event that was copied when its topic grew; its id says where it was
 EARLIER = "weft-earlier-places"  # of the same, and of a reaction to it: <topic id>/<partition>/<offset> ... since it was first written

@@ -31,14 +31,15 @@ from infra.wire.envelope import (
     moved_from,
     reaction_places,
 )
+from infra.wire.inbound import id_by_place
 from infra.wire.record import (
     MAX_COMMAND_BYTES,
     Header,
     HeaderMap,
     Outgoing,
+    Read,
     Record,
     partition_of,
-    place_of,
     text,
     with_header,
 )
@@ -119,16 +120,18 @@ class CommandReader:
         self._about_persons = any(kind.personal for kind in self._kinds.values())
         self._asked = ", ".join(codec.names[t] for t in commands[Way.COMMANDS]) or "nothing"
 
-    def read(self, records: Sequence[Record], way: Way) -> list[Posted]:
-        """What was posted, in the order of the records."""
+    def read(self, records: Sequence[Record], way: Way, turn: int = 0) -> list[Posted]:
+        """What was posted, in the order of the records; `turn` is how often another topic was named as this way's."""
         messages = self._codec.decode_many([record.value for record in records])
-        return [self._posted(record, way, message) for record, message in zip(records, messages, strict=True)]
+        return [self._posted(record, way, turn, message) for record, message in zip(records, messages, strict=True)]
 
-    def _posted(self, record: Record, way: Way, message: Any) -> Posted:
+    def _posted(self, record: Record, way: Way, turn: int, message: Any) -> Posted:
         headers = dict(record.headers)
         key, identity, at = aggregate_key(record.key), headers.get(ID), record.timestamp
         if not identity or len(identity) > MAX_ID:
-            identity = place_of(record).encode()
+            identity = id_by_place(record, turn)
+            if turn:
+                record = _named(record, identity)
         type_ = headers.get(TYPE)
         reaction: tuple[Reaction, ...] = ()
         may_name = self._about_persons  # until it was read, and found sealed
@@ -219,6 +222,12 @@ class CommandReader:
                 "unknown_type", f"{name!r} is no command of {self._context}; it can be asked {self._asked}"
             )
         return self._by_name[name]
+
+
+def _named(record: Record, identity: bytes) -> Record:
+    """The same record with an id, by which it goes where it is kept."""
+    headers = with_header(record.headers, ID, identity)
+    return Read(record.topic, record.partition, record.offset, record.timestamp, record.key, record.value, headers)
 
 
 def _kind(t: type, codec: Codec) -> CommandType:

@@ -1,32 +1,18 @@
 """What the states of a partition want, in the order in which it is to be done: on disk, as far as it need not be at hand.
 
 Deadlines stand in one line, by their moment, and are read when that has come. What is wanted of the outside stands in a line
-for each target, by age: so many of each are at hand, so that a target that is away costs disk, and holds up no other.
+for each target, as it was opened: so many of each are at hand, so that a target that is away costs disk, and holds up no other.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from infra.messages import Due
-from infra.write.intents import Intent, moment
-from infra.write.layout import WHEN, LineOf, agenda_key, behind, line_in, line_prefix
+from infra.write.intents import CLOCK, Intent
+from infra.write.layout import NEVER, WHEN, agenda_key, behind, line_prefix
 from infra.write.state import State
 
-CLOCK = b""  # whose line is for deadlines
 AT_HAND = 500  # of a target
 DUE_AT_ONCE = 1000
-
-
-def lines_by(target: Callable[[Any], str]) -> LineOf:
-    """Where an intent stands: `target` names whom something that is wanted of the outside is for."""
-
-    def line_of(intent: Intent) -> tuple[bytes, int]:
-        if isinstance(intent.wanted, Due):
-            return CLOCK, moment(intent)
-        return target(intent.wanted).encode()[:1000], intent.at
-
-    return line_of
 
 
 @dataclass(slots=True)
@@ -40,45 +26,54 @@ class Line:
 
 
 class Agenda:
-    """The agenda of one partition."""
+    """The agenda of one partition. Whatever is opened later stands behind in its line, so that nothing is overtaken."""
 
-    def __init__(self, state: State, line_of: LineOf) -> None:
+    def __init__(self, state: State) -> None:
         self._state = state
-        self._line_of = line_of
         self._lines: dict[bytes, Line] = {}
+        self._at_hand: dict[str, bytes] = {}  # in whose line, by the key of an intent
         self._due_from = line_prefix(CLOCK)
+        self._overdue: set[bytes] = set()  # keys in front of that, opened since
 
     async def resume(self) -> None:
-        """What is written down is open, and nobody is at it."""
-        for line in await self._state.lines():
-            if line != CLOCK:
-                self._lines[line] = Line(line_prefix(line), is_all_at_hand=False)
+        """What is open is wanted, as if nobody had been at it; what is at hand stays there."""
+        self._due_from = line_prefix(CLOCK)
+        await self._state.write()
+        for name in await self._state.lines():
+            if name != CLOCK:
+                line = self._lines.setdefault(name, Line(line_prefix(name)))
+                line.reached, line.is_all_at_hand = line_prefix(name), False
 
     def opened(self, intents: Sequence[Intent]) -> list[Intent]:
         """Of new ones, those that are to be done now."""
         return [intent for intent in intents if self._is_for_now(intent)]
 
     def _is_for_now(self, intent: Intent) -> bool:
-        key = agenda_key(intent, self._line_of)
-        name = line_in(key)
-        if name == CLOCK:
-            self._due_from = min(self._due_from, key)
+        key = agenda_key(intent)
+        if intent.line == CLOCK:
+            if key < self._due_from:
+                self._overdue.add(key)
             return False
-        line = self._lines.setdefault(name, Line(line_prefix(name)))
-        if key > line.reached and (line.at_hand >= AT_HAND or not line.is_all_at_hand):
+        line = self._lines.setdefault(intent.line, Line(line_prefix(intent.line)))
+        if line.at_hand >= AT_HAND or not line.is_all_at_hand:
             line.passed += 1
             line.is_all_at_hand = False
             return False
-        self._hand_out(line, key)
-        return True
+        return self._hand_out(line, key, intent)
 
-    def _hand_out(self, line: Line, key: bytes) -> None:
+    def _hand_out(self, line: Line, key: bytes, intent: Intent) -> bool:
+        """Whether it was not at hand before."""
         line.reached = max(line.reached, key)
+        if intent.key in self._at_hand:
+            return False
+        self._at_hand[intent.key] = intent.line
         line.at_hand += 1
+        return True
 
     def done(self, intent: Intent) -> None:
         """It is not at hand any more."""
-        name = self._line_of(intent)[0]
+        if (name := self._at_hand.pop(intent.key, None)) is None:
+            return
         line = self._lines[name]
         line.at_hand -= 1
         if line.at_hand == 0 and line.is_all_at_hand:
@@ -99,21 +94,26 @@ class Agenda:
         if not await self._state.write():
             return []
         rows = await self._state.open_in(line.reached + b"\0", behind(line_prefix(name)), room)
-        for key, _ in rows:
-            self._hand_out(line, key)
+        taken = [intent for key, intent in rows if self._hand_out(line, key, intent)]
         line.is_all_at_hand = len(rows) < room and line.passed == passed
-        return [intent for _, intent in rows]
+        if line.at_hand == 0 and line.is_all_at_hand:
+            self._lines.pop(name, None)
+        return taken
 
     async def due(self, now_ms: float) -> list[Intent]:
-        """Deadlines whose moment has come, soonest first, up to DUE_AT_ONCE; as a rule each is named once."""
-        start, end = self._due_from, line_prefix(CLOCK) + WHEN.pack(int(now_ms) + 1)
-        if start >= end:
+        """Deadlines whose moment has come, soonest first, DUE_AT_ONCE and those that were overdue when they were opened."""
+        late = sorted(self._overdue)
+        start, end = self._due_from, line_prefix(CLOCK) + WHEN.pack(min(int(now_ms) + 1, NEVER))
+        if not late and start >= end:
             return []
-        self._due_from = end  # what is opened meanwhile, and overdue, takes it back
+        self._overdue.clear()
+        self._due_from = max(start, end)  # what is opened meanwhile in front of that is overdue
         if not await self._state.write():
-            self._due_from = min(self._due_from, start)
+            self._due_from = start
+            self._overdue.update(late)
             return []
-        rows = await self._state.open_in(start, end, DUE_AT_ONCE)
+        overdue = await self._state.open_at(late) if late else []
+        rows = await self._state.open_in(start, end, DUE_AT_ONCE) if start < end else []
         if len(rows) == DUE_AT_ONCE:
-            self._due_from = min(self._due_from, rows[-1][0] + b"\0")
-        return [intent for _, intent in rows]
+            self._due_from = rows[-1][0] + b"\0"
+        return [*overdue, *(intent for _, intent in rows)]

@@ -9,11 +9,11 @@ folds, or decides, has what that is about put back before.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from infra.errors import LogMoved
-from infra.messages import LOG_KEEPING, REUSED_CODE, RUNTIME, Begun, Discarded, Moved, Opened, Parked, Refused, Rejected
+from infra.messages import LOG_KEEPING, REUSED_CODE, RUNTIME, Begun, Discarded, Moved, Parked, Refused, Rejected
 from infra.model.context import Aggregate, Context
 from infra.wire.avro import Codec
 from infra.wire.envelope import (
@@ -29,14 +29,15 @@ from infra.wire.envelope import (
     reaction_place,
     remembered_as,
 )
+from infra.wire.inbound import Decided, Inbound
 from infra.wire.inbox import aggregate_key
 from infra.wire.record import Record, unreadable
-from infra.write.intents import SUFFIXES, Intent, Want, wants_of
+from infra.write.intents import SUFFIXES, Intent, Want, line_of, wants_of
 from infra.write.parking import Queue, queue_after
 
 NOWHERE: ReactionPlace = (-1, -1)
 
-Decided = tuple[bytes, CommandName]  # key, and what the command is called
+KnownCommand = tuple[bytes, CommandName]  # key, and what the command is called
 
 
 class Seen(NamedTuple):
@@ -70,8 +71,9 @@ class Changes:
     next_offset: int
     cursor: int
     timestamp: int
+    last: Decided | None = None  # of these commands, the last that leaves an event
     states: dict[bytes, Any] = field(default_factory=dict)
-    decided: dict[Decided, Seen] = field(default_factory=dict)
+    decided: dict[KnownCommand, Seen] = field(default_factory=dict)
     marks: dict[bytes, ReactionPlace] = field(default_factory=dict)
     queues: dict[bytes, Queue] = field(default_factory=dict)
     intents: dict[bytes, Intent | None] = field(default_factory=dict)
@@ -94,7 +96,7 @@ class Unwritten:
     states: dict[bytes, Any] = field(default_factory=dict)  # by slot
     intents: dict[bytes, Intent | None] = field(default_factory=dict)  # by place
     reopened: list[tuple[Intent | None, Intent | None]] = field(default_factory=list)
-    decided: dict[Decided, Seen] = field(default_factory=dict)
+    decided: dict[KnownCommand, Seen] = field(default_factory=dict)
     queues: dict[bytes, Queue] = field(default_factory=dict)
 
     def has(self, slot: bytes) -> bool:
@@ -106,16 +108,17 @@ class Position:
     """How far a partition is folded, and what is known of it as a whole."""
 
     next_offset: int
-    cursors: tuple[int, ...]
+    inbound: list[tuple[Any, ...]]
     marks: dict[bytes, ReactionPlace]
     timestamp: int
     voids: int
+    opened: int
 
 
 class Aggregates:
     """The folded state of one events partition, whose end is `next_offset`.
 
-    `cursors` are the next command to decide, by the way it comes; `marks` the highest reaction applied, by its source: the
+    `inbound` is which topics commands come from, and how far they are decided; `marks` the highest reaction applied, by its source: the
     id and the partition of the topic that was heard.
     """
 
@@ -125,16 +128,17 @@ class Aggregates:
         self.number = number
         self.partitions = partitions
         self.next_offset = 0
-        self.cursors = [0 for _ in Way]
+        self.inbound = Inbound()
         self.marks: dict[bytes, ReactionPlace] = {}
         self.timestamp = 0
         self.states: dict[bytes, Any] = {}
-        self.decided: dict[Decided, Seen] = {}
+        self.decided: dict[KnownCommand, Seen] = {}
         self.unread: dict[bytes, list[EventRecord]] = {}  # accepted events by key that are not folded yet
         self.unread_events = 0
         self.intents: dict[bytes, Intent] = {}
         self.queues: dict[bytes, Queue] = {}
         self.voids = 0
+        self.opened = 0  # intents
         self.kinds = kinds_of(context)
         self.suffixes = [s for s in SUFFIXES if any(want.suffix == s for kind in self.kinds for want in kind.wants)]
         self._new_intents: dict[bytes, Intent] = {}
@@ -143,6 +147,11 @@ class Aggregates:
         self._kind_of_event = {event: kind for kind in self.kinds for event in kind.events}
         self._folded_at_once = {codec.prefix_of(t) for t in (Rejected, Parked, Discarded, *LOG_KEEPING)}
         self.dedupe_ms = dedupe_ms
+
+    @property
+    def cursors(self) -> list[int]:
+        """The next command to decide, by the way it comes."""
+        return self.inbound.cursors
 
     def event_id(self, origin: int | bytes) -> str:
         """The id of an event by its offset; a copied one has kept its own."""
@@ -156,6 +165,8 @@ class Aggregates:
             later = self._later(records)
             events = [event_record(record) for record in later if is_accepted(record)]
             self.voids += len(later) - len(events)
+            for event in events:
+                self._pass(event)
             self._fold_all(events)
 
     def take(self, records: Iterable[Record]) -> None:
@@ -216,11 +227,10 @@ class Aggregates:
         return later
 
     def _pass(self, record: EventRecord) -> None:
-        """Time, the command of an event, and the reaction it was are behind us."""
+        """Time, the command of an event, and the reaction it was are behind us; of every record once, in order."""
         if record.at > self.timestamp:
             self.timestamp = record.at
-        if record.command_offset >= self.cursors[record.way]:
-            self.cursors[record.way] = record.command_offset + 1
+        self.inbound.take(record)
         if record.identity is not None and record.identity[0] == REACTION:
             source, place = reaction_place(record.identity[1])
             self._mark(marked(source, record.owns), place)
@@ -251,7 +261,6 @@ class Aggregates:
         key = record.key
         if key in self.unread:
             self.settle([key])
-        self._pass(record)
         kind = self._kind_of_event.get(type(event))
         if kind is None:
             self._fold_answer(record, event)
@@ -274,10 +283,9 @@ class Aggregates:
                 f"{self.context.events_topic} was sealed and goes on in {event.to}: start again; if that does not help, "
                 f"finish `weft topics grow {self.context.name} --partitions {event.partitions}`"
             )
-        if isinstance(event, Opened):
-            return
-        if isinstance(event, Begun):
-            self._begin(event)
+        if isinstance(event, LOG_KEEPING):
+            if isinstance(event, Begun):
+                self._begin(event)
             return
         if not isinstance(event, RUNTIME):
             raise TypeError(f"{type(event).__name__} is no event of {self.context.name}")
@@ -326,6 +334,8 @@ class Aggregates:
         before = self.intents.pop(place, None)
         self._new_intents.pop(place, None)
         if intent is not None:
+            self.opened += 1
+            intent = replace(intent, line=line_of(intent.wanted, self.context.target), nth=self.opened)
             self.intents[place] = self._new_intents[place] = intent
         self.unwritten.intents[place] = intent
         self.unwritten.reopened.append((before, intent))
@@ -351,8 +361,12 @@ class Aggregates:
 
     def merge(self, changes: Changes) -> None:
         """Make what was decided the state, after the log accepted all of it."""
+        with self._whole():
+            self._merge(changes)
+
+    def _merge(self, changes: Changes) -> None:
         self.next_offset, self.timestamp = changes.next_offset, changes.timestamp
-        self.cursors[changes.way] = changes.cursor
+        self.inbound.decide(changes.way, changes.cursor, changes.last)
         self.marks.update(changes.marks)
         self.states.update(changes.states)
         self.unwritten.states.update(changes.states)
@@ -374,7 +388,9 @@ class Aggregates:
     # -- what is written down
 
     def position(self) -> Position:
-        return Position(self.next_offset, tuple(self.cursors), dict(self.marks), self.timestamp, self.voids)
+        return Position(
+            self.next_offset, self.inbound.plain(), dict(self.marks), self.timestamp, self.voids, self.opened
+        )
 
     def capture(self) -> tuple[Position, Unwritten]:
         """Where the partition is, and what changed since this was last asked: together they are all there is."""
@@ -385,10 +401,12 @@ class Aggregates:
     def resume(self, position: Position, queues: dict[bytes, Queue]) -> None:
         """Go on where it was written down, as if everything before had been folded."""
         self.next_offset, self.timestamp, self.voids = position.next_offset, position.timestamp, position.voids
-        self.cursors, self.marks = list(position.cursors), dict(position.marks)
-        self.queues = queues
+        self.inbound, self.marks = Inbound.of(position.inbound), dict(position.marks)
+        self.queues, self.opened = queues, position.opened
 
-    def put_back(self, states: Mapping[bytes, Any], intents: Iterable[Intent], decided: Mapping[Decided, Seen]) -> None:
+    def put_back(
+        self, states: Mapping[bytes, Any], intents: Iterable[Intent], decided: Mapping[KnownCommand, Seen]
+    ) -> None:
         """Have in memory what was let go of; its intents were opened before."""
         self.states.update(states)
         self.intents.update((intent.place, intent) for intent in intents)

@@ -24,9 +24,10 @@ from infra.wire.envelope import (
     held_against,
     marked,
 )
+from infra.wire.inbound import Decided
 from infra.wire.inbox import Command, CommandReader, Posted
 from infra.wire.record import MAX_BATCH_BYTES, Header, Outgoing, Record
-from infra.write.aggregates import NOWHERE, Aggregates, Changes, Decided, Kind, Seen
+from infra.write.aggregates import NOWHERE, Aggregates, Changes, Kind, KnownCommand, Seen
 from infra.write.intents import DUE, PENDING, Intent, told_elsewhere
 from infra.write.parking import MAX_KEY, Queue, behind, dead_letter, failed, queue_after, shown
 
@@ -103,13 +104,14 @@ class CommandHandler:
         way = Way.OWN if records and records[0].topic == self._own_topic else Way.COMMANDS
         while start < len(records) and records[start].offset < self._aggregates.cursors[way]:
             start += 1  # answered in the log
-        posted = self._reader.read(records[start : start + WINDOW], way)
+        turn = self._aggregates.inbound.turns[way]
+        posted = self._reader.read(records[start : start + WINDOW], way, turn)
         return Asked(way, posted, start + len(posted))
 
-    def about(self, asked: Asked) -> tuple[set[bytes], list[Decided]]:
+    def about(self, asked: Asked) -> tuple[set[bytes], list[KnownCommand]]:
         """Of which aggregates, by slot, and of which commands a decision has to know."""
         slots: set[bytes] = set()
-        names: list[Decided] = []
+        names: list[KnownCommand] = []
         for posted in asked.posted:
             key, number, command = posted.key, posted.partition, posted.command
             if key is not None and number == self._aggregates.number:
@@ -283,6 +285,7 @@ class CommandHandler:
     def _pass(self, posted: Posted, at: int, decision: Decision) -> None:
         """Time, the command and the reaction it was are behind us."""
         decision.timestamp, decision.cursor = at, posted.record.offset + 1
+        decision.last = Decided(posted.record.offset, posted.id, posted.identity, at)
         if posted.reaction:
             source, place = posted.reaction[0]
             decision.marks |= {mark: max(place, self._mark(mark, decision)) for mark in marked(source)}

@@ -1,7 +1,7 @@
 """What states want of the outside, and of the clock: open from the event that first wanted it to the one that does not."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -12,9 +12,16 @@ PENDING, DUE = b"\0pending", b"\0due"  # after the place of a state: what it wan
 SUFFIXES = (PENDING, DUE)
 
 
+MAX_TARGET = 1000  # bytes
+CLOCK = b"clock"  # whose line is for deadlines; a target's begins otherwise
+
+
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """Something a state wants of the outside, or of the clock (a Due); `key` is the id of the event that opened it."""
+    """Something a state wants of the outside, or of the clock (a Due); `key` is the id of the event that opened it.
+
+    Where it stands is said when it is opened in a partition: in which line, and the how-manieth of all that were.
+    """
 
     key: str
     partition: int
@@ -22,6 +29,8 @@ class Intent:
     wanted: Any
     correlation: str
     at: int
+    line: bytes = field(default=b"", compare=False)
+    nth: int = field(default=0, compare=False)
 
 
 class Want(NamedTuple):
@@ -66,3 +75,8 @@ def wants_of(aggregate: Aggregate) -> list[Want]:
 def moment(intent: Intent) -> int:
     """When a Due is due, in milliseconds since the epoch."""
     return intent.at + 1000 * int(intent.wanted.after_s)
+
+
+def line_of(wanted: Any, target: Callable[[Any], str]) -> bytes:
+    """Whose line something that is wanted stands in: the clock's, or its target's."""
+    return CLOCK if isinstance(wanted, Due) else b"to " + target(wanted).encode()[:MAX_TARGET]

@@ -5,7 +5,7 @@ until positions are set anew: lanes are closed as a whole, and opened again behi
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from infra.wire.record import Record
@@ -25,24 +25,38 @@ class Delivery:
     acknowledge: Callable[[], object]
 
 
+Lane = tuple[asyncio.Queue[Delivery], asyncio.Task[None]]
+
+
 class Lanes:
     """`handler_of` gives the handler of a place; `failed` hears of an error in one."""
 
     def __init__(self, handler_of: Callable[[Place], Handle], failed: Callable[[BaseException], None]) -> None:
         self._handler_of = handler_of
         self._failed = failed
-        self._lanes: dict[Place, tuple[asyncio.Queue[Delivery], asyncio.Task[None]]] = {}
+        self._lanes: dict[Place, Lane] = {}
         self._open = False
+        self._shut: set[Place] = set()
 
-    def open(self) -> None:
-        self._open = True
+    def open(self, shut: Collection[Place] = ()) -> None:
+        """Let everything in but what is for these places."""
+        self._open, self._shut = True, set(shut)
+
+    async def shut(self, place: Place) -> None:
+        """Drop what is not acknowledged of one place, and what comes for it, until it is let in again."""
+        self._shut.add(place)
+        if lane := self._lanes.pop(place, None):
+            await _dropped([lane])
+
+    def let_in(self, place: Place) -> None:
+        self._shut.discard(place)
 
     async def put(self, place: Place, delivery: Delivery) -> None:
         """Wait for room in the lane of `place`; while the lanes are closed, a batch is dropped, to be read again.
 
         So is one that was fetched before the group was shuffled: its place may be somebody else's by now.
         """
-        if not self._open or not delivery.is_current():
+        if not self._open or place in self._shut or not delivery.is_current():
             return
         if place not in self._lanes:
             queue: asyncio.Queue[Delivery] = asyncio.Queue(DEPTH)
@@ -55,12 +69,7 @@ class Lanes:
         """Drop everything that is not acknowledged yet, also what somebody is waiting to put in."""
         self._open = False
         lanes, self._lanes = self._lanes, {}
-        for _, task in lanes.values():
-            task.cancel()
-        await asyncio.gather(*(task for _, task in lanes.values()), return_exceptions=True)
-        for queue, _ in lanes.values():
-            while not queue.empty():
-                queue.get_nowait()  # lets go of whoever waits for room
+        await _dropped(list(lanes.values()))
 
     async def _run(self, queue: asyncio.Queue[Delivery], handle: Handle) -> None:
         while True:
@@ -73,3 +82,12 @@ class Lanes:
         if not task.cancelled() and (error := task.exception()):
             self._open = False
             self._failed(error)
+
+
+async def _dropped(lanes: Sequence[Lane]) -> None:
+    for _, task in lanes:
+        task.cancel()
+    await asyncio.gather(*(task for _, task in lanes), return_exceptions=True)
+    for queue, _ in lanes:
+        while not queue.empty():
+            queue.get_nowait()  # lets go of whoever waits for room

@@ -4,7 +4,7 @@
     @                  the position that everything else stands at
     s SLOT             a state, and beside it
     s PLACE NUL        an intent
-    a LINE WHEN PLACE  its place once more, in order: in the clock's line by when it is due, in a target's by its age
+    a LINE WHEN PLACE  its place once more, in order: in the clock's line by when it is due, in a target's as they were opened
     i KEY NAME         a decided command: when that was, and what it said
     q KEY              the commands of a key that wait
 
@@ -13,18 +13,18 @@ Values are pickled: a store is as trusted as the code, and readable by its user 
 
 import pickle
 import struct
-from collections.abc import Callable
 from typing import Any
 
-from infra.write.aggregates import Decided, Position, Seen, Unwritten
-from infra.write.intents import Intent
+from infra.write.aggregates import KnownCommand, Position, Seen, Unwritten
+from infra.write.intents import CLOCK, Intent, moment
 
 HEAD, POSITION = b"!", b"@"
 STATE, AGENDA, DECIDED, QUEUE = b"s", b"a", b"i", b"q"
 WHEN, LENGTH = struct.Struct(">Q"), struct.Struct(">H")
 
+NEVER = (1 << 64) - 1
+
 Batch = dict[bytes, bytes | None]  # None is deleted
-LineOf = Callable[[Intent], tuple[bytes, int]]  # which line an intent stands in, and where: in milliseconds
 
 
 def value_of(thing: Any) -> bytes:
@@ -53,9 +53,9 @@ def line_prefix(line: bytes) -> bytes:
     return AGENDA + LENGTH.pack(len(line)) + line
 
 
-def agenda_key(intent: Intent, line_of: LineOf) -> bytes:
-    line, when = line_of(intent)
-    return line_prefix(line) + WHEN.pack(max(when, 0)) + intent.place
+def agenda_key(intent: Intent) -> bytes:
+    when = moment(intent) if intent.line == CLOCK else intent.nth
+    return line_prefix(intent.line) + WHEN.pack(min(max(when, 0), NEVER)) + intent.place
 
 
 def line_in(key: bytes) -> bytes:
@@ -69,22 +69,22 @@ def place_in(key: bytes) -> bytes:
     return key[len(AGENDA) + LENGTH.size + len(line_in(key)) + WHEN.size :]
 
 
-def decided_key(decided: Decided) -> bytes:
+def decided_key(decided: KnownCommand) -> bytes:
     """No key has a NUL; what the context asked itself is told from what strangers did."""
     key, name = decided
     return DECIDED + key + (b"\0c" + name if isinstance(name, bytes) else b"\0o" + name[0])
 
 
-def batch_of(position: Position, unwritten: Unwritten, line_of: LineOf) -> Batch:
+def batch_of(position: Position, unwritten: Unwritten) -> Batch:
     """All that changed up to a position, and the position."""
     batch: Batch = {state_key(slot): value_of(state) for slot, state in unwritten.states.items()}
     for place, intent in unwritten.intents.items():
         batch[intent_key(place)] = None if intent is None else value_of(intent)
     for before, after in unwritten.reopened:
         if before is not None:
-            batch[agenda_key(before, line_of)] = None
+            batch[agenda_key(before)] = None
         if after is not None:
-            batch[agenda_key(after, line_of)] = b""
+            batch[agenda_key(after)] = b""
     for decided, (at, digest) in unwritten.decided.items():
         batch[decided_key(decided)] = WHEN.pack(max(at, 0)) + (digest or b"")
     for key, queue in unwritten.queues.items():

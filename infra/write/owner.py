@@ -14,12 +14,13 @@ import structlog
 
 from infra.errors import Unknown
 from infra.kafka.log import CommandSink, EventLog, addressed, until_known
-from infra.kafka.topics import CIRCUITS_TOPIC, HEARD_TOPIC
+from infra.kafka.topics import CIRCUITS_TOPIC, HEARD_TOPIC, STOPPED_TOPIC
 from infra.mesh import Mesh
 from infra.model.context import Context, Perform
+from infra.settings import DAY_MS
 from infra.wire.envelope import Way
-from infra.wire.record import Record
-from infra.write.agenda import Agenda, lines_by
+from infra.wire.record import Outgoing, Record
+from infra.write.agenda import DUE_AT_ONCE, Agenda
 from infra.write.aggregates import Aggregates
 from infra.write.circuits import Circuit, Circuits, circuit_record
 from infra.write.effects import EffectRunner
@@ -31,6 +32,7 @@ from infra.write.reactions import commands_from
 from infra.write.state import Budget, State
 from infra.write.store import Disk
 from infra.write.timers import fire
+from infra.write.watch import CommandTopics, Watch
 from infra.write.writer import Bounds, Writer
 
 _log = structlog.get_logger()
@@ -47,7 +49,9 @@ HEARD_SECONDS = 1.0
 class Owner:
     """`partitions` of its topics, `dedupe_ms` a command id is remembered; `failed` hears of an error nobody planned for.
 
-    `topic_ids` are Kafka's of the context's topics and of those it hears; `heard` reads what there is of `weft.heard`.
+    `topic_ids` are Kafka's of the context's topics and of those it hears; `heard` reads what there is of `weft.heard`;
+    `topics` says what its command topics are now, `reread` has one of their partitions read from its position again, and
+    `keep_ms` is how long a decided command stays there.
     `disk` has a store for each partition, and `budget` says how many bytes of them one may keep in memory as well.
     """
 
@@ -55,6 +59,7 @@ class Owner:
     lanes_kind: type[Lanes] = Lanes
     agenda_kind: type[Agenda] = Agenda
     state_kind: type[State] = State
+    watch_kind: type[Watch] = Watch
 
     def __init__(
         self,
@@ -67,9 +72,12 @@ class Owner:
         failed: Callable[[BaseException], None],
         topic_ids: Mapping[str, str],
         heard: Callable[[], Awaitable[Iterable[Record]]],
+        topics: CommandTopics,
+        reread: Callable[[Place], Awaitable[None]],
         disk: Disk,
         budget: Budget,
         *,
+        keep_ms: int = 7 * DAY_MS,
         now: Callable[[], float] = time.time,
         bounds: Bounds = Bounds(),  # noqa: B008 (frozen)
     ) -> None:
@@ -77,6 +85,9 @@ class Owner:
         self.writers: dict[int, Writer] = {}
         self._ways = {context.commands_topic: Way.COMMANDS, context.own_topic: Way.OWN}
         self.lanes = self.lanes_kind(self._handler_of, failed)
+        self.watch = self.watch_kind(
+            context, topics, keep_ms, self.lanes, reread, self._resumed, self._tell_stopped, now
+        )
         self._codec = mesh.codec
         self._partitions = partitions
         self._dedupe_ms = dedupe_ms
@@ -90,11 +101,11 @@ class Owner:
         self._topic_ids = topic_ids
         self._listener = Listener(context.name, topic_ids[context.own_topic], topic_ids)
         self._heard = Heard(self._listener)
+        self._unsaid: dict[bytes, Outgoing] = {}
         self._read_heard = heard
         self._disk = disk
         self._budget = budget
         self._code = fingerprint(context, mesh.codec)
-        self._line_of = lines_by(context.target)
         self._agendas: dict[int, Agenda] = {}
         self._settling: dict[int, asyncio.Task[None]] = {}
         self._much = asyncio.Event()
@@ -110,16 +121,19 @@ class Owner:
 
     async def revoked(self) -> None:
         """Drop what is not acknowledged: who owns it next reads it again."""
+        await self.watch.let_go()
         await self.lanes.close()
 
     async def assigned(self, numbers: Collection[int]) -> None:
         """The barrier: nothing is decided before everything decided so far is folded. An error here ends the process."""
+        await self.watch.let_go()
         await self.lanes.close()
         await self._exchange(numbers)
         await until_known(self._load_heard)
         resumed = {p: writer.aggregates.next_offset for p, writer in sorted(self.writers.items())}
         await asyncio.gather(*map(self._bring_up, self.writers))
-        self.lanes.open()
+        await self.watch.take_over(self.writers)
+        self.lanes.open(self.watch.standing)
         folded = {p: writer.aggregates.next_offset for p, writer in sorted(self.writers.items())}
         _log.info("ready", context=self.context.name, partitions=folded, resumed=resumed)
 
@@ -129,11 +143,10 @@ class Owner:
         if number in self._agendas:
             await writer.catch_up()
             return
-        opened = await writer.recover()
-        agenda = self.agenda_kind(writer.state, self._line_of)
+        # who recovers may be told of an intent as soon as it has
+        agenda = self._agendas[number] = self.agenda_kind(writer.state)
+        self._start(agenda.opened(await writer.recover()))
         await agenda.resume()
-        self._agendas[number] = agenda
-        self._want(opened)
         if writer.aggregates.unread:
             self._settling[number] = self._run_aside(writer.settle(), f"settle {number}")
 
@@ -142,6 +155,8 @@ class Owner:
 
     async def _exchange(self, numbers: Collection[int]) -> None:
         gone = [number for number in self.writers if number not in numbers]
+        for number in gone:
+            self._agendas.pop(number, None)
         if self._effects:
             await self._effects.stop(gone)
         for number in gone:
@@ -161,9 +176,7 @@ class Owner:
     async def _take(self, number: int) -> Writer:
         aggregates = Aggregates(self.context, self._codec, number, self._partitions, self._dedupe_ms)
         topic_id = self._topic_ids[self.context.events_topic]
-        state = await self.state_kind.opened(
-            aggregates, self._disk, topic_id, self._code, self._line_of, self._budget.share
-        )
+        state = await self.state_kind.opened(aggregates, self._disk, topic_id, self._code, self._budget.share)
         self._budget.partitions += 1
         return self.writer_kind(state, self._events, self._sink, self._want, self._bounds, self._much.set)
 
@@ -210,17 +223,36 @@ class Owner:
     async def run(self) -> None:
         """Deadlines, foreign records, what is written down: until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for work in (self._tail, self._attend, self._write_down, self._flush, self._forget, self._save_heard):
+            for work in (
+                self._tail,
+                self._attend,
+                self._write_down,
+                self._flush,
+                self._forget,
+                self._save_heard,
+                self.watch.run,
+                self.watch.sweep_up,
+            ):
                 group.create_task(work())
 
     async def _attend(self) -> None:
         """Post what is due, and begin what there was no room for."""
         while True:
             await asyncio.sleep(DUE_SECONDS)
-            for agenda in list(self._agendas.values()):
-                while due := await agenda.due(self._now() * 1000):
-                    await fire(self._codec, self._sink, self.context.own_topic, self._partitions, due)
-                self._start(await agenda.more())
+            while await self._attend_once():
+                pass
+
+    async def _attend_once(self) -> bool:
+        """Of each partition in its turn; whether more is due."""
+        is_more = False
+        for number, agenda in list(self._agendas.items()):
+            if due := await agenda.due(self._now() * 1000):
+                await fire(self._codec, self._sink, self.context.own_topic, self._partitions, due)
+                is_more |= len(due) >= DUE_AT_ONCE
+            intents = await agenda.more()
+            if self._agendas.get(number) is agenda:  # else they are begun by who has the partition now
+                self._start(intents)
+        return is_more
 
     async def _write_down(self) -> None:
         """What changed, again and again, so that a restart folds only what came since."""
@@ -263,6 +295,7 @@ class Owner:
         while True:
             await asyncio.sleep(HEARD_SECONDS)
             await self._save_positions()
+            await self._say_stopped()
 
     async def _save_positions(self) -> None:
         """Positions that cannot be written are too low, which harms nobody; they are tried again with the next."""
@@ -272,6 +305,31 @@ class Owner:
             except Unknown as error:
                 self._heard.not_saved()
                 _log.warning("positions not written", context=self.context.name, error=str(error))
+
+    def _resumed(self, place: Place) -> None:
+        """A way in goes on: what was asked by it may be lost, so what is open is wanted again."""
+        topic, number = place
+        if self._ways[topic] is Way.OWN and number in self.writers:
+            self._run_aside(self._want_again(number), f"want again {number}")
+
+    async def _want_again(self, number: int) -> None:
+        if self._effects:
+            await self._effects.stop([number])
+        if agenda := self._agendas.get(number):
+            await agenda.resume()
+
+    def _tell_stopped(self, records: Sequence[Outgoing]) -> None:
+        """For whoever asks for the status; said within a second."""
+        self._unsaid |= {record.key or b"": record for record in records}
+
+    async def _say_stopped(self) -> None:
+        unsaid, self._unsaid = self._unsaid, {}
+        try:
+            if unsaid:
+                await self._sink.send(STOPPED_TOPIC, [(0, record) for record in unsaid.values()])
+        except Unknown as error:
+            self._unsaid = unsaid | self._unsaid  # what was said since is newer
+            _log.warning("what stands still is not published", context=self.context.name, error=str(error))
 
     def _tell(self, circuit: Circuit) -> None:
         """Let whoever asks for the status know of a circuit that changed."""
@@ -305,5 +363,6 @@ class Owner:
         for task in self._aside:
             task.cancel()
         await self._save_positions()
+        await self._say_stopped()
         for number in list(self.writers):
             await self._let_go(number)

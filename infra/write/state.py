@@ -15,14 +15,14 @@ from math import inf
 from typing import Any, NamedTuple, Self, TypeVar
 
 from infra.errors import Unusable
-from infra.write.aggregates import Aggregates, Decided, Position, Seen, Unwritten
+from infra.write.aggregates import Aggregates, KnownCommand, Position, Seen, Unwritten
 from infra.write.intents import Intent
 from infra.write.layout import (
     AGENDA,
     DECIDED,
     POSITION,
     QUEUE,
-    LineOf,
+    agenda_key,
     batch_of,
     behind,
     decided_key,
@@ -64,7 +64,7 @@ class Found(NamedTuple):
     states: dict[bytes, Any]
     sizes: dict[bytes, int]
     intents: list[Intent]
-    decided: dict[Decided, Seen]
+    decided: dict[KnownCommand, Seen]
 
 
 class State:
@@ -73,10 +73,9 @@ class State:
     Once it is closed nothing is written, nothing is found, and whoever asks is told so by what is empty.
     """
 
-    def __init__(self, aggregates: Aggregates, store: Store, line_of: LineOf, budget: Callable[[], float]) -> None:
+    def __init__(self, aggregates: Aggregates, store: Store, budget: Callable[[], float]) -> None:
         self.aggregates = aggregates
         self._store = store
-        self._line_of = line_of
         self._budget = budget
         self._is_all_here = True
         self._hot: OrderedDict[bytes, int] = (
@@ -96,13 +95,14 @@ class State:
         disk: Disk,
         topic_id: str,
         code: bytes,
-        line_of: LineOf,
         budget: Callable[[], float],
     ) -> Self:
         """Where the partition's store on this disk is; from nothing if there is none of this code and events topic."""
         name, partitions, number = aggregates.context.name, aggregates.partitions, aggregates.number
-        store = await disk.open(name, number, b"%s %s %d %d" % (code, topic_id.encode(), partitions, number))
-        state = cls(aggregates, store, line_of, budget)
+        kept_for = aggregates.dedupe_ms  # a store has forgotten which commands were decided before that
+        head = b"%s %s %d %d %d" % (code, topic_id.encode(), partitions, number, kept_for)
+        store = await disk.open(name, number, head)
+        state = cls(aggregates, store, budget)
         if (found := await state._aside(state._begin)) is not None:
             state._written, queues = found
             aggregates.resume(state._written, queues)
@@ -129,7 +129,7 @@ class State:
 
     # -- what is needed
 
-    async def fetch(self, slots: Iterable[bytes], decided: Iterable[Decided] = ()) -> None:
+    async def fetch(self, slots: Iterable[bytes], decided: Iterable[KnownCommand] = ()) -> None:
         """Have these aggregates, and what is known of these commands, in memory."""
         if self._is_all_here:
             return
@@ -142,7 +142,7 @@ class State:
             for slot in cold:
                 self._warm(slot, found.sizes.get(slot, 0))
 
-    def _read(self, slots: Sequence[bytes], decided: Sequence[Decided]) -> Found:
+    def _read(self, slots: Sequence[bytes], decided: Sequence[KnownCommand]) -> Found:
         suffixes = self.aggregates.suffixes
         keys = [state_key(slot) for slot in slots]
         keys += [intent_key(slot + suffix) for slot in slots for suffix in suffixes]
@@ -198,7 +198,7 @@ class State:
 
     def _put(self, position: Position, unwritten: Unwritten) -> dict[bytes, int]:
         """Write; of each state its bytes."""
-        batch = batch_of(position, unwritten, self._line_of)
+        batch = batch_of(position, unwritten)
         self._store.write(batch)
         return {slot: len(batch[state_key(slot)] or b"") for slot in unwritten.states}
 
@@ -275,6 +275,15 @@ class State:
         keys = [key for key, _ in self._store.scan(start, end, limit)]
         values = self._store.get([intent_key(place_in(key)) for key in keys])
         return [(key, thing_of(value)) for key, value in zip(keys, values, strict=True) if value is not None]
+
+    async def open_at(self, keys: Sequence[bytes]) -> list[Intent]:
+        """Of these keys in the agenda, the intents that are open as they are written."""
+        if self._is_closed:
+            return []
+        places = [intent_key(place_in(key)) for key in keys]
+        values = await self._aside(partial(self._store.get, places))
+        intents, asked = [thing_of(value) for value in values if value is not None], set(keys)
+        return [intent for intent in intents if agenda_key(intent) in asked]
 
     async def lines(self) -> list[bytes]:
         """Whose lines somebody stands in."""

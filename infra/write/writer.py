@@ -20,7 +20,8 @@ from infra.errors import Unknown
 from infra.kafka.log import CommandSink, EventLog
 from infra.kafka.loss import check_end
 from infra.wire.envelope import Way
-from infra.wire.record import Record
+from infra.wire.record import Outgoing, Record
+from infra.write.aggregates import Aggregates
 from infra.write.decision import CommandHandler, Decision
 from infra.write.intents import Intent
 from infra.write.state import State
@@ -147,6 +148,19 @@ class Writer:
             await self._sink.send(topic, [(posted.partition, posted.forwarded()) for posted in decision.forwards])
         if decision.dead:
             await self._sink.send(context.dead_topic, [(number, letter) for letter in decision.dead])
+
+    async def note(self, make: Callable[[Aggregates], Sequence[Outgoing]]) -> None:
+        """Append what the log says of itself, made of what is known; until there is nothing left to say.
+
+        Whatever became of an append, what is known afterwards is what the log says.
+        """
+        async with self._turn:
+            while records := make(self.aggregates):
+                try:
+                    await self._log.append(self.aggregates.number, records)
+                except Unknown as error:
+                    self._warn("unknown", error=str(error))
+                await self._catch_up()
 
     # -- what others appended
 

@@ -9,7 +9,6 @@ from infra.settings import DAY_MS
 from infra.testing.disk import Content, MemoryStore
 from infra.wire.envelope import REACTION
 from infra.wire.record import Header, Outgoing, Read, Record
-from infra.write.agenda import lines_by
 from infra.write.aggregates import Aggregates
 from infra.write.decision import CommandHandler, Decision
 from infra.write.reactions import outgoing_command
@@ -20,7 +19,6 @@ from tests.counter.mesh import mesh
 NOW = 1_700_000_000_000
 CONTEXT = mesh.context("counter")
 CODEC = mesh.codec
-LINE_OF = lines_by(CONTEXT.target)
 
 
 def fresh(context: Context = CONTEXT, partitions: int = 1, number: int = 0) -> Aggregates:
@@ -30,7 +28,7 @@ def fresh(context: Context = CONTEXT, partitions: int = 1, number: int = 0) -> A
 
 def stored(aggregates: Aggregates, content: Content | None = None, budget: float = math.inf) -> State:
     """The state of a partition that has this store; an empty one, if none is given."""
-    return State(aggregates, MemoryStore(content or Content(b"")), LINE_OF, lambda: budget)
+    return State(aggregates, MemoryStore(content or Content(b"")), lambda: budget)
 
 
 def decide(aggregates: Aggregates, records: Sequence[Record], start: int = 0) -> Decision:

@@ -1,5 +1,7 @@
 """What is due, and what is wanted of the outside: each once, in order, and as much of it at hand as there is room for."""
 
+from dataclasses import replace
+
 import pytest
 
 from infra.errors import Unknown
@@ -8,14 +10,14 @@ from infra.testing.disk import Content, MemoryStore
 from infra.wire.envelope import CAUSE_TIME, ID
 from infra.wire.record import Outgoing
 from infra.write import agenda as agendas
-from infra.write.agenda import Agenda, lines_by
+from infra.write.agenda import Agenda
 from infra.write.intents import Intent
 from infra.write.state import State
 from infra.write.timers import due_command, fire
 from tests.counter.commands.counter import Empty
-from tests.infra.counter_log import CODEC, NOW, fresh
+from tests.infra.counter_log import CODEC, CONTEXT, NOW, fresh
 
-LINE_OF = lines_by(lambda wanted: str(wanted).partition(" ")[0])
+TELLING = replace(CONTEXT, target=lambda wanted: str(wanted).partition(" ")[0])
 
 
 def due(number: int, after_s: int) -> Intent:
@@ -33,8 +35,8 @@ class Partition:
 
     def __init__(self, content: Content | None = None) -> None:
         self.content = content or Content(b"")
-        self.aggregates = fresh()
-        self.agenda = Agenda(State(self.aggregates, MemoryStore(self.content), LINE_OF, lambda: 0), LINE_OF)
+        self.aggregates = fresh(TELLING)
+        self.agenda = Agenda(State(self.aggregates, MemoryStore(self.content), lambda: 0))
 
     def open(self, *intents: Intent) -> list[Intent]:
         for intent in intents:
@@ -178,6 +180,59 @@ async def test_whoever_goes_on_begins_what_was_left_open() -> None:
     assert sorted(number(i) for i in await later.agenda.more()) == [1, 2, 3]
 
 
+@pytest.mark.usefixtures("two_at_hand")
+async def test_what_is_opened_while_the_disk_is_read_is_not_jumped_over() -> None:
+    # given two that wait, and a third that is opened in the same millisecond while they are read
+    partition = Partition()
+    at_once = [replace(wish(i, "mail"), at=NOW) for i in (8, 9, 6, 7, 1)]
+    for intent in partition.open(*at_once[:4]):
+        partition.agenda.done(intent)
+    state = partition.agenda._state
+    read = state.open_in
+
+    async def slow(*where: object) -> list[tuple[bytes, Intent]]:
+        rows = await read(*where)  # type: ignore[arg-type]
+        partition.open(at_once[4])
+        return rows
+
+    state.open_in = slow  # type: ignore[method-assign]
+    seen = await partition.agenda.more()
+    state.open_in = read  # type: ignore[method-assign]
+    # then it has its turn behind them
+    for intent in seen:
+        partition.agenda.done(intent)
+    seen += await partition.agenda.more()
+    assert [number(i) for i in seen] == [6, 7, 1]
+
+
+@pytest.mark.usefixtures("two_at_hand")
+async def test_no_more_than_so_many_of_a_target_are_at_hand_whatever_their_places() -> None:
+    partition = Partition()
+    partition.open(*(replace(wish(i, "mail"), at=NOW) for i in (9, 8)))
+    assert partition.open(*(replace(wish(i, "mail"), at=NOW) for i in range(8))) == []
+
+
+async def test_a_target_without_a_name_is_no_clock() -> None:
+    partition = Partition()
+    nameless = replace(wish(1, "mail"), wanted=" something")
+    assert [number(i) for i in partition.open(nameless)] == [1]
+    assert await partition.due(10**9) == []
+
+
+async def test_a_deadline_that_never_comes_is_written_as_any() -> None:
+    partition = Partition()
+    partition.open(due(1, 10**18))
+    assert await partition.due(10**9) == []
+
+
+async def test_what_is_overdue_does_not_have_others_asked_again() -> None:
+    partition = Partition()
+    partition.open(*(due(i, 50) for i in range(5)))
+    assert await partition.due(100) == [0, 1, 2, 3, 4]
+    partition.open(due(9, 1))
+    assert await partition.due(100) == [9]
+
+
 class Sink:
     """Keeps what was posted; the first attempt is lost."""
 
@@ -202,3 +257,22 @@ async def test_what_is_due_is_posted_until_it_is_there() -> None:
     sink = Sink()
     await fire(CODEC, sink, "counter.own", 4, [due(1, 5), due(2, 5)])
     assert len(sink.posted) == 2
+
+
+@pytest.mark.usefixtures("two_at_hand")
+async def test_what_is_open_is_wanted_again_where_what_was_asked_may_be_lost() -> None:
+    # given an agenda at work: two at hand, one of which is done though its outcome has not come, and one that waits
+    partition = Partition()
+    begun = partition.open(*(wish(i, "mail") for i in range(3)), due(9, 1))
+    assert await partition.due(5) == [9]
+    partition.agenda.done(begun[0])
+    # when its owner wants all of it again, and lets go of what was at hand
+    partition.agenda.done(begun[1])
+    await partition.agenda.resume()
+    # then nothing is left out
+    seen = [number(i) for i in await partition.agenda.more()]
+    for i in seen:
+        partition.agenda.done(wish(i, "mail"))
+    seen += [number(i) for i in await partition.agenda.more()]
+    assert seen == [0, 1, 2]
+    assert await partition.due(5) == [9]

@@ -11,7 +11,8 @@ from infra.ops.growth import Fingerprints, Target, copy_of, first_records, is_co
 from infra.settings import DAY_MS
 from infra.shop.mesh import CONTEXTS, mesh
 from infra.wire.digest import digest_of
-from infra.wire.envelope import ID, REACTION, TYPE, Way, meta
+from infra.wire.envelope import ID, REACTION, TYPE, meta
+from infra.wire.inbound import Inbound
 from infra.wire.record import Outgoing, Read
 from infra.write.aggregates import Aggregates
 from infra.write.decision import CommandHandler
@@ -44,7 +45,9 @@ def grown(world: Shop, name: str) -> dict[int, list[Read]]:
     context = mesh.context(name)
     target = Target(context, f"{name}.events.2", MORE)
     new = {
-        n: first_records(CODEC, context.events_topic, target, n, {Way.COMMANDS: 7 * n, Way.OWN: 5 * n})
+        n: first_records(
+            CODEC, context.events_topic, target, n, Inbound.of([("a", 7 * n, None, 0), ("b", 5 * n, None, 0)])
+        )
         for n in range(MORE)
     }
     everything = [r for log in logs(world, context.events_topic) for r in log if is_copied(CODEC, r)]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from infra.errors import Unknown
-from infra.kafka.memory import MemoryKafka, MemoryLog
+from infra.kafka.memory import MemoryCommandTopics, MemoryKafka, MemoryLog
 from infra.kafka.topics import COMPACTED, HEARD_TOPIC, configs
 from infra.messages import Begun
 from infra.ops.keeping import of_itself
@@ -63,7 +63,13 @@ async def test_an_owner_whose_positions_are_refused_writes_them_later() -> None:
 
     sink = Refusing(kafka, CONTEXT.events_topic)
     disk = ProcessDisk(MemoryDisk(), at_once, Random(1))
-    owner = Owner(mesh, CONTEXT, 1, DAY_MS, sink, sink, pytest.fail, IDS, nothing, disk, Budget())
+
+    async def nothing_reread(place: Any) -> None: ...
+
+    topics = MemoryCommandTopics(kafka)
+    owner = Owner(
+        mesh, CONTEXT, 1, DAY_MS, sink, sink, pytest.fail, IDS, nothing, topics, nothing_reread, disk, Budget()
+    )
     owner._heard.note(PLACE, 5)
     await owner._save_positions()
     sink.refuses = False

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.kafka.memory import MemoryKafka, MemoryLog
+from infra.kafka.memory import MemoryCommandTopics, MemoryKafka, MemoryLog
 from infra.settings import DAY_MS
 from infra.wire.record import Read
 from infra.write.owner import Owner
@@ -22,9 +22,26 @@ async def nothing_heard() -> list[Read]:
     return []
 
 
+async def nothing_reread(place: tuple[str, int]) -> None: ...
+
+
 def owner(kafka: MemoryKafka, home: Path, budget: float = float("inf")) -> Owner:
-    log, disk = MemoryLog(kafka, CONTEXT.events_topic), RocksDisk(home, 8)
-    return Owner(mesh, CONTEXT, 1, DAY_MS, log, log, pytest.fail, TOPIC_IDS, nothing_heard, disk, Budget(budget))
+    log = MemoryLog(kafka, CONTEXT.events_topic)
+    return Owner(
+        mesh,
+        CONTEXT,
+        1,
+        DAY_MS,
+        log,
+        log,
+        pytest.fail,
+        TOPIC_IDS,
+        nothing_heard,
+        MemoryCommandTopics(kafka),
+        nothing_reread,
+        RocksDisk(home, 8),
+        Budget(budget),
+    )
 
 
 def adds(kafka: MemoryKafka, count: int) -> list[Read]:
@@ -68,6 +85,6 @@ async def test_a_partition_that_goes_is_free_for_whoever_has_it_next(tmp_path: P
     await first.assigned([])
     await second.assigned([0])
     assert sorted(path.name for path in (tmp_path / "counter").iterdir() if path.is_dir()) == ["0"]
-    assert second.writers[0].aggregates.next_offset == 10
+    assert second.writers[0].aggregates.next_offset == len(broker.log(CONTEXT.events_topic, 0))
     await first.stop()
     await second.stop()

@@ -14,6 +14,7 @@ from infra.messages import Begun
 from infra.ops.growth import Target, asked_again, copy_of, first_records, is_copied, target_of
 from infra.ops.keeping import of_itself
 from infra.wire.envelope import EventEnvelope, Way
+from infra.wire.inbound import Inbound
 from infra.wire.record import Outgoing, Read, partition_of
 from infra.write.aggregates import Aggregates
 from infra.write.reactions import commands_from
@@ -44,15 +45,12 @@ class Log:
         event = Filled(counter_id=key, carry_to=carry_to)
         self.append(number, Outgoing(key.encode(), CODEC.encode(event), headers, at))
 
-    def grown(
-        self, topic: str, partitions: int, cursors: Iterable[dict[Way, int]] = (), begun: Iterable[str] = ()
-    ) -> "Log":
+    def grown(self, topic: str, partitions: int, inbound: Iterable[Inbound] = (), begun: Iterable[str] = ()) -> "Log":
         """The copy of this log in another topic."""
         target, copy = Target(CONTEXT, topic, partitions), Log(topic, [[] for _ in range(partitions)])
-        known = dict(enumerate(cursors))
+        known = dict(enumerate(inbound))
         for number in range(partitions):
-            cursor = known.get(number, dict.fromkeys(Way, 0))
-            for record in first_records(CODEC, self.topic, target, number, cursor, begun):
+            for record in first_records(CODEC, self.topic, target, number, known.get(number, Inbound()), begun):
                 copy.append(number, record)
         everything = [r for log in self.partitions for r in log if is_copied(CODEC, r)]
         for record in sorted(everything, key=lambda r: (r.timestamp, r.partition, r.offset)):
@@ -178,9 +176,11 @@ class Play:
         """Grow, if partitions were `sealed` before by who was interrupted, and the others worked on."""
         generation, count = int(self.log.topic[2:]) + 1, len(self.owners) + self.dice.randint(1, 3)
         self.finish(sealed)
-        cursors = [{Way.COMMANDS: 0, Way.OWN: len(own)} for own in self.own]
+        inbound = [Inbound() for _ in self.own]
+        for way_in, own in zip(inbound, self.own, strict=True):
+            way_in.pass_to(Way.OWN, len(own))
         left = [own[owner.cursors[Way.OWN] :] for own, owner in zip(self.own, self.owners, strict=True)]
-        self.log = self.log.grown(f"l.{generation}", count, cursors, self.begun)
+        self.log = self.log.grown(f"l.{generation}", count, inbound, self.begun)
         self.own += [[] for _ in range(count - len(self.own))]
         for records in left:
             for record in records:

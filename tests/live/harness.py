@@ -134,6 +134,10 @@ class LiveMesh:
         """How many records a topic has."""
         return sum(reading.ends(self._reader, reading.partitions_of(self._reader, [topic])).values())
 
+    def length_of(self, topic: str, partition: int) -> int:
+        """Where a partition of a topic ends."""
+        return reading.bounds(self._reader, (topic, partition))[1]
+
     @cached_property
     def _reader(self) -> Consumer:
         return reading.consumer(address(self.settings, "kafka"))

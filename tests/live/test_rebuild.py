@@ -108,7 +108,13 @@ def test_a_rebuild_under_load_survives_everything_that_is_killed_around_it(busy:
             "going on with what an earlier run has done" in output and "swapped" in output and "differ" not in output
         ), output
         assert load.posted > 5 * RATE / 2
-    # then every row is what the log says, and the projector has gone on with the new tables
+    # then all that was asked meanwhile was decided, every row is what the log says, and the projector has gone on with the
+    # new tables
+    until(
+        lambda: _placed(busy, "steady-%") == load.posted,
+        90,
+        lambda: f"{load.posted} orders: {_placed(busy, 'steady-%')}",
+    )
     until(lambda: _behind(busy, "orders") == 0, 60, "everything is projected")
     verdict = verify.projection(busy.settings, busy.mesh, "orders")
     assert (verdict.wrong, verdict.behind) == ([], 0)
@@ -188,6 +194,10 @@ def _position(live: LiveMesh, projection: Projection) -> int:
     return int(
         live.query("SELECT coalesce(sum(position), 0) FROM freshness WHERE projection = $1", projection.name)[0][0]
     )
+
+
+def _placed(live: LiveMesh, like: str) -> int:
+    return int(live.query("SELECT count(*) FROM orders WHERE order_id LIKE $1", like)[0][0])
 
 
 def test_a_reader_sees_no_gap_while_tables_are_swapped(shop: LiveMesh) -> None:

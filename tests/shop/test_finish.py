@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -74,6 +74,8 @@ def kafka(monkeypatch: pytest.MonkeyPatch) -> MemoryKafka:
     monkeypatch.setattr(finishing, "listener", lambda *_: WHO)
     monkeypatch.setattr(finishing, "connected", connected)
     monkeypatch.setattr(finishing, "address", lambda *_: "")
+    monkeypatch.setattr(finishing, "gauging", lambda _: nullcontext())
+    monkeypatch.setattr(finishing, "troubles", lambda *_: {})
     monkeypatch.setattr(finishing, "KafkaEventLog", lambda topic, *_: MemoryLog(kafka, topic))
     return kafka
 

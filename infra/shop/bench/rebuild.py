@@ -21,6 +21,7 @@ from infra.embedded.instance import environment
 from infra.errors import Unusable
 from infra.kafka import reading
 from infra.kafka.log import Producer
+from infra.messages import Resumed
 from infra.model.context import Context
 from infra.model.projection import Projection
 from infra.ops.run import tune
@@ -32,7 +33,8 @@ from infra.read.tables import Store
 from infra.settings import Settings, address, as_role
 from infra.shop.bench import work
 from infra.shop.mesh import mesh
-from infra.wire.envelope import Cause
+from infra.wire.envelope import Cause, Way
+from infra.wire.inbound import resumption
 from infra.wire.record import Read, partition_of
 from infra.write.aggregates import Aggregates
 from infra.write.reactions import outgoing_command
@@ -81,12 +83,16 @@ def measure(settings: Settings, events: int, rounds: int, say: Callable[[str], N
 
 
 async def make_log(settings: Settings, events: int) -> int:
-    """A log that the orders context decided, appended as it appends; returns its length."""
-    context = its.context
-    producer = Producer(address(settings, "kafka"), "bench")
+    """A log that the orders context decided, appended as it appends; returns its length.
+
+    Nobody has posted what it decides: at its end it says that commands are read from their topic's beginning.
+    """
+    context, servers = its.context, address(settings, "kafka")
+    (topic_id,) = reading.topic_ids(servers, [context.commands_topic]).values()
+    producer = Producer(servers, "bench")
     try:
         lengths = [
-            await _partition(producer, context, number, settings.partitions, events)
+            await _partition(producer, context, number, settings.partitions, events, topic_id)
             for number in range(settings.partitions)
         ]
     finally:
@@ -94,12 +100,18 @@ async def make_log(settings: Settings, events: int) -> int:
     return sum(lengths)
 
 
-async def _partition(producer: Producer, context: Context, number: int, partitions: int, events: int) -> int:
+async def _partition(
+    producer: Producer, context: Context, number: int, partitions: int, events: int, topic_id: str
+) -> int:
     aggregates = Aggregates(context, mesh.codec, number, partitions, FOR_EVER_MS)
     commands = _commands(number, partitions, events // EVENTS_PER_ORDER // partitions)
     while batch := list(itertools.islice(commands, CHUNK)):
         await work.append(producer, aggregates, batch)
-    return aggregates.next_offset
+    place, end = (context.events_topic, number), aggregates.next_offset
+    resumed = Resumed(topic_id=topic_id, cursor=0, reason="this log was made")
+    record = resumption(mesh.codec, context.name, place, Way.COMMANDS, resumed, end, aggregates.timestamp)
+    await producer.append(*place, [record])
+    return end + 1
 
 
 def _commands(number: int, partitions: int, orders: int) -> Iterator[Read]:

@@ -29,7 +29,6 @@ from infra.shop.bench import work
 from infra.shop.mesh import mesh
 from infra.wire.envelope import EXPECTED_OFFSET, Cause, Way
 from infra.wire.record import Outgoing, Read
-from infra.write.agenda import lines_by
 from infra.write.aggregates import Aggregates, Unwritten
 from infra.write.fingerprint import fingerprint
 from infra.write.reactions import outgoing_command
@@ -149,9 +148,9 @@ async def recover(settings: Settings, directory: Path) -> dict[str, float]:
         budget.partitions = 1
 
         async def opened() -> Writer:
-            code, line_of = fingerprint(context, mesh.codec), lines_by(context.target)
+            code = fingerprint(context, mesh.codec)
             topic_id = ids[context.events_topic]
-            state = await State.opened(_aggregates(), disk, topic_id, code, line_of, budget.share)
+            state = await State.opened(_aggregates(), disk, topic_id, code, budget.share)
             log = Nowhere(context.events_topic, producer, reader)
             return Writer(state, log, producer, lambda intents: None)
 

@@ -5,6 +5,7 @@ returned pays that once a batch (2 instead of 76 microseconds a record). Private
 touched here and only here; tests/test_faust_contract.py pins them.
 """
 
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -13,11 +14,46 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 
+class Batch(list[Any]):
+    """What one poll brought of one partition; `reading` is how often that was begun anew before."""
+
+    def __init__(self, records: list[Any], reading: int) -> None:
+        super().__init__(records)
+        self.reading = reading
+
+
 class BatchConsumer(driver.Consumer):
     """Delivers each partition's polled records as the value of one event; its offset is that of the last record."""
 
     position_of: Callable[[TP], int | None] = staticmethod(lambda tp: None)
     _seeks = 0  # how often positions were set; what was fetched under an older count is not what comes next
+
+    def __init__(self, *args: Any, **known: Any) -> None:
+        super().__init__(*args, **known)
+        self._readings: dict[TP, int] = defaultdict(int)
+        self._to_reread: set[TP] = set()
+
+    def reading(self, tp: TP) -> int:
+        """How often reading this partition was begun anew while it was ours."""
+        return self._readings[tp]
+
+    def reread(self, tp: TP) -> None:
+        """Read one partition from its position again, after the poll that is under way; what was fetched before is dropped."""
+        self._readings[tp] += 1
+        self._to_reread.add(tp)
+
+    async def _go_back(self) -> set[TP]:
+        """Seek where it was asked for; no poll may be under way, for it could bring what it finds behind the seek."""
+        asked, self._to_reread = self._to_reread, set()
+        for tp in asked & self.assignment():
+            await self._go_to(tp, self.position_of(tp) or 0)
+        return asked
+
+    async def _go_to(self, tp: TP, position: int) -> None:
+        await self.seek(tp, position)
+        self._committed_offset[tp] = position or None
+        for book in (self._acked, self._acked_index, self._gap):
+            book.pop(tp, None)
 
     async def perform_seek(self) -> None:
         """Seek to the log's own cursor where there is one, else to what the group committed, else to the beginning.
@@ -33,10 +69,7 @@ class BatchConsumer(driver.Consumer):
         for tp in self.assignment():
             cursor = self.position_of(tp)
             position = (committed.get(tp) or 0) if cursor is None else cursor
-            await self.seek(tp, position)
-            self._committed_offset[tp] = position or None
-            for book in (self._acked, self._acked_index, self._gap):
-                book.pop(tp, None)
+            await self._go_to(tp, position)
 
     async def _drain_messages(self, fetcher: Any) -> None:
         def stopped() -> bool:
@@ -47,6 +80,7 @@ class BatchConsumer(driver.Consumer):
                 seeks = self._seeks
                 records, active = await self._wait_next_records(1.0)
                 generation = self.app.consumer_generation_id
+                again = await self._go_back()
                 if not records or self.should_stop:
                     await self.sleep(0)
                 elif not self.flow_active or self._seeks != seeks:
@@ -55,8 +89,9 @@ class BatchConsumer(driver.Consumer):
                     for tp, found in records.items():
                         if not self.flow_active or self._seeks != seeks:
                             break  # positions are set anew before the flow resumes
-                        if active is None or tp in active:
-                            await self._deliver(TP(tp.topic, tp.partition), found, generation)
+                        place = TP(tp.topic, tp.partition)
+                        if place not in again | self._to_reread and (active is None or tp in active):
+                            await self._deliver(place, found, generation)
         except self.consumer_stopped_errors:
             if not self.transport.app.should_stop:
                 raise
@@ -65,7 +100,7 @@ class BatchConsumer(driver.Consumer):
         channels = cast(Any, self.app.topics)._tp_index.get(tp)
         if not channels:
             return
-        seeks, read = self._seeks, self._read_offset[tp]
+        seeks, reading, read = self._seeks, self.reading(tp), self._read_offset[tp]
         first, last = records[0].offset, records[-1].offset
         start = first if read is None or first == read else read + 1
         if last > start:
@@ -87,9 +122,10 @@ class BatchConsumer(driver.Consumer):
         )
         message.incref(len(channels))
         await self.app.flow_control.acquire()
+        batch = Batch(records, reading)
         for channel in channels:
-            await self.wait_first(channel.put(Event(self.app, None, records, None, message)), self.suspend_flow.wait())
-        if self._seeks == seeks:
+            await self.wait_first(channel.put(Event(self.app, None, batch, None, message)), self.suspend_flow.wait())
+        if self._seeks == seeks and self.reading(tp) == reading:
             self._read_offset[tp] = last
         self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
 

@@ -5,7 +5,7 @@ owner's (infra/write/owner.py).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any, cast
@@ -16,6 +16,7 @@ from faust.types import TP
 
 from infra.errors import Unusable
 from infra.kafka import reading
+from infra.kafka.inbound import Gauged, gauging
 from infra.kafka.log import KafkaEventLog, connected
 from infra.kafka.topics import heard_positions
 from infra.mesh import Mesh
@@ -23,21 +24,21 @@ from infra.model.context import Context
 from infra.model.needs import needed
 from infra.settings import Settings, address
 from infra.write.host.batches import BatchConsumer, BatchTransport
-from infra.write.lanes import Delivery
+from infra.write.lanes import Delivery, Place
 from infra.write.owner import Owner
 from infra.write.state import Budget
 from infra.write.store import Disk
+
+METADATA_MS = 10_000  # a topic that is made again is nobody's until its group hears of it
 
 
 class Worker:
     """The Faust application of one context in this process, and the owner it serves."""
 
-    def __init__(
-        self, settings: Settings, heard: list[str], owner_of: Callable[[Callable[[BaseException], None]], Owner]
-    ) -> None:
-        self.owner = owner_of(self._crash)
+    def __init__(self, settings: Settings, heard: list[str], owner_of: "Callable[[Worker], Owner]") -> None:
+        self.owner = owner_of(self)
         self.app = _application(settings, self.owner.context)
-        cast(BatchConsumer, self.app.consumer).position_of = lambda tp: self.owner.position((tp.topic, tp.partition))
+        self._consumer.position_of = lambda tp: self.owner.position((tp.topic, tp.partition))
         self._listen("decide", self.owner.context.commands_topic)
         self._listen("decide own", self.owner.context.own_topic)
         if heard:
@@ -54,26 +55,31 @@ class Worker:
     async def _receive(self, stream: Any) -> None:
         async for event in stream.noack().events():
             tp = event.message.tp
-            is_current = partial(self._is_current, event.message.generation_id)
+            is_current = partial(self._is_current, event.message.generation_id, tp, event.value.reading)
             await self.owner.lanes.put((tp.topic, tp.partition), Delivery(event.value, is_current, event.ack))
 
-    def _is_current(self, generation: int) -> bool:
-        return bool(generation == self.app.consumer_generation_id)
+    def _is_current(self, generation: int, tp: TP, reading: int) -> bool:
+        return bool(generation == self.app.consumer_generation_id and reading == self._consumer.reading(tp))
+
+    @property
+    def _consumer(self) -> BatchConsumer:
+        return cast(BatchConsumer, self.app.consumer)
+
+    async def reread(self, place: Place) -> None:
+        """Read a partition from where the owner says that it goes on."""
+        self._consumer.reread(TP(*place))
 
     async def _revoked(self, app: faust.App, revoked: set[TP], **_: Any) -> None:
         await self.owner.revoked()
 
     async def _assigned(self, app: faust.App, **_: Any) -> None:
-        context, places = self.owner.context, app.consumer.assignment()
-        numbers = {tp.partition for tp in places if tp.topic == context.commands_topic}
-        own = {tp.partition for tp in places if tp.topic == context.own_topic}
-        if own != numbers:  # topics of as many partitions are given out together
-            raise Unusable(
-                f"{context.commands_topic} {sorted(numbers)} and {context.own_topic} {sorted(own)} were torn"
-            )
-        await self.owner.assigned(numbers)
+        try:
+            await self.owner.assigned(_numbers(self.owner.context, app.consumer.assignment()))
+        except Exception as error:  # Faust would end what called this, and go on without it
+            self.crash(error)
+            raise
 
-    def _crash(self, error: BaseException) -> None:
+    def crash(self, error: BaseException) -> None:
         self._crashing = asyncio.ensure_future(self.app.crash(error))
 
     async def watch(self) -> None:
@@ -91,6 +97,19 @@ class Worker:
             await self.app.stop()
 
 
+def _numbers(context: Context, places: Collection[TP]) -> set[int]:
+    """The partitions that were given to a process: topics of as many partitions are given out together.
+
+    One of the two that is gone is given to nobody, and the owner says so.
+    """
+    asked, own = (
+        {tp.partition for tp in places if tp.topic == topic} for topic in (context.commands_topic, context.own_topic)
+    )
+    if asked and own and asked != own:
+        raise Unusable(f"{context.commands_topic} {sorted(asked)} and {context.own_topic} {sorted(own)} were torn")
+    return asked | own
+
+
 def _application(settings: Settings, context: Context) -> faust.App:
     session = settings.session_timeout
     app = faust.App(
@@ -102,6 +121,7 @@ def _application(settings: Settings, context: Context) -> faust.App:
         broker_max_poll_records=2000,
         broker_session_timeout=session,
         consumer_auto_offset_reset="earliest",
+        consumer_metadata_max_age_ms=METADATA_MS,
         datadir=str(settings.home / "faust"),
         stream_wait_empty=False,
         table_standby_replicas=0,
@@ -131,7 +151,9 @@ async def run(
         topic_ids = await asyncio.to_thread(reading.topic_ids, servers, topics)
         perform = await stack.enter_async_context(context.connect(needs)) if context.connect else None
 
-        def owner_of(failed: Callable[[BaseException], None]) -> Owner:
+        gauge = stack.enter_context(gauging(servers))
+
+        def owner_of(worker: Worker) -> Owner:
             return Owner(
                 mesh,
                 context,
@@ -139,11 +161,14 @@ async def run(
                 settings.dedupe_ms,
                 KafkaEventLog(context.events_topic, producer, reader),
                 producer,
-                failed,
+                worker.crash,
                 topic_ids,
                 partial(asyncio.to_thread, heard_positions, settings),
+                Gauged(gauge),
+                worker.reread,
                 disk,
                 budget,
+                keep_ms=settings.decided_ms,
             )
 
         worker = Worker(settings, heard, owner_of)

@@ -1,0 +1,225 @@
+"""Command topics that lose something while a shop is at work, or between its runs: it is said, and nothing is passed over."""
+
+import json
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
+
+from infra.errors import Unknown
+from infra.kafka import reading, topics
+from infra.kafka.inbound import gauging
+from infra.ops import inbound
+from infra.settings import address
+from infra.wire.envelope import Way
+from infra.wire.inbound import deletable
+from tests.live.harness import LiveMesh, until
+from tests.live.shop import answer, audit, order, paid_order, receipt, register, until_at_rest, until_set_up
+from tests.live.weft import printed, weft
+
+ORDERS = "orders.commands"
+
+
+def at_work(live: LiveMesh) -> subprocess.Popen[bytes]:
+    worker = live.worker()
+    live.ready(worker)
+    return worker
+
+
+@pytest.fixture
+def own_shop(own_mesh: LiveMesh) -> LiveMesh:
+    register(own_mesh, "ada")
+    return own_mesh
+
+
+def make_anew(live: LiveMesh, topic: str) -> None:
+    with topics.admin(live.settings) as admin:
+        admin.delete_topics([topic])[topic].result(20)
+        until(lambda: topic not in admin.list_topics(timeout=10).topics, 20, "the topic is gone")
+        config = topics.configs(live.mesh.context("orders"), live.settings)[topic]
+        admin.create_topics([NewTopic(topic, live.settings.partitions, 1, config=config)])[topic].result(20)
+
+
+def is_empty(live: LiveMesh, topic: str) -> bool:
+    with suppress(Unknown):
+        return not any(live.length_of(topic, n) for n in range(live.settings.partitions))
+    return False
+
+
+def stopped(live: LiveMesh) -> list[dict[str, Any]]:
+    shown = weft(live, "status", "--json")
+    found: list[dict[str, Any]] = json.loads(shown.stdout)["stopped"]
+    assert shown.returncode == (1 if found else 0), shown.stderr
+    return found
+
+
+def errors(live: LiveMesh, worker: subprocess.Popen[bytes]) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in live.log_of(worker).read_text().splitlines() if line.startswith("{")]
+    return [line for line in lines if line.get("event") == "stopped"]
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("when", ["at work", "between runs"])
+def test_a_command_topic_that_was_made_anew_is_said_and_waits_for_a_word(own_shop: LiveMesh, when: str) -> None:
+    live = own_shop
+    # given a shop that has decided orders
+    worker = at_work(live)
+    until_set_up(live)
+    for number in range(4):
+        paid_order(live, f"old-{number}")
+    if when == "between runs":
+        live.stop_workers()
+    # when their topic is made anew, and five more are asked for
+    make_anew(live, ORDERS)
+    live.send(*(order(f"new-{number}") for number in range(5)))
+    if when == "between runs":
+        worker = at_work(live)
+    # then every partition that had decided something says so, in its log, in the status and to who verifies
+    found = until(lambda: stopped(live), 30, "it is said")
+    assert {(s["context"], s["topic"], s["loss"]) for s in found} == {("orders", ORDERS, "anew")}
+    until(lambda: len(errors(live, worker)) == live.settings.partitions, 20, "all partitions say so")
+    assert "weft topics accept orders" in errors(live, worker)[0]["next"]
+    assert "was made anew" in weft(live, "status").stderr
+    verified = weft(live, "verify", "orders")
+    assert verified.returncode == 1 and "was made anew" in verified.stdout
+    # and the other contexts go on, and what orders asks itself does
+    assert answer(live, "products.AdjustStock", "tea", delta=1, reason="count")["status"] == "accepted"
+    assert not live.query("SELECT 1 FROM receipts WHERE command_id LIKE 'place-new-%'")
+    # and nothing is accepted unless somebody says so
+    asked = weft(live, "topics", "accept", "orders")
+    assert asked.returncode == 1 and "--yes" in asked.stderr and stopped(live)
+    # when somebody does
+    assert "goes on at offset 0" in printed(live, "topics", "accept", "orders", "--yes")
+    # then what waits is decided, and that stays so
+    for number in range(5):
+        assert receipt(live, f"place-new-{number}")["status"] == "accepted"
+    assert stopped(live) == []
+    assert "nothing of orders has to be accepted" in printed(live, "topics", "accept", "orders", "--yes")
+    live.stop_workers()
+    worker = at_work(live)
+    assert not errors(live, worker)
+    live.send(order("last"))
+    assert receipt(live, "place-last")["status"] == "accepted"
+    until_at_rest(live, 10)
+    assert audit(live)[1] == []
+    assert "everything is what the log says" in printed(live, "verify")
+
+
+@pytest.mark.timeout(240)
+def test_a_command_topic_that_was_cut_and_written_over_is_said(own_shop: LiveMesh) -> None:
+    live = own_shop
+    # given orders that were decided
+    worker = at_work(live)
+    until_set_up(live)
+    for number in range(8):
+        paid_order(live, f"old-{number}")
+    worker.terminate()
+    assert worker.wait(30) == 0
+    # when Kafka loses the end of their topic, and as many others are written in their place
+    ends = {n: live.length_of(ORDERS, n) for n in range(live.settings.partitions)}
+    live.kill("kafka")
+    for log in Path(live.settings.home / "kafka" / "data").glob(f"{ORDERS}-*/*.log"):
+        log.write_bytes(b"")
+        for file in log.parent.glob("*.*index"):
+            file.unlink()
+    with live.supervised():
+        until(lambda: is_empty(live, ORDERS), 60, "Kafka is back, and has nothing of it")
+    live.send(*(order(f"new-{number}") for number in range(40)))
+    assert all(live.length_of(ORDERS, n) >= end for n, end in ends.items())
+    # then nobody passes them over
+    worker = at_work(live)
+    found = until(lambda: stopped(live), 30, "it is said")
+    assert {(s["topic"], s["loss"]) for s in found} == {(ORDERS, "cut")}
+    # and who stops the worker hears of it
+    worker.terminate()
+    assert worker.wait(30) == 1
+    printed(live, "topics", "accept", "orders", "--yes")
+    at_work(live)
+    for number in range(40):
+        assert receipt(live, f"place-new-{number}")["status"] == "accepted"
+    assert stopped(live) == []
+
+
+@pytest.mark.timeout(240)
+def test_commands_that_were_deleted_before_anybody_decided_them_are_said(own_shop: LiveMesh) -> None:
+    live = own_shop
+    worker = at_work(live)
+    until_set_up(live)
+    paid_order(live, "old")
+    live.stop_workers()
+    # given commands that expire while nobody is at work
+    live.send(*(order(f"lost-{number}") for number in range(20)))
+    with topics.admin(live.settings) as admin:
+        gone = admin.delete_records([TopicPartition(ORDERS, n, -1) for n in range(live.settings.partitions)])
+        for future in gone.values():
+            future.result(20)
+    live.send(order("kept"))
+    # then that is said, and how many
+    worker = at_work(live)
+    found = until(lambda: stopped(live), 30, "it is said")
+    assert {(s["topic"], s["loss"]) for s in found} == {(ORDERS, "deleted")}
+    assert "were deleted before they were decided" in errors(live, worker)[0]["reason"]
+    # and one partition after the other goes on
+    first = found[0]["partition"]
+    printed(live, "topics", "accept", "orders", str(first), "--yes")
+    until(lambda: first not in {s["partition"] for s in stopped(live)}, 30, "the first goes on")
+    assert len(stopped(live)) == len(found) - 1
+    printed(live, "topics", "accept", "orders", "--yes")
+    assert receipt(live, "place-kept")["status"] == "accepted"
+
+
+@pytest.mark.timeout(240)
+def test_decided_commands_are_deleted_behind_the_cursor_and_nothing_else(own_shop: LiveMesh) -> None:
+    live = own_shop
+    # given topics of before, in which commands expire
+    with topics.admin(live.settings) as admin:
+        resource = ConfigResource(ResourceType.TOPIC, ORDERS)
+        resource.add_incremental_config(
+            ConfigEntry("retention.ms", "604800000", incremental_operation=AlterConfigOpType.SET)
+        )
+        admin.incremental_alter_configs([resource])[resource].result(20)
+    refused = weft(live, "run", "orders")
+    assert refused.returncode == 1 and "retention.ms" in refused.stderr and "weft setup" in refused.stderr
+    printed(live, "setup")
+    # and commands that are decided, and some that are not
+    worker = at_work(live)
+    until_set_up(live)
+    for number in range(6):
+        paid_order(live, f"old-{number}")
+    live.stop_workers()
+    live.send(*(order(f"new-{number}") for number in range(6)))
+    # when what is decided is deleted
+    orders = live.mesh.context("orders")
+    with reading.opened(live.settings) as client, gauging(address(live.settings, "kafka")) as gauge:
+        inlets = {
+            (ORDERS, n): tail.inbound.inlet(Way.COMMANDS)
+            for n, tail in inbound.tails(live.mesh.codec, client, orders).items()
+        }
+        since, then = (
+            gauge.first_since(list(inlets), 0),
+            gauge.first_since(list(inlets), int(time.time() * 1000) + 60_000),
+        )
+        ends = {place: live.length_of(*place) for place in inlets}
+        assert since == dict.fromkeys(inlets, 0) and then == ends
+        wanted = {place: deletable(inlet, 0, then[place]) for place, inlet in inlets.items()}
+        deleted = {place: offset for place, offset in wanted.items() if offset}
+        assert deleted
+        gauge.delete_before(deleted)
+        found = gauge.look(
+            list(inlets), {place: inlet.decided.offset for place, inlet in inlets.items() if inlet.decided}
+        )
+    # then what was decided last is there, and all that was not
+    assert {place: there.low for place, there in found.items() if there.low} == deleted
+    assert {place: there.last.offset for place, there in found.items() if there.last} == {
+        place: inlet.decided.offset for place, inlet in inlets.items() if inlet.decided
+    }
+    worker = at_work(live)
+    for number in range(6):
+        assert receipt(live, f"place-new-{number}")["status"] == "accepted"
+    assert not errors(live, worker) and stopped(live) == []
+    assert "everything is what the log says" in printed(live, "verify", "orders")
