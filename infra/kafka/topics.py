@@ -147,19 +147,36 @@ def _keep_undecided(client: AdminClient, settings: Settings, contexts: Collectio
         for topic in (context.commands_topic, context.own_topic):
             config = configs(context, settings)[topic]
             wanted[topic] = {name: config[name] for name in RETENTION}
-    resources = [ConfigResource(ResourceType.TOPIC, topic) for topic in wanted]
-    found = client.describe_configs(resources)
+    found = _described(client, wanted)
     changing = []
-    for resource in resources:
-        actual = found[resource].result(TIMEOUT)
-        changes = {n: value for n, value in wanted[resource.name].items() if actual[n].value != value}
-        for name, value in changes.items():
-            resource.add_incremental_config(ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET))
+    for topic, config in wanted.items():
+        changes = [
+            ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+            for name, value in config.items()
+            if found[topic][name] != value
+        ]
         if changes:
-            changing.append(resource)
+            changing.append(ConfigResource(ResourceType.TOPIC, topic, incremental_configs=changes))
     if changing:
         for future in client.incremental_alter_configs(changing).values():
             future.result(TIMEOUT)
+
+
+@stamina.retry(
+    on=Unknown, timeout=TIMEOUT
+)  # not every broker knows a topic that was made a moment ago, by us or another
+def _described(client: AdminClient, topics: Iterable[str]) -> dict[str, dict[str, str | None]]:
+    """The configuration of each of these topics."""
+    found = client.describe_configs([ConfigResource(ResourceType.TOPIC, topic) for topic in topics])
+    try:
+        return {
+            resource.name: {name: entry.value for name, entry in future.result(TIMEOUT).items()}
+            for resource, future in found.items()
+        }
+    except KafkaException as error:
+        if error.args[0].name() == "UNKNOWN_TOPIC_OR_PART":
+            raise Unknown(f"a topic that was made is not known yet: {error.args[0].str()}") from error
+        raise
 
 
 def _create(client: AdminClient, wanted: list[NewTopic]) -> None:
@@ -220,10 +237,9 @@ def _check(client: AdminClient, settings: Settings, contexts: Iterable[Context])
                 essential_here = {"message.timestamp.type", *RETENTION}
             else:
                 essential_here = essential - {"message.timestamp.type"} if topic == context.events_topic else set()
-            resource = ConfigResource(ResourceType.TOPIC, topic)
-            actual_config = client.describe_configs([resource])[resource].result(TIMEOUT)
+            actual_config = _described(client, [topic])[topic]
             for name in essential_here & config.keys():
-                if actual_config[name].value != config[name]:
+                if actual_config[name] != config[name]:
                     raise Unusable(
-                        f"{topic} has {name}={actual_config[name].value}, it has to be {config[name]}; mend it with `weft setup` or kafka-configs"
+                        f"{topic} has {name}={actual_config[name]}, it has to be {config[name]}; mend it with `weft setup` or kafka-configs"
                     )

@@ -75,6 +75,8 @@ def test_the_reader_of_the_readme_skips_what_is_void(shop: LiveMesh) -> None:
         partition=0,
     )
     junk.produce("orders.events", b"junk", b"an-intruder", partition=partition_of(b"shop-6", 4))
+    for key in (None, b"\xff"):  # answered with an event that has no key, or one that is no text
+        junk.produce("orders.commands", b"{}", key, headers={"ce_type": b"orders.PlaceOrder"})
     junk.flush()
     reader = block("reader").replace("consumer.poll(10)", "consumer.poll(8)")
     printed = subprocess.run(
