@@ -19,7 +19,7 @@ from infra.model.needs import Outside
 from infra.ops.interrupts import stop_signals
 from infra.ops.setup import check_given
 from infra.read import analytics
-from infra.settings import Settings, address
+from infra.settings import address
 from infra.shop import demo as story
 from infra.shop.mesh import mesh as shop
 from infra.shop.outside import mail as post
@@ -89,19 +89,22 @@ def demo(*, orders: int = 50, seed: int = 1) -> int:
 
 
 def bench(
-    what: Literal["commands", "recovery", "rebuild"] = "commands",
+    what: Literal["commands", "recovery", "rebuild", "flood"] = "commands",
     /,
     *,
     commands: int = 100_000,
     rounds: int | None = None,
     events: int = 1_000_000,
     aggregates: int | None = None,
+    reservations: int | None = None,
+    intents: int | None = None,
     json_: Json = False,
 ) -> int:
     """PlaceOrder commands a second through the orders context, against a plain Faust agent with a Table, on one broker.
 
     Or how long a partition of so many events needs until it decides again, from nothing and from its store. Or events a
-    second into a read model: one by one, live, and rebuilt.
+    second into a read model: one by one, live, and rebuilt. Or how long a step of an order takes, in the whole mesh, with and
+    without a flood of new orders behind it.
 
     Example: `weft bench --commands 50000 --rounds 3`
 
@@ -109,35 +112,45 @@ def bench(
 
     Example: `weft bench rebuild --events 1000000`
 
+    Example: `weft bench flood --commands 50000`
+
     Parameters
     ----------
     what
-        commands decided a second, the recovery of a partition, or the rebuild of a read model.
+        commands decided a second, the recovery of a partition, the rebuild of a read model, or orders under way in a flood.
     commands
-        How many commands a round posts.
+        How many commands a round posts, or the flood.
     rounds
         How often each is measured; five times, or three for rebuild.
     events
         How long the log is, for recovery and rebuild.
     aggregates
         Of so many orders, all of them open, for recovery.
+    reservations
+        Of so many reservations of one SKU, for recovery.
+    intents
+        Of so many payments that the gateway was not heard of and does not answer, for recovery.
     """
-    if commands < 5000 or (rounds is not None and rounds < 1) or min(events, aggregates or 1000) < 1000:
+    logs = {"aggregates": aggregates, "reservations": reservations, "intents": intents}
+    asked = {name: count for name, count in logs.items() if count is not None} or {"events": events}
+    too_few = commands < 5000 or (rounds is not None and rounds < 1) or min(asked.values()) < 1000
+    if too_few or len(asked) > 1 or (what != "recovery" and "events" not in asked):
         err.print(
-            "--commands has to be at least 5000, --rounds at least 1, --events and --aggregates at least 1000",
+            "--commands has to be at least 5000, --rounds at least 1, --events at least 1000; "
+            "recovery takes one of --aggregates, --reservations and --intents in its place, at least 1000",
             markup=False,
         )
         return 2
     home = Path(tempfile.mkdtemp(prefix="weft-bench-"))
     home.chmod(0o711)
     own = shop.outside.nothing_given(settings()).having(
-        home=home, session_timeout=60.0, postgres=None if what == "rebuild" else "-"
+        home=home, session_timeout=60.0, postgres=None if what in ("rebuild", "flood") else "-"
     )
     speak = (lambda text: None) if json_ else say
+    outside = shop.outside if what == "flood" else Outside()
     try:
-        with stop_signals(), Instance(own, Outside(), speak, fetching()) as instance:
-            s = instance.start_services()
-            result = MEASURES[what](s, Size(commands, rounds, events, aggregates), home, speak)
+        with stop_signals(), Instance(own, outside, speak, fetching()) as instance:
+            result = MEASURES[what](instance, Size(commands, rounds, *asked.popitem()), speak)
     finally:
         shutil.rmtree(home, ignore_errors=True)
     if json_:
@@ -150,13 +163,14 @@ class Size(NamedTuple):
 
     commands: int
     rounds: int | None
-    events: int
-    aggregates: int | None
+    log: str
+    length: int
 
 
-def _bench_commands(s: Settings, size: Size, home: Path, say: Callable[[str], None]) -> dict[str, Any]:
+def _bench_commands(instance: Instance, size: Size, say: Callable[[str], None]) -> dict[str, Any]:
     from infra.shop.bench import commands as measured
 
+    s = instance.start_services()
     result = measured.summary(measured.compare(s, size.commands, size.rounds or 5, say))
     say(
         f"median of {result['rounds']} rounds: Weft {result['weft']:,.0f} commands/s, plain Faust with a Table {result['plain']:,.0f}/s: "
@@ -165,21 +179,37 @@ def _bench_commands(s: Settings, size: Size, home: Path, say: Callable[[str], No
     return result
 
 
-def _bench_recovery(s: Settings, size: Size, home: Path, say: Callable[[str], None]) -> dict[str, Any]:
+def _bench_recovery(instance: Instance, size: Size, say: Callable[[str], None]) -> dict[str, Any]:
     from infra.shop.bench import recovery
 
-    return recovery.measure(s, size.events, size.aggregates, home / "recovery", say)
+    s = instance.start_services()
+    return recovery.measure(s, size.log, size.length, instance.home / "recovery", say)
 
 
-def _bench_rebuild(s: Settings, size: Size, home: Path, say: Callable[[str], None]) -> dict[str, Any]:
+def _bench_rebuild(instance: Instance, size: Size, say: Callable[[str], None]) -> dict[str, Any]:
     from infra.shop.bench import rebuild
 
+    s = instance.start_services()
     topics.prepare(s, shop.contexts.values())
     asyncio.run(analytics.prepare(address(s, "postgres"), shop))
-    return rebuild.measure(s, size.events, size.rounds or 3, say)
+    return rebuild.measure(s, size.length, size.rounds or 3, say)
 
 
-MEASURES = {"commands": _bench_commands, "recovery": _bench_recovery, "rebuild": _bench_rebuild}
+def _bench_flood(instance: Instance, size: Size, say: Callable[[str], None]) -> dict[str, Any]:
+    from infra.shop.bench import flood
+
+    s = instance.start_services()
+    mesh = prepare(s, shop)
+    instance.start_units(groups(mesh, (), False))
+    return flood.measure(s, mesh, size.commands, instance.revive, say)
+
+
+MEASURES = {
+    "commands": _bench_commands,
+    "recovery": _bench_recovery,
+    "rebuild": _bench_rebuild,
+    "flood": _bench_flood,
+}
 
 
 def _say_logs(directory: Path) -> None:

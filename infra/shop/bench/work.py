@@ -20,9 +20,9 @@ from streams.orders import context as its
 PARTITIONS = 4
 
 
-def context(suffix: str) -> Context:
-    """The orders context on topics of its own, and deaf: only its commands are measured."""
-    return replace(its.context, name=f"bench-{suffix}", react=None, hears=())
+def context(suffix: str, of: Context = its.context) -> Context:
+    """A context, orders if none is named, on topics of its own, and deaf: only its commands are measured."""
+    return replace(of, name=f"bench-{suffix}", react=None, hears=())
 
 
 def create(servers: str, topics: list[str], partitions: int = PARTITIONS) -> None:
