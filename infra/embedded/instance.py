@@ -47,6 +47,7 @@ OWN = (
 )
 MADE = "made.json"
 PREFERRED = {"kafka": 9092}
+PORT_ATTEMPTS = 3
 HOST = "127.0.0.1"
 
 
@@ -102,10 +103,7 @@ class Instance:
         self._note_made()
         found: dict[str, str] = self._keys()
         if given.kafka is None:
-            files = jars.fetch(cache_dir(), self._progress)
-            found["kafka"] = self._start(
-                "kafka", lambda: kafka.start(self.children, files, self.home, ports["kafka"], ports["controller"])
-            )
+            found["kafka"] = self._start_kafka(jars.fetch(cache_dir(), self._progress), ports)
         if given.postgres is None:
             found["postgres"] = self._start("postgres", lambda: postgres.start(self.children, self.home, cache_dir()))
         for stand_in, names in self._outside.wanted(given).items():
@@ -114,6 +112,22 @@ class Instance:
         self.settings = given.having(**found)
         self._write_run(ready=False)
         return self.settings
+
+    def _start_kafka(self, files: list[Path], ports: dict[str, int]) -> str:
+        """On other ports if these were taken since they were found free: as another's listener, or by an outgoing connection."""
+
+        def start() -> str:
+            return kafka.start(self.children, files, self.home, ports["kafka"], ports["controller"])
+
+        for _ in range(PORT_ATTEMPTS - 1):
+            try:
+                return str(self._start("kafka", start))
+            except Unusable:
+                self.children.stop("kafka")
+                if _is_free(ports["kafka"]) and _is_free(ports["controller"]):
+                    raise
+                ports |= self._ports()
+        return str(self._start("kafka", start))
 
     def _note_made(self) -> None:
         if made := {*(_noted(self.home) or ()), *_made(self._outside)}:

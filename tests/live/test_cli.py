@@ -235,6 +235,21 @@ def test_an_instance_in_the_background_says_how_it_is_stopped_and_that_it_runs(h
 
 
 @pytest.mark.timeout(120)
+def test_an_instance_whose_port_is_taken_while_it_starts_finds_another(home: Path) -> None:
+    process = up(home)
+    kept = home / "ports.json"
+    until(kept.exists, 30, "it has chosen its ports")
+    taken = json.loads(kept.read_text())["kafka"]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", taken))
+        listener.listen()
+        until(lambda: run_file(home).get("ready"), 80, "weft up is ready")
+        assert run_file(home)["addresses"]["kafka"] != f"127.0.0.1:{taken}"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+
+
+@pytest.mark.timeout(120)
 def test_an_instance_whose_port_was_taken_finds_another(home: Path) -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
