@@ -27,6 +27,7 @@ from infra.errors import Unknown, Unusable
 from infra.kafka import reading
 from infra.kafka.inbound import Gauged, gauging
 from infra.kafka.log import KafkaEventLog, Producer, connected
+from infra.kafka.topics import CIRCUITS_TOPIC, HEARD_TOPIC, STOPPED_TOPIC
 from infra.messages import Resumed
 from infra.model.context import Context
 from infra.ops.disk import disk_and_budget
@@ -70,7 +71,8 @@ def measure(settings: Settings, log: str, count: int, directory: Path, say: Call
     """Make one of LOGS, then start twice from nothing and once from a store: seconds, megabytes at most, milliseconds of pause."""
     context = LOGS[log].context
     servers = address(settings, "kafka")
-    work.create(servers, [context.events_topic, context.commands_topic, context.own_topic], partitions=1)
+    its = [context.events_topic, context.commands_topic, context.own_topic]
+    work.create(servers, [*its, CIRCUITS_TOPIC, HEARD_TOPIC, STOPPED_TOPIC], partitions=1)
     events = asyncio.run(_make(servers, LOGS[log], count, say))
     say(f"{events:,} events are in one partition")
     result: dict[str, float] = {"events": events}
