@@ -67,7 +67,11 @@ class Settings(BaseSettings):
         ge=32,
         description="memory for what partitions have folded, in megabytes, all of a process together",
     )
-    decided_days: int = Field(default=7, ge=0, description="how long a decided command stays in its topic")
+    decided_days: int = Field(
+        default=7,
+        ge=0,
+        description="how long a decided command stays in its topic, at most as long as its id is remembered",
+    )
     session_timeout: float = Field(
         default=10.0, ge=6.0, description="seconds until a silent worker loses its partitions"
     )
@@ -84,8 +88,8 @@ class Settings(BaseSettings):
 
     @property
     def decided_ms(self) -> int:
-        """How long a decided command stays in its topic, in milliseconds."""
-        return self.decided_days * DAY_MS
+        """How long a decided command stays in its topic, in milliseconds; who reads it again has to know it again."""
+        return min(self.decided_days, self.dedupe_days) * DAY_MS
 
     def given(self, name: str) -> Any:
         """The value of a variable, read or unread; None if it has none."""

@@ -93,7 +93,7 @@ def trouble(place: Place, inlet: Inlet, found: Found | None) -> Trouble | None:
             f"has another command at offset {inlet.decided.offset} than was decided there: it lost its end and was written over. "
             "What stands where others were decided is not decided",
         )
-    if found.low > inlet.cursor:
+    if inlet.topic_id and found.low > inlet.cursor:  # else what expired may have been decided, and have changed nothing
         return Trouble(
             place,
             Loss.DELETED,

@@ -9,7 +9,14 @@ from collections.abc import Iterator
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
 
-from infra.wire.record import Read
+from infra.wire.record import Headers, Read
+
+NUL = "\0"
+
+
+def as_librdkafka_has_them(headers: Headers) -> list[tuple[str, bytes | None]]:
+    """Headers whose names end at a NUL, so that all who read a record, by whichever client, find the same in it."""
+    return [(name.partition(NUL)[0], value) for name, value in headers]
 
 
 class LeanRecords(fetcher.PartitionRecords):  # type: ignore[misc]
@@ -34,7 +41,12 @@ class LeanRecords(fetcher.PartitionRecords):  # type: ignore[misc]
                     offset = record.offset
                     if offset >= self.next_fetch_offset:
                         self.next_fetch_offset = offset + 1
-                        yield Read(topic, partition, offset, record.timestamp, record.key, record.value, record.headers)
+                        headers = record.headers
+                        for name, _ in headers:
+                            if NUL in name:
+                                headers = as_librdkafka_has_them(headers)
+                                break
+                        yield Read(topic, partition, offset, record.timestamp, record.key, record.value, headers)
             self.next_fetch_offset = batch.next_offset
 
 

@@ -42,8 +42,8 @@ from infra.read.tables import Store
 from infra.settings import Settings, address
 from infra.wire.avro import Codec
 from infra.wire.envelope import ID, Way, copied_headers, is_accepted, moved_from
-from infra.wire.inbound import Inbound
-from infra.wire.record import MAX_BATCH_BYTES, Outgoing, Read, partition_of, place_of, with_header
+from infra.wire.inbound import Inbound, id_by_place
+from infra.wire.record import MAX_BATCH_BYTES, Outgoing, Read, partition_of, with_header
 
 AT_ONCE = 2000  # records, copied together
 Say = Callable[[str], None]
@@ -105,7 +105,7 @@ def asked_again(record: Read, partitions: int) -> tuple[int, Outgoing]:
     """What a context asked itself and has not decided, as it is asked again, and where that belongs among so many partitions."""
     headers = dict(record.headers)
     moved = moved_from(record.headers, record.partition)
-    named = moved if headers.get(ID) else with_header(moved, ID, place_of(record).encode())
+    named = moved if headers.get(ID) else with_header(moved, ID, id_by_place(record))
     return target_of(record, partitions), Outgoing(record.key, record.value, named)
 
 

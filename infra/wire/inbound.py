@@ -22,7 +22,7 @@ from infra.wire.schemas import NAMESPACE
 
 CUT = " cut"  # behind the id of a topic that is known to have been cut, though what was decided last is there again
 KEEPING = "log"  # what the ids begin with of what a log says of itself, and nobody asked for
-KEEPING_IDS = (b"log/", b"grow/")
+GROWN, FIRST = b"grow/", (0, 1)  # what the ids of a grown log's first records begin with, and where these are
 
 
 class Decided(NamedTuple):
@@ -45,12 +45,14 @@ class Inlet(NamedTuple):
 class Inbound:
     """The fold of that, one `Inlet` a way. Takes every accepted record of a partition, in order and once."""
 
-    __slots__ = ("_last", "cursors", "topic_ids", "turns")
+    __slots__ = ("_last", "cursors", "passed", "topic_ids")
 
     def __init__(self) -> None:
         self.cursors = [0 for _ in Way]
         self.topic_ids = ["" for _ in Way]
-        self.turns = [0 for _ in Way]  # how often another topic was named, so that the same place is another
+        self.passed = [
+            0 for _ in Way
+        ]  # also what left no event, as what was decided before; the log does not say so yet
         self._last: list[EventRecord | Decided | None] = [None for _ in Way]
 
     def take(self, record: EventRecord) -> None:
@@ -66,16 +68,20 @@ class Inbound:
         if last is not None:
             self.cursors[way], self._last[way] = cursor, last
 
+    def pass_by(self, way: Way, cursor: int, before: int) -> None:
+        """What lies in front of this was handled, from the cursor of `before` on, unless that was moved back meanwhile."""
+        if self.cursors[way] >= before:
+            self.passed[way] = max(self.passed[way], cursor)
+
     def pass_to(self, way: Way, cursor: int) -> None:
         """What lies in front of this is decided elsewhere."""
         self.cursors[way], self._last[way] = cursor, None
 
     def _resume(self, way: Way, topic_id: str, cursor: int) -> None:
-        if cursor != self.cursors[way]:
+        before = self.topic_ids[way].removesuffix(CUT)
+        if cursor < self.cursors[way] or (before and before != topic_id.removesuffix(CUT)):
             self._last[way] = None
-        if self.topic_ids[way]:
-            self.turns[way] += 1
-        self.topic_ids[way], self.cursors[way] = topic_id, cursor
+        self.topic_ids[way], self.cursors[way], self.passed[way] = topic_id, cursor, cursor
 
     def inlet(self, way: Way) -> Inlet:
         last = self._last[way]
@@ -85,37 +91,40 @@ class Inbound:
 
     def plain(self) -> list[tuple[Any, ...]]:
         """As plain data, for whatever keeps the state of a partition."""
-        inlets = [(self.inlet(way), self.turns[way]) for way in Way]
-        return [(topic_id, cursor, tuple(last) if last else None, turn) for (topic_id, cursor, last), turn in inlets]
+        inlets = [self.inlet(way) for way in Way]
+        return [(topic_id, cursor, tuple(last) if last else None) for topic_id, cursor, last in inlets]
 
     @classmethod
     def of(cls, plain: list[tuple[Any, ...]]) -> "Inbound":
         inbound = cls()
-        for way, (topic_id, cursor, last, turn) in zip(Way, plain, strict=True):
-            inbound.topic_ids[way], inbound.cursors[way], inbound.turns[way] = topic_id, cursor, turn
+        for way, (topic_id, cursor, last) in zip(Way, plain, strict=True):
+            inbound.topic_ids[way], inbound.cursors[way] = topic_id, cursor
             inbound._last[way] = Decided(*last) if last else None
         return inbound
 
 
 def decided_by(event: EventRecord) -> Decided | None:
     """The command of an accepted event; None if nobody asked for it."""
-    if event.command_offset < 0 or event.command_id.startswith(KEEPING_IDS):
+    is_said_of_a_topic = event.identity is not None and event.identity[0] == COMMAND_TOPIC
+    if event.command_offset < 0 or is_said_of_a_topic or (event.origin in FIRST and event.command_id.startswith(GROWN)):
         return None
     return Decided(event.command_offset, event.command_id, event.identity, event.at)
 
 
 def is_called(record: Record, command_id: bytes) -> bool:
-    """Whether a record in a command topic has this id: the one it was given, else its place, in whichever turn."""
+    """Whether a record in a command topic has this id: the one it was given, else its place."""
     given = dict(record.headers).get(ID) or b""
     if 0 < len(given) <= MAX_ID:
         return given == command_id
-    place = place_of(record).encode()
-    return command_id == place or command_id.startswith(place + b"/")
+    return command_id in (id_by_place(record), place_of(record).encode())  # versions of before left the time out
 
 
-def id_by_place(record: Record, turn: int) -> bytes:
-    """The id of a command that was given none. Where another topic was accepted, the same place is that of another command."""
-    return f"{place_of(record)}/{turn}".encode() if turn else place_of(record).encode()
+def id_by_place(record: Record) -> bytes:
+    """The id of a command that was given none: its place, and the broker's time when it came there.
+
+    Where a topic was cut or made anew, the same place is that of another command, which came later.
+    """
+    return f"{place_of(record)}@{record.timestamp}".encode()
 
 
 def is_the_same(decided: Decided, record: Record) -> bool:
@@ -141,9 +150,7 @@ def deletable(inlet: Inlet, low: int, kept_from: int) -> int | None:
     They are decided, and older than what is kept for those who look, which begins at `kept_from`. The last that was decided
     stays, however old it is: by it the topic is recognised.
     """
-    if inlet.decided is None:
-        return None
-    offset = min(inlet.decided.offset, kept_from)
+    offset = min(inlet.decided.offset if inlet.decided else inlet.cursor, kept_from)
     return offset if offset > low else None
 
 

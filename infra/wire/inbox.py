@@ -120,18 +120,17 @@ class CommandReader:
         self._about_persons = any(kind.personal for kind in self._kinds.values())
         self._asked = ", ".join(codec.names[t] for t in commands[Way.COMMANDS]) or "nothing"
 
-    def read(self, records: Sequence[Record], way: Way, turn: int = 0) -> list[Posted]:
-        """What was posted, in the order of the records; `turn` is how often another topic was named as this way's."""
+    def read(self, records: Sequence[Record], way: Way) -> list[Posted]:
+        """What was posted, in the order of the records."""
         messages = self._codec.decode_many([record.value for record in records])
-        return [self._posted(record, way, turn, message) for record, message in zip(records, messages, strict=True)]
+        return [self._posted(record, way, message) for record, message in zip(records, messages, strict=True)]
 
-    def _posted(self, record: Record, way: Way, turn: int, message: Any) -> Posted:
+    def _posted(self, record: Record, way: Way, message: Any) -> Posted:
         headers = dict(record.headers)
         key, identity, at = aggregate_key(record.key), headers.get(ID), record.timestamp
         if not identity or len(identity) > MAX_ID:
-            identity = id_by_place(record, turn)
-            if turn:
-                record = _named(record, identity)
+            identity = id_by_place(record)
+            record = _named(record, identity)
         type_ = headers.get(TYPE)
         reaction: tuple[Reaction, ...] = ()
         may_name = self._about_persons  # until it was read, and found sealed

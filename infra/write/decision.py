@@ -104,8 +104,7 @@ class CommandHandler:
         way = Way.OWN if records and records[0].topic == self._own_topic else Way.COMMANDS
         while start < len(records) and records[start].offset < self._aggregates.cursors[way]:
             start += 1  # answered in the log
-        turn = self._aggregates.inbound.turns[way]
-        posted = self._reader.read(records[start : start + WINDOW], way, turn)
+        posted = self._reader.read(records[start : start + WINDOW], way)
         return Asked(way, posted, start + len(posted))
 
     def about(self, asked: Asked) -> tuple[set[bytes], list[KnownCommand]]:

@@ -109,7 +109,7 @@ class Watch:
                 self._stop(wrong, is_new=place not in before)
             else:
                 self._seen[place], self._known[place] = found[place], inlet
-        await asyncio.gather(*(self._name(place, found[place].topic_id) for place in self._seen))
+        await asyncio.gather(*(self._name(place, found[place].topic_id, found[place].low) for place in self._seen))
         self._say(inlets)
 
     async def run(self) -> None:
@@ -138,7 +138,8 @@ class Watch:
                 )
 
     async def sweep(self) -> None:
-        """Delete commands behind the cursor, where nothing is wrong."""
+        """Delete commands behind the cursor, where nothing is wrong, and have the log say where that is."""
+        await asyncio.gather(*map(self._say_passed, list(self._seen)))
         inlets = {place: inlet for place, inlet in self._inlets().items() if place in self._seen}
         kept_from = await self._topics.first_since(list(inlets), int(1000 * self._now()) - self._keep_ms)
         lows = {place: self._seen[place].low for place in inlets if place in self._seen}
@@ -233,8 +234,11 @@ class Watch:
             for topic, way in self._ways.items()
         }
 
-    async def _name(self, place: Place, named: str, instead_of: str = "") -> None:
-        """Have the log say which topic this way's commands come from, if it does not yet; or say it otherwise."""
+    async def _name(self, place: Place, named: str, low: int = 0, instead_of: str = "") -> None:
+        """Have the log say which topic this way's commands come from, if it does not yet; or say it otherwise.
+
+        `low` is where that begins: commands of before there were names expired, decided or not.
+        """
         topic, number = place
         way = self._ways[topic]
 
@@ -244,10 +248,41 @@ class Watch:
                 return []
             if aggregates.next_offset:
                 _log.info("command topic named", topic=topic, partition=number, id=named, cursor=cursor)
+            if cursor < low:
+                _log.warning("commands expired", topic=topic, partition=number, cursor=cursor, begins=low)
+                cursor = low
             event = Resumed(topic_id=named, cursor=cursor, reason="")
             events = (aggregates.context.events_topic, number)
             offset, at = aggregates.next_offset, aggregates.timestamp or int(1000 * self._now()) - MAX_CLOCK_SKEW_MS
             return [resumption(aggregates.codec, aggregates.context.name, events, way, event, offset, at)]
+
+        await self._owned[number].note(make)
+
+    async def _say_passed(self, place: Place) -> None:
+        """Have the log say what was passed by: commands that changed nothing leave no event there, and who does not know of
+        them reads them again at the next start, also when their ids are forgotten.
+        """
+        topic, number = place
+        way = self._ways[topic]
+
+        def make(aggregates: Aggregates) -> list[Outgoing]:
+            inbound = aggregates.inbound
+            topic_id, cursor, _ = inbound.inlet(way)
+            if place not in self._seen or inbound.passed[way] <= cursor:
+                return []
+            event = Resumed(topic_id=topic_id, cursor=inbound.passed[way], reason="")
+            events = (aggregates.context.events_topic, number)
+            return [
+                resumption(
+                    aggregates.codec,
+                    aggregates.context.name,
+                    events,
+                    way,
+                    event,
+                    aggregates.next_offset,
+                    aggregates.timestamp,
+                )
+            ]
 
         await self._owned[number].note(make)
 

@@ -87,15 +87,18 @@ class Writer:
 
     async def handle(self, records: Sequence[Record]) -> None:
         """Decide all commands, of one topic; returns when everything they led to is in the log."""
-        start = 0
+        start, inbound = 0, self.aggregates.inbound
+        before = inbound.cursors[Way.COMMANDS]
         while start < len(records):
             async with self._turn:
                 if not self._own_waits:
                     start = await self._decide(records, start)
+        inbound.pass_by(Way.COMMANDS, records[-1].offset + 1, before)
 
     async def handle_own(self, records: Sequence[Record]) -> None:
         """The same of what the context asked itself, before what strangers ask: what was begun is finished first."""
-        start = 0
+        start, inbound = 0, self.aggregates.inbound
+        before = inbound.cursors[Way.OWN]
         self._own_waits += 1
         try:
             while start < len(records):
@@ -103,6 +106,7 @@ class Writer:
                     start = await self._decide(records, start)
         finally:
             self._own_waits -= 1
+        inbound.pass_by(Way.OWN, records[-1].offset + 1, before)
 
     async def _decide(self, records: Sequence[Record], start: int) -> int:
         """Decide the next commands; the first that is not."""

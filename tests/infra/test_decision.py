@@ -125,7 +125,7 @@ def test_a_misrouted_command_is_forwarded_with_its_id() -> None:
     record = commands((add(1), "a"))[0]._replace(headers=(("ce_type", b"counter.Add"),))
     (posted,) = decide(aggregates, [record]).forwards
     assert posted.partition == partition_of(b"c1", 4)
-    assert ("ce_id", b"counter.commands/0/0") in posted.forwarded().headers
+    assert ("ce_id", b"counter.commands/0/0@1700000000000") in posted.forwarded().headers
 
 
 def test_time_never_goes_back_in_a_partition() -> None:

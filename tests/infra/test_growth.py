@@ -45,9 +45,7 @@ def grown(world: Shop, name: str) -> dict[int, list[Read]]:
     context = mesh.context(name)
     target = Target(context, f"{name}.events.2", MORE)
     new = {
-        n: first_records(
-            CODEC, context.events_topic, target, n, Inbound.of([("a", 7 * n, None, 0), ("b", 5 * n, None, 0)])
-        )
+        n: first_records(CODEC, context.events_topic, target, n, Inbound.of([("a", 7 * n, None), ("b", 5 * n, None)]))
         for n in range(MORE)
     }
     everything = [r for log in logs(world, context.events_topic) for r in log if is_copied(CODEC, r)]

@@ -20,6 +20,7 @@ from infra.write.owner import Owner
 from infra.write.reactions import outgoing_command
 from infra.write.state import Budget
 from infra.write.watch import standing_still
+from tests.counter.commands.counter import Carry
 from tests.counter.mesh import mesh
 from tests.infra.counter_log import CODEC, CONTEXT, NOW, add, commands, decide, decide_all, fresh, landed
 
@@ -139,6 +140,7 @@ def test_the_topic_is_told_to_be_cut_behind_the_last_that_was_decided_at_its_pla
         (INLET, 3, 3, None),
         (INLET, 4, 9, None),
         (Inlet("t", 0, None), 0, 9, None),
+        (Inlet("t", 5, None), 0, 9, 5),  # nothing of it left an event
     ],
 )
 def test_what_is_decided_and_old_is_deleted(inlet: Inlet, low: int, kept_from: int, offset: int | None) -> None:
@@ -325,25 +327,110 @@ async def test_a_topic_that_was_cut_while_it_was_read_is_told_though_what_was_de
     assert process.standing == {} and process.decided >= {b"c4", b"c5"}
 
 
+NAMELESS = outgoing_command(CODEC, add(1), "")._replace(headers=[("ce_type", b"counter.Add")])
+
+
+def asked(kafka: MemoryKafka) -> list[bytes | None]:
+    """The ids of what the first counter was asked, once each time it was answered."""
+    headers = [dict(r.headers) for r in kafka.log(*EVENTS) if r.key == b"c1"]
+    return [h["ce_causationid"] for h in headers if h["ce_type"] != b"counter.Filled"]  # comes with Added
+
+
 async def test_a_command_without_an_id_is_another_where_another_topic_was_accepted() -> None:
     # given one that is known by its place
     kafka, process = await at_work()
-    nameless = outgoing_command(CODEC, add(1), "")
-    kafka.append(*COMMANDS, [nameless._replace(headers=[("ce_type", b"counter.Add")])])
+    kafka.append(*COMMANDS, [NAMELESS])
     await process.read()
     await process.look()
     # when its topic is made anew and accepted, and the same is asked again
     kafka.make_anew(COMMANDS[0])
-    kafka.append(*COMMANDS, [nameless._replace(headers=[("ce_type", b"counter.Add")])])
+    kafka.now = lambda: NOW + 1000
+    kafka.append(*COMMANDS, [NAMELESS])
     await process.look()
     accept(kafka, 0)
     await process.look()
     await process.read()
     # then it is another command
-    asked = [dict(r.headers)["ce_causationid"] for r in kafka.log(*EVENTS) if r.key == b"c1"]
-    assert asked == [b"counter.commands/0/0", b"counter.commands/0/0/1"]
+    assert asked(kafka) == [b"counter.commands/0/0@%d" % at for at in (NOW, NOW + 1000)]
     await process.look()
     assert process.standing == {} and (await Process(kafka).begin()).standing == {}
+
+
+async def test_a_command_without_an_id_that_is_read_again_after_somebody_accepted_is_the_same() -> None:
+    # given commands of which the last is lost, and another one that stands there before anybody has looked
+    kafka, process = await at_work()
+    kafka.append(*COMMANDS, [NAMELESS, NAMELESS])
+    await process.read()
+    await process.look()
+    kafka.cut(COMMANDS, 1)
+    kafka.now = lambda: NOW + 1000
+    kafka.append(*COMMANDS, [NAMELESS, NAMELESS])
+    await process.owner.lanes.put(COMMANDS, Delivery(kafka.log(*COMMANDS)[2:], lambda: True, lambda: None))
+    await asyncio.sleep(0.01)
+    assert len(asked(kafka)) == 3
+    # when that is accepted from the cut on
+    await process.look()
+    assert process.standing == {COMMANDS: Loss.CUT}
+    accept(kafka, 1)
+    await process.look()
+    await process.read()
+    # then each record is decided once
+    places = ((0, NOW), (1, NOW), (2, NOW + 1000), (1, NOW + 1000))
+    assert asked(kafka) == [b"counter.commands/0/%d@%d" % place for place in places]
+
+
+async def test_what_left_no_event_is_not_read_again_when_its_id_is_forgotten() -> None:
+    # given a command that a producer posted twice, the last ones there are
+    kafka, process = await at_work(1)
+    post(kafka, 1)
+    await process.read()
+    await process.owner.watch.sweep()
+    # when its id is forgotten, and a worker starts
+    kafka.now = lambda: NOW + 2 * DAY_MS
+    kafka.append(*OWN, [outgoing_command(CODEC, Carry(counter_id="c2"), "own-1")])
+    await process.owner.lanes.put(OWN, Delivery(kafka.log(*OWN), lambda: True, lambda: None))
+    await asyncio.sleep(0.01)
+    process = await Process(kafka).begin()
+    await process.read()
+    # then it is not decided again
+    assert asked(kafka) == [b"add-1"]
+    assert process.standing == {}
+
+
+async def test_what_was_passed_by_is_said_once() -> None:
+    kafka, process = await at_work(1)
+    post(kafka, 1)
+    await process.read()
+    await process.owner.watch.sweep()
+    said = len(kafka.log(*EVENTS))
+    await process.owner.watch.sweep()
+    assert len(kafka.log(*EVENTS)) == said
+
+
+async def test_a_stranger_cannot_call_a_command_as_what_a_log_says_of_itself() -> None:
+    kafka, process = await at_work()
+    post(kafka, 1, prefix="log/add")
+    post(kafka, 2, prefix="grow/add")
+    await process.read()
+    folded = fresh()
+    folded.fold(kafka.log(*EVENTS))
+    decided = folded.inbound.inlet(Way.COMMANDS).decided
+    assert decided is not None and decided.command_id == b"grow/add-2"
+    assert process.owner.writers[0].aggregates.inbound.inlet(Way.COMMANDS).decided == decided
+
+
+async def test_of_a_log_of_before_what_expired_is_passed_by() -> None:
+    # given a log that names no topic, whose last commands left no event, and have expired
+    kafka = broker()
+    post(kafka, 1, 1, 1)
+    kafka.append(*EVENTS, decide(fresh(), kafka.log(*COMMANDS)).records)
+    kafka.delete_before(COMMANDS, 3)
+    post(kafka, 2)
+    # when its owner begins
+    process = await Process(kafka).begin()
+    await process.read()
+    # then it goes on where the topic begins
+    assert process.standing == {} and process.decided == {b"c1", b"c2"}
 
 
 async def test_what_is_decided_is_deleted_when_nobody_looks_at_it_any_more() -> None:

@@ -57,7 +57,7 @@ def test_in_json_the_id_may_be_left_to_the_key() -> None:
 
 
 def test_a_command_without_an_id_is_known_by_its_place() -> None:
-    assert posted(AVRO).id == b"counter.commands/1/42"
+    assert posted(AVRO).id == b"counter.commands/1/42@1000"
 
 
 def test_a_command_without_a_correlation_starts_one() -> None:

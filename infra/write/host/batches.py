@@ -13,6 +13,11 @@ from faust.events import Event
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
+# One fetch at a time is under way at a broker. One that asks idle partitions only, since what the others brought is not handled
+# yet, waits there for so long, and nobody fetches for the others meanwhile: with Faust's 1500 ms a context with an idle topic
+# beside a flooded one does 8,000 commands a second in place of 13,000.
+FETCH_WAIT_MS = 50
+
 
 class Batch(list[Any]):
     """What one poll brought of one partition; `reading` is how often that was begun anew before."""
@@ -20,6 +25,15 @@ class Batch(list[Any]):
     def __init__(self, records: list[Any], reading: int) -> None:
         super().__init__(records)
         self.reading = reading
+
+
+class PollingThread(driver.AIOKafkaConsumerThread):
+    """Faust's, whose fetches are not held back for long by partitions that have nothing."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        return consumer
 
 
 class BatchConsumer(driver.Consumer):
@@ -32,6 +46,9 @@ class BatchConsumer(driver.Consumer):
         super().__init__(*args, **known)
         self._readings: dict[TP, int] = defaultdict(int)
         self._to_reread: set[TP] = set()
+
+    def _new_consumer_thread(self) -> PollingThread:
+        return PollingThread(self, loop=self.loop, beacon=self.beacon)
 
     def reading(self, tp: TP) -> int:
         """How often reading this partition was begun anew while it was ours."""
