@@ -11,10 +11,11 @@ import pytest
 from infra.errors import LogDamaged
 from infra.messages import Meta
 from infra.model.projection import Projection
-from infra.read.fold import Fold, one_by_one, recorded, stored, values
+from infra.read.fold import Fold, recorded, stored, values
 from infra.shop.mesh import mesh
 from infra.wire.envelope import EXPECTED_OFFSET, meta
 from infra.wire.record import Read, when, with_header
+from tests.infra.anew import rows_of
 from tests.infra.recorded_log import CODEC, LOG
 
 SAID = {CODEC.name_of(r.value or b"") for r in LOG}
@@ -59,12 +60,12 @@ def test_any_batches_in_any_order_of_partitions_make_the_same_table(name: str, s
         records = records[size:]
         if dice.random() < 0.3:  # somebody begins anew with what is in the database
             rows = {k: stored(projection, row) for k, row in rows.items() if row is not None}
-    assert hashed(projection, rows) == hashed(projection, one_by_one(projection, CODEC, log_of(projection)))
+    assert hashed(projection, rows) == hashed(projection, rows_of(projection, log_of(projection)))
 
 
 @pytest.mark.parametrize("name", PROJECTIONS)
 def test_there_is_something_to_compare(name: str) -> None:
-    assert one_by_one(PROJECTIONS[name], CODEC, log_of(PROJECTIONS[name]))
+    assert rows_of(PROJECTIONS[name], log_of(PROJECTIONS[name]))
 
 
 def test_what_is_known_of_an_event_is_the_same_when_it_is_read_later() -> None:
