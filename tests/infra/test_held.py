@@ -23,8 +23,7 @@ from infra.read.rows import rows
 from infra.testing.rows import T0
 from projections.orders import OrderRow
 from tests.infra.anew import rows_of
-from tests.infra.recorded_log import CODEC
-from tests.infra.test_fold import PROJECTIONS, hashed, log_of, shuffled
+from tests.infra.recorded_log import CODEC, PROJECTIONS, hashed, log_of, shuffled
 
 SIZE = 100
 NUMBERS: Form[str, int] = Form(str.encode, bytes.decode, b"%d".__mod__, int, lambda key, thing: SIZE)
