@@ -1,6 +1,6 @@
 """What a log's records have to be to each other, and how a row that is not what the log says is told."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infra.kafka import reading
 from infra.messages import changed
 from infra.read.chain import Chain
 from infra.read.held import Room
 from infra.read.rebuild.compare import Change, traced
+from infra.read.verify import Anew
 from infra.settings import DAY_MS
 from infra.shop import laws
 from infra.shop.mesh import mesh
@@ -150,6 +152,31 @@ def test_a_wrong_projection_is_told_with_the_row_and_the_event(forgetful: Any) -
         f"{row}.total_minor is 0, the log says {total} "
         f"(orders.events/{placed.partition}/{placed.offset} orders.OrderPlaced)"
     )
+
+
+ENDS = {(r.topic, r.partition): r.offset + 1 for r in LOG if r.topic == "orders.events"}
+
+
+@pytest.mark.parametrize("room", [AMPLE.bytes, 0])
+@pytest.mark.parametrize("half_way_last", [False, True])
+def test_rows_are_folded_on_or_anew_to_where_the_live_ones_stand(
+    half_way_last: bool, room: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a log, and rows that stand in the middle of it, or at its end
+    def read_all(client: Any, start: Mapping[Any, int], end: Mapping[Any, int]) -> Iterator[list[Read]]:
+        for place, until in end.items():
+            yield [r for r in LOG if (r.topic, r.partition) == place and start.get(place, 0) <= r.offset < until]
+
+    monkeypatch.setattr(reading, "read_all", read_all)
+    half = {place: end // 2 for place, end in ENDS.items()}
+    first, last = (ENDS, half) if half_way_last else (half, ENDS)
+    # when they are folded to there from where they were, in front of it or behind
+    with Anew(ORDERS, CODEC, None, Room(room, tmp_path)) as anew:
+        anew.fold_to(first)
+        anew.fold_to(last)
+        found = dict(anew.rows())
+    # then they are what the log says up to there
+    assert found == rows_of(ORDERS, [r for r in LOG if r.offset < last.get((r.topic, r.partition), 0)])
 
 
 def test_rows_too_many_and_too_few_are_told() -> None:
