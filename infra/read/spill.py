@@ -65,9 +65,19 @@ class Spill:
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """All there is, in the order of the keys."""
-        found = self._sound(lambda: iter(self._db.items()))
-        while (item := self._sound(lambda: next(found, None))) is not None:
-            yield item
+        behind = b""
+        for key, value in self._db.items():
+            yield key, value
+            behind = key + b"\0"
+        self._sound(lambda: self._is_read(behind))
+
+    def _is_read(self, behind: bytes) -> None:
+        """What cannot be read ends an iteration as if there were no more."""
+        rest = self._db.iter()
+        rest.seek(behind)
+        rest.status()
+        if rest.valid():
+            raise OSError("what was written cannot be read")
 
     def close(self) -> None:
         """Be gone, with all that is in it."""
@@ -81,7 +91,10 @@ class Spill:
         try:
             return work()
         except Exception as error:
-            raise Unusable(f"what has no room in memory cannot be kept in {self._path}: {error}") from error
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: Exception) -> Unusable:
+        return Unusable(f"what has no room in memory cannot be kept in {self._path}: {error}")
 
 
 def sweep(directory: Path) -> None:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
-from random import Random
+from random import Random, randbytes
 
 import pytest
 from hypothesis import given, settings
@@ -138,6 +138,25 @@ def test_a_directory_that_cannot_be_written_is_said(tmp_path: Path) -> None:
         numbers.having({"a"}) as at_hand,
     ):
         at_hand["a"] = 1
+
+
+def test_what_the_disk_has_lost_is_not_passed_over(tmp_path: Path) -> None:
+    # given so much that it was written to a file, in whose middle somebody writes
+    many = spill.Spill(tmp_path, 0)
+    keys = [b"%05d" % n for n in range(40_000)]
+    for start in range(0, len(keys), 1000):
+        many.write({key: randbytes(200) for key in keys[start : start + 1000]})
+    assert [key for key, _ in many.items()] == keys
+    for file in tmp_path.glob("*/*.sst"):
+        content = bytearray(file.read_bytes())
+        middle = len(content) // 2
+        content[middle : middle + 5000] = b"?" * 5000
+        file.write_bytes(content)
+    # then it is not taken for all there is
+    with pytest.raises(Unusable, match="what has no room in memory"):
+        for _ in many.items():
+            pass
+    many.close()
 
 
 @pytest.mark.parametrize("name", PROJECTIONS)
