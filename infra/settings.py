@@ -65,7 +65,8 @@ class Settings(BaseSettings):
     state_mb: int = Field(
         default=256,
         ge=32,
-        description="memory for what partitions have folded, in megabytes, all of a process together",
+        description="memory for what partitions have folded, in megabytes, all of a worker together; "
+        "and for the rows of a rebuild or verification, all of its processes together",
     )
     decided_days: int = Field(
         default=7,

@@ -29,12 +29,13 @@ from infra.errors import Unusable
 from infra.model.context import parameter_types
 from infra.wire.schemas import Node, fingerprint, untagged
 
+MOMENT = "timestamptz"
 SQL_TYPES: dict[type, str] = {
     str: "text",
     int: "bigint",
     bool: "boolean",
     float: "double precision",
-    datetime: "timestamptz",
+    datetime: MOMENT,
 }
 ANALYTICS = "analytics"  # the schema of all views
 MADE = re.compile(rf"^CREATE OR REPLACE (VIEW|FUNCTION) ({ANALYTICS}\.\w+)", re.MULTILINE)

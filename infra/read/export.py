@@ -25,7 +25,7 @@ from infra.wire.content import content
 from infra.wire.envelope import TYPE, accepted, meta
 from infra.wire.record import Read
 
-ROWS = 100_000  # records a file
+ROWS, BYTES = 100_000, 64 << 20  # records a file at most, and after so many bytes of events none is added
 NAME = re.compile(r"(\d+)-(\d+)-(\d+)\.parquet")
 TOPIC_ID = b"weft.topic_id"
 LOG_KEEPING_TYPES = {name.encode() for name in LOG_KEEPING_NAMES}
@@ -78,11 +78,14 @@ def covered(directory: Path, topic_id: str) -> dict[int, int]:
 
 def _chunks(client: Consumer, place: Place, start: int, end: int) -> Iterator[list[Read]]:
     waiting: list[Read] = []
+    size = 0
     for records in reading.read_all(client, {place: start}, {place: end}):
-        waiting += records
-        while len(waiting) >= ROWS:
-            yield waiting[:ROWS]
-            waiting = waiting[ROWS:]
+        for record in records:
+            waiting.append(record)
+            size += len(record.value or b"")
+            if len(waiting) == ROWS or size >= BYTES:
+                yield waiting
+                waiting, size = [], 0
     if waiting:
         yield waiting
 

@@ -4,7 +4,7 @@ A batch is decoded by columns, and the headers of an event are read when its pro
 tests/infra/test_fold.py holds that against one record at a time.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -91,10 +91,9 @@ _new: Any = Meta.__new__
 _assign = object.__setattr__
 
 
-def one_by_one(projection: Projection, codec: Codec, records: Iterable[Read]) -> dict[str, Any]:
-    """The rows of a log by id, one record at a time and by nothing that the fast way uses: what that has to agree with."""
+def one_by_one(projection: Projection, codec: Codec, records: Iterable[Read]) -> Iterator[Fact]:
+    """The facts of a log, one record at a time and by nothing that the fast way uses: what that has to agree with."""
     wanted = {codec.names[event] for event in projection.events}
-    rows: dict[str, Any] = {}
     for record in records:
         headers = dict(record.headers)
         if headers.get(EXPECTED_OFFSET) != str(record.offset).encode():
@@ -102,9 +101,7 @@ def one_by_one(projection: Projection, codec: Codec, records: Iterable[Read]) ->
         m = meta(record, headers)
         if m.type in wanted or (not wanted and m.type not in LOG_KEEPING_NAMES):
             event = codec.decode(record.value or b"")
-            row_id = storable(projection.row_id(event, m))
-            rows[row_id] = projection.project(rows.get(row_id), event, m)
-    return {row_id: stored(projection, row) for row_id, row in rows.items() if row is not None}
+            yield storable(projection.row_id(event, m)), event, m
 
 
 def stored(projection: Projection, row: Any) -> Any:

@@ -6,8 +6,9 @@ head and cursor change in one transaction, which starts by moving the version fr
 moves, somebody else took over.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import chain, islice
 from typing import Any
 
 import asyncpg
@@ -40,6 +41,7 @@ CREATE TABLE cursor (
 """
 
 
+COPIED = 500  # rows that are made ready for Postgres at once
 WAITS_S = 20  # a worker that waits for its tables says so more often than that
 
 
@@ -125,11 +127,22 @@ async def position(db: asyncpg.Connection, schema: str) -> dict[Place, tuple[str
     return {(r["topic"], r["partition"]): (r["topic_id"], r["next_offset"]) for r in rows}
 
 
-async def copy(db: asyncpg.Connection, projection: Projection, schema: str, rows: Iterable[Any]) -> None:
-    """Add rows that are not there yet."""
-    await db.copy_records_to_table(
-        projection.name, schema_name=schema, columns=projection.columns, records=values(projection, rows), timeout=LONG
+async def copy(db: asyncpg.Connection, projection: Projection, schema: str, rows: Iterable[Any]) -> int:
+    """Add rows that are not there yet, as they come; returns how many there were."""
+    done: str = await db.copy_records_to_table(
+        projection.name,
+        schema_name=schema,
+        columns=projection.columns,
+        records=chain.from_iterable(values(projection, some) for some in _chunks(rows)),
+        timeout=LONG,
     )
+    return int(done.removeprefix("COPY "))
+
+
+def _chunks(rows: Iterable[Any]) -> Iterator[list[Any]]:
+    left = iter(rows)
+    while some := list(islice(left, COPIED)):
+        yield some
 
 
 async def move(

@@ -1,49 +1,18 @@
 """Rows from batches are rows from one record after another, whatever the batches, their order, and where somebody began anew."""
 
 import random
-from collections.abc import Iterator, Sequence
 from dataclasses import fields
-from hashlib import sha256
 from typing import Any
 
 import pytest
 
 from infra.errors import LogDamaged
 from infra.messages import Meta
-from infra.model.projection import Projection
-from infra.read.fold import Fold, one_by_one, recorded, stored, values
-from infra.shop.mesh import mesh
+from infra.read.fold import Fold, recorded, stored
 from infra.wire.envelope import EXPECTED_OFFSET, meta
-from infra.wire.record import Read, when, with_header
-from tests.infra.recorded_log import CODEC, LOG
-
-SAID = {CODEC.name_of(r.value or b"") for r in LOG}
-# what hears nothing that was said when the log was recorded came later
-PROJECTIONS = {n: p for n, p in mesh.projections.items() if not p.events or SAID & set(map(mesh.type_name, p.events))}
-
-
-def log_of(projection: Projection) -> list[Read]:
-    topics = set(mesh.topics_of(projection))
-    return [r for r in LOG if r.topic in topics]
-
-
-def hashed(projection: Projection, rows: dict[str, Any]) -> str:
-    """Of the table these rows make."""
-    final_rows = [row for row in rows.values() if row is not None]
-    return sha256(repr(sorted(values(projection, final_rows))).encode()).hexdigest()
-
-
-def shuffled(records: Sequence[Read], dice: random.Random) -> Iterator[Read]:
-    """In order within each partition, and in any order between them."""
-    queues: dict[tuple[str, int], list[Read]] = {}
-    for r in records:
-        queues.setdefault((r.topic, r.partition), []).append(r)
-    while queues:
-        place = dice.choice(list(queues))
-        for _ in range(min(dice.randint(1, 200), len(queues[place]))):
-            yield queues[place].pop(0)
-        if not queues[place]:
-            del queues[place]
+from infra.wire.record import when, with_header
+from tests.infra.anew import rows_of
+from tests.infra.recorded_log import CODEC, LOG, PROJECTIONS, hashed, log_of, shuffled
 
 
 @pytest.mark.parametrize("name", PROJECTIONS)
@@ -59,12 +28,12 @@ def test_any_batches_in_any_order_of_partitions_make_the_same_table(name: str, s
         records = records[size:]
         if dice.random() < 0.3:  # somebody begins anew with what is in the database
             rows = {k: stored(projection, row) for k, row in rows.items() if row is not None}
-    assert hashed(projection, rows) == hashed(projection, one_by_one(projection, CODEC, log_of(projection)))
+    assert hashed(projection, rows) == hashed(projection, rows_of(projection, log_of(projection)))
 
 
 @pytest.mark.parametrize("name", PROJECTIONS)
 def test_there_is_something_to_compare(name: str) -> None:
-    assert one_by_one(PROJECTIONS[name], CODEC, log_of(PROJECTIONS[name]))
+    assert rows_of(PROJECTIONS[name], log_of(PROJECTIONS[name]))
 
 
 def test_what_is_known_of_an_event_is_the_same_when_it_is_read_later() -> None:

@@ -145,6 +145,24 @@ def test_what_a_crash_of_postgres_takes_from_a_shadow_is_loaded_again(
     assert rebuilt.swapped and not rebuilt.differences, rebuilt
 
 
+@pytest.mark.timeout(240)
+def test_rows_for_which_there_is_no_room_in_memory_are_the_same(busy: LiveMesh) -> None:
+    # given a log of many more rows than there is room for
+    orders, at, spill = mesh.projections["orders"], datetime.now(UTC), busy.settings.home / "spill"
+    tight = busy.settings.having(state_mb=1)
+    asyncio.run(asof.build(busy.settings, busy.mesh, ["orders"], at, "ample", stage(2)))
+    assert not spill.exists()
+    # when they are rebuilt, made as of a moment, and held against the log
+    rebuilt = asyncio.run(rebuild(tight, busy.mesh, orders, stage(2)))
+    asyncio.run(asof.build(tight, busy.mesh, ["orders"], at, "tight", stage(2)))
+    verdicts = list(verify.verify(tight, busy.mesh, ["orders"], ["orders"], 2))
+    # then they are what they are with room, and nothing is left where they were meanwhile
+    assert rebuilt.swapped and not rebuilt.differences, rebuilt
+    assert hashed(busy, orders, "tight_rows") == hashed(busy, orders, "ample_rows")
+    assert [verdict.wrong for verdict in verdicts] == [[], []]
+    assert list(spill.iterdir()) == []
+
+
 def _begun(live: LiveMesh, schema: str) -> bool:
     async def ask() -> bool:
         async with postgres.connection(address(live.settings, "postgres")) as db:

@@ -1,7 +1,8 @@
 """A part of the log into rows, by COPY: what one process does at a time. No index, no upsert, one transaction a part.
 
 A part is made of partitions whose events may meet in a row. A projection of one topic is folded partition by partition, since
-a row is made of the events of one key; one that reads several topics is folded in one piece.
+a row is made of the events of one key; one that reads several topics is folded in one piece. All processes together hold as many
+rows in memory as WEFT_STATE_MB has room for; what is beyond that lies on disk until it is copied.
 """
 
 import asyncio
@@ -11,7 +12,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from multiprocessing.sharedctypes import SynchronizedArray
 from multiprocessing.synchronize import Event
-from typing import Any
 
 from infra.errors import Stopped
 from infra.kafka import reading
@@ -20,7 +20,9 @@ from infra.mesh import Mesh
 from infra.model.projection import Projection
 from infra.read import postgres, tables
 from infra.read.fold import Batch, Fold
+from infra.read.held import Room, room
 from infra.read.rebuild import warm
+from infra.read.rows import rows
 from infra.settings import Settings, address
 
 LOOK_EVERY_S = 0.2
@@ -89,7 +91,7 @@ def _load_here(
         if stopping():
             raise Stopped(STOPPED)
 
-    return asyncio.run(_copy(settings, mesh, whole, note))
+    return asyncio.run(_copy(settings, mesh, whole, room(settings, 1), note))
 
 
 def _load_apart(
@@ -104,8 +106,10 @@ def _load_apart(
     done: SynchronizedArray[int] = warm.CONTEXT.Array("q", len(wanted))
     stop = warm.CONTEXT.Event()
     largest_first = sorted(range(len(wanted)), key=lambda i: -wanted[i].records)
-    with warm.pool(mesh.source, min(processes, len(wanted)), _begin, done, stop) as pool:
-        futures: list[Future[int]] = [pool.submit(_load, settings, mesh, wanted[i], i) for i in largest_first]
+    processes = min(processes, len(wanted))
+    each = room(settings, processes)
+    with warm.pool(mesh.source, processes, _begin, done, stop) as pool:
+        futures: list[Future[int]] = [pool.submit(_load, settings, mesh, wanted[i], each, i) for i in largest_first]
         try:
             left = set(futures)
             while left:
@@ -132,30 +136,30 @@ def _begin(done: "SynchronizedArray[int]", stop: Event) -> None:
     _done, _stop = done, stop
 
 
-def _load(settings: Settings, mesh: Mesh, part: Part, number: int) -> int:
+def _load(settings: Settings, mesh: Mesh, part: Part, each: Room, number: int) -> int:
     def note(read: int) -> None:
         _done[number] = read
         if _stop.is_set():
             raise Stopped(STOPPED)
 
-    return asyncio.run(_copy(settings, mesh, part, note))
+    return asyncio.run(_copy(settings, mesh, part, each, note))
 
 
-async def _copy(settings: Settings, mesh: Mesh, part: Part, note: Note) -> int:
+async def _copy(settings: Settings, mesh: Mesh, part: Part, space: Room, note: Note) -> int:
     """Fold a part and write its rows, with the position behind them if they are to be kept up; returns how many rows."""
     projection = mesh.projection(part.projection)
     fold = Fold(projection, mesh.codec)
-    rows: dict[str, Any] = {}
     recorded: dict[Place, datetime] = {}
-    for batch in _batches(settings, fold, part, note):
-        fold.apply(rows, batch.facts)
-        recorded |= batch.recorded
-    final_rows = [row for row in rows.values() if row is not None]
-    async with postgres.connection(address(settings, "postgres")) as db, db.transaction():
-        await tables.copy(db, projection, part.schema, final_rows)
-        if part.until_ms is None:
-            await tables.move(db, part.schema, dict(part.ends), dict(part.topic_ids), dict(part.ends), recorded)
-    return len(final_rows)
+    with rows(projection, space) as held:
+        for batch in _batches(settings, fold, part, note):
+            with held.having({row_id for row_id, _, _ in batch.facts}) as at_hand:
+                fold.apply(at_hand, batch.facts)
+            recorded |= batch.recorded
+        async with postgres.connection(address(settings, "postgres")) as db, db.transaction():
+            count = await tables.copy(db, projection, part.schema, (row for _, row in held.in_order()))
+            if part.until_ms is None:
+                await tables.move(db, part.schema, dict(part.ends), dict(part.topic_ids), dict(part.ends), recorded)
+    return count
 
 
 def _batches(settings: Settings, fold: Fold, part: Part, note: Note) -> Iterator[Batch]:

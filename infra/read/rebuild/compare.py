@@ -1,6 +1,5 @@
 """Where two tables of one projection differ, row by row, and which events made the rows that do."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -112,26 +111,53 @@ async def compare(db: asyncpg.Connection, projection: Projection, live: str, reb
     )
 
 
-def compare_rows(projection: Projection, live: Mapping[str, Any], rebuilt: Mapping[str, Any]) -> Differences:
-    """The same of rows in memory, by id."""
-    both = live.keys() & rebuilt.keys()
-    changed = {row: _pairs(projection, live[row], rebuilt[row]) for row in both if live[row] != rebuilt[row]}
-    missing, extra = rebuilt.keys() - live.keys(), live.keys() - rebuilt.keys()
-    by_column = Counter(column for pairs in changed.values() for column in pairs)
-    samples = [Change(row, "changed", pairs) for row, pairs in sorted(changed.items())[:SAMPLES]]
-    samples += [
-        Change(row, kind, {}) for kind, rows in (("missing", missing), ("extra", extra)) for row in sorted(rows)
-    ]
-    return Differences(
-        len(live.keys() | rebuilt.keys()),
-        len(missing),
-        len(extra),
-        len(changed),
-        dict(by_column),
-        [],
-        [],
-        samples[:SAMPLES],
-    )
+class Comparison:
+    """The same of live rows that come one by one, and of rebuilt ones: both by id, in the order of the ids."""
+
+    def __init__(self, projection: Projection, rebuilt: Iterable[tuple[str, Any]]) -> None:
+        self._projection = projection
+        self._rebuilt = iter(rebuilt)
+        self._next = next(self._rebuilt, None)
+        self._rows = self._missing = self._extra = self._changed = 0
+        self._by_column = dict.fromkeys(projection.columns, 0)
+        self._samples: dict[str, list[Change]] = {"changed": [], "missing": [], "extra": []}
+
+    def add(self, row_id: str, live: Any) -> None:
+        """Take in the next live row."""
+        while self._next is not None and self._next[0] < row_id:
+            self._pass_missing(self._next[0])
+        self._rows += 1
+        if self._next is None or self._next[0] != row_id:
+            self._extra += 1
+            self._sample(Change(row_id, "extra", {}))
+            return
+        rebuilt = self._next[1]
+        self._next = next(self._rebuilt, None)
+        if live != rebuilt:
+            pairs = _pairs(self._projection, live, rebuilt)
+            self._changed += 1
+            for column in pairs:
+                self._by_column[column] += 1
+            self._sample(Change(row_id, "changed", pairs))
+
+    def differences(self) -> Differences:
+        """All that was found, when there are no more live rows."""
+        while self._next is not None:
+            self._pass_missing(self._next[0])
+        by_column = {column: count for column, count in self._by_column.items() if count}
+        samples = [change for kind in self._samples.values() for change in kind][:SAMPLES]
+        return Differences(self._rows, self._missing, self._extra, self._changed, by_column, [], [], samples)
+
+    def _pass_missing(self, row_id: str) -> None:
+        self._rows += 1
+        self._missing += 1
+        self._sample(Change(row_id, "missing", {}))
+        self._next = next(self._rebuilt, None)
+
+    def _sample(self, change: Change) -> None:
+        of_its_kind = self._samples[change.kind]
+        if len(of_its_kind) < SAMPLES:
+            of_its_kind.append(change)
 
 
 def _pairs(projection: Projection, live: Any, rebuilt: Any) -> dict[str, tuple[Any, Any]]:

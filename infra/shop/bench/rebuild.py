@@ -26,10 +26,12 @@ from infra.model.context import Context
 from infra.model.projection import Projection
 from infra.ops.run import tune
 from infra.read import postgres, projector, tables
-from infra.read.fold import Fold, one_by_one
+from infra.read.fold import Fold
+from infra.read.held import room
 from infra.read.rebuild import Stage, rebuild
 from infra.read.rebuild.compare import compare
 from infra.read.tables import Store
+from infra.read.verify import Anew
 from infra.settings import Settings, address, as_role
 from infra.shop.bench import work
 from infra.shop.mesh import mesh
@@ -208,15 +210,14 @@ async def _until_read(settings: Settings, projection: Projection, records: int) 
 async def _check(settings: Settings) -> None:
     """The rows are what the log gives one record at a time."""
     projection = mesh.projection(PROJECTION)
-    with reading.opened(settings) as client:
-        ends = reading.ends(client, reading.partitions_of(client, mesh.topics_of(projection)))
-        records = (r for batch in reading.read_all(client, {}, ends) for r in batch)
-        rows = one_by_one(projection, mesh.codec, records)
-    async with postgres.connection(address(settings, "postgres")) as db, db.transaction():
-        await tables.create(db, projection, "checked")
-        await tables.copy(db, projection, "checked", rows.values())
-        if differences := await compare(db, projection, projection.schema, "checked"):
-            raise Unusable(f"the rows are not what the log says: {list(differences.lines())}")
+    with reading.opened(settings) as client, Anew(projection, mesh.codec, client, room(settings, 1)) as anew:
+        anew.fold_to(reading.ends(client, reading.partitions_of(client, mesh.topics_of(projection))))
+        async with postgres.connection(address(settings, "postgres")) as db, db.transaction():
+            await tables.create(db, projection, "checked")
+            await tables.copy(db, projection, "checked", (row for _, row in anew.rows()))
+            differences = await compare(db, projection, projection.schema, "checked")
+    if differences:
+        raise Unusable(f"the rows are not what the log says: {list(differences.lines())}")
 
 
 def _stage() -> Stage:
