@@ -7,6 +7,7 @@ from importlib.metadata import entry_points, version
 from typing import Any, NoReturn
 
 from cyclopts import App, CycloptsError
+from stamina.instrumentation import set_on_retry_hooks
 
 from infra.cli.console import USAGE, guarded
 from infra.errors import WeftError
@@ -79,4 +80,5 @@ def main() -> NoReturn:
         except CycloptsError:
             return USAGE
 
+    set_on_retry_hooks(())  # who tries again says so, and not with all the settings it was called with
     sys.exit(guarded(command))
