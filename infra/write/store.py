@@ -155,9 +155,18 @@ class RocksStore:
         rows: list[tuple[bytes, bytes]] = []
         for key, value in self._db.items(from_key=start):
             if key >= end or len(rows) == limit:
-                break
+                return rows
             rows.append((key, value))
+        self._check_end(rows[-1][0] + b"\0" if rows else start)
         return rows
+
+    def _check_end(self, behind: bytes) -> None:
+        """What cannot be read ends an iteration as if there were no more."""
+        rest = self._db.iter()
+        rest.seek(behind)
+        rest.status()
+        if rest.valid():
+            raise OSError("Corruption: what was written cannot be read")
 
     def write(self, batch: Batch) -> None:
         made = WriteBatch(raw_mode=True)

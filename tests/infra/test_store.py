@@ -90,6 +90,13 @@ async def test_a_store_that_turns_out_to_be_broken_is_set_aside_by_the_next_star
     assert (await opened(tmp_path)).get(KEYS) == [None] * 1000
 
 
+async def test_what_cannot_be_read_does_not_end_a_scan_as_if_there_were_no_more(tmp_path: Path) -> None:
+    await filled(tmp_path, "*.sst", slice(20_000, 30_000))
+    store = await opened(tmp_path)
+    with pytest.raises(Unusable, match="the next start folds it anew"):
+        store.scan(b"s", b"t", len(KEYS) + 1)
+
+
 async def test_who_finds_a_store_in_use_begins_one_of_his_own(tmp_path: Path) -> None:
     first = await opened(tmp_path)
     first.write({b"sa": b"1"})
