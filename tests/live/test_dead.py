@@ -3,7 +3,7 @@
 import json
 
 from tests.live.harness import LiveMesh, until
-from tests.live.shop import cancel_in_bytes, paid_order, receipt, saga
+from tests.live.shop import cancel_in_bytes, paid_order, place, receipt, saga
 from tests.live.weft import weft
 
 
@@ -75,3 +75,45 @@ def test_a_mended_command_under_its_id_takes_the_place_of_the_first(shop: LiveMe
     until(
         lambda: status(shop, "dead-4") == [("bad-dead-4", "processed"), ("cancel-dead-4", "processed")], 20, "both left"
     )
+
+
+def blocked(live: LiveMesh, order_id: str) -> None:
+    """An order with junk of its key in what the context asks itself, before its payment is heard of, which waits behind."""
+    place(live, order_id, card="card_stuck", patience_s=900)
+    receipt(live, f"place-{order_id}", "accepted")
+    live.produce(
+        "orders.own", b"junk", order_id.encode(), ce_type=b"orders.RecordPayment", ce_id=f"own-{order_id}".encode()
+    )
+    until(lambda: "behind" in [s for _, s in status(live, order_id)], 30, "the payment waits")
+
+
+def test_what_a_policy_asked_waits_behind_a_letter_and_is_redriven_when_that_is_discarded(shop: LiveMesh) -> None:
+    # given a letter of what the context asked itself, and what its policy asked behind it
+    blocked(shop, "dead-8")
+    (first, *behind) = status(shop, "dead-8")
+    assert (first, {s for _, s in behind}) == (("own-dead-8", "waiting"), {"behind"})
+    # then sending it again changes nothing
+    code, output = dead(shop, "redrive", "orders", "dead-8")
+    assert (code, "rejected again" in output) == (1, True)
+    assert status(shop, "dead-8") == [first, *behind]
+    # until it is given up: what waited is processed, once and in order, and the order goes on
+    assert dead(shop, "discard", "orders", "own-dead-8", "--reason", "a test")[0] == 0
+    code, output = dead(shop, "redrive", "orders", "dead-8")
+    assert (code, "processed" in output) == (0, True)
+    assert saga(shop, "dead-8", "to be shipped")["outcome"] == "confirmed"
+    assert {s for _, s in status(shop, "dead-8")} == {"discarded", "processed"}
+
+
+def test_what_a_policy_asked_is_discarded_and_what_is_behind_it_goes_on(shop: LiveMesh) -> None:
+    # given what a policy asked at the head of a queue, since what was in front of it is given up
+    blocked(shop, "dead-9")
+    assert dead(shop, "discard", "orders", "own-dead-9", "--reason", "a test")[0] == 0
+    (payment,) = [identity for identity, s in status(shop, "dead-9") if s == "waiting"]
+    cancel_in_bytes(shop, "dead-9", "cancel-dead-9", b'{"reason": "it takes too long"}')
+    receipt(shop, "cancel-dead-9", "parked")
+    # when that is given up as well
+    assert dead(shop, "discard", "orders", payment, "--reason", "a test")[0] == 0
+    code, output = dead(shop, "redrive", "orders", "dead-9")
+    # then what is behind it is processed
+    assert (code, "processed" in output) == (0, True)
+    assert saga(shop, "dead-9", "done")["reason"] == "it takes too long"
