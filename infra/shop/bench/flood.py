@@ -8,10 +8,11 @@ as soon as all of them are placed.
 import asyncio
 import json
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from statistics import quantiles
+from statistics import median, quantiles
 
 from infra.edge import client
 from infra.edge.client import Asked
@@ -53,9 +54,21 @@ def measure(
             f"{name}: {len(steps)} steps of {UNDER_WAY} orders, median {result[f'{name}_step_p50'] * 1000:.0f} ms, p99 {result[f'{name}_step_p99'] * 1000:.0f} ms; "
             f"from placed to paid and told, median {result[f'{name}_order_p50']:.2f} s, p99 {result[f'{name}_order_p99']:.2f} s"
         )
+        for what, seconds in _slowest(arrivals):
+            say(f"  {what} takes {seconds:.2f} s (median)")
     result["ratio"] = result["flooded_step_p99"] / result["calm_step_p99"]
     say(f"with {flood:,} new orders behind them the p99 of a step is {result['ratio']:.1f} times as long")
     return result
+
+
+def _slowest(arrivals: Arrivals, most: int = 3) -> list[tuple[str, float]]:
+    """The events that are waited for longest, each with the one before it, and for how long at the median."""
+    waits: dict[str, list[float]] = defaultdict(list)
+    for events in arrivals.values():
+        for (before, one), (later, another) in pairwise(events):
+            waits[f"{one} to {another}"].append(later - before)
+    medians = {what: median(seconds) for what, seconds in waits.items() if len(seconds) >= len(arrivals) // 10}
+    return sorted(medians.items(), key=lambda item: -item[1])[:most]
 
 
 async def _set_up(s: Settings, mesh: Mesh, orders: int, keep_alive: Callable[[], None]) -> None:
