@@ -14,6 +14,7 @@ from infra.mesh import Mesh
 from infra.ops.disk import disk_and_budget
 from infra.read import projector
 from infra.settings import Settings
+from infra.write.admission import Admission
 from infra.write.host import worker
 from infra.write.owner import Owner
 
@@ -46,9 +47,12 @@ async def run(mesh: Mesh, names: Sequence[str], settings: Settings, *, leave_wit
     if leave_with_parent:
         loop.add_reader(sys.stdin, lambda: stop.set() if not os.read(sys.stdin.fileno(), 1) else None)
     disk, budget = disk_and_budget(settings)
+    admission = Admission()
     owners: list[Owner] = []
     tasks = [
-        asyncio.create_task(worker.run(mesh, mesh.context(name), settings, disk, budget, owners.append), name=name)
+        asyncio.create_task(
+            worker.run(mesh, mesh.context(name), settings, disk, budget, admission, owners.append), name=name
+        )
         for name in contexts
     ]
     tasks += [

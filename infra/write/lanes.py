@@ -35,6 +35,7 @@ class Lanes:
         self._handler_of = handler_of
         self._failed = failed
         self._lanes: dict[Place, Lane] = {}
+        self._waiting: dict[Place, int] = {}  # records that were put in and are not acknowledged
         self._open = False
         self._shut: set[Place] = set()
 
@@ -60,10 +61,15 @@ class Lanes:
             return
         if place not in self._lanes:
             queue: asyncio.Queue[Delivery] = asyncio.Queue(DEPTH)
-            task = asyncio.create_task(self._run(queue, self._handler_of(place)))
+            task = asyncio.create_task(self._run(place, queue, self._handler_of(place)))
             task.add_done_callback(self._ended)
-            self._lanes[place] = (queue, task)
+            self._lanes[place], self._waiting[place] = (queue, task), 0
+        self._waiting[place] += len(delivery.records)
         await self._lanes[place][0].put(delivery)
+
+    def waiting(self, *, besides: str) -> int:
+        """How many records there are to handle but of this topic."""
+        return sum(self._waiting[place] for place in self._lanes if place[0] != besides)
 
     async def close(self) -> None:
         """Drop everything that is not acknowledged yet, also what somebody is waiting to put in."""
@@ -71,12 +77,13 @@ class Lanes:
         lanes, self._lanes = self._lanes, {}
         await _dropped(list(lanes.values()))
 
-    async def _run(self, queue: asyncio.Queue[Delivery], handle: Handle) -> None:
+    async def _run(self, place: Place, queue: asyncio.Queue[Delivery], handle: Handle) -> None:
         while True:
             delivery = await queue.get()
             if delivery.is_current():
                 await handle(delivery.records)
                 delivery.acknowledge()
+            self._waiting[place] -= len(delivery.records)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()):

@@ -20,6 +20,7 @@ from infra.model.context import Context, Perform
 from infra.settings import DAY_MS
 from infra.wire.envelope import Way
 from infra.wire.record import Outgoing, Record
+from infra.write.admission import Admission
 from infra.write.agenda import DUE_AT_ONCE, Agenda
 from infra.write.aggregates import Aggregates
 from infra.write.circuits import Circuit, Circuits, circuit_record
@@ -52,7 +53,8 @@ class Owner:
     `topic_ids` are Kafka's of the context's topics and of those it hears; `heard` reads what there is of `weft.heard`;
     `topics` says what its command topics are now, `reread` has one of their partitions read from its position again, and
     `keep_ms` is how long a decided command stays there.
-    `disk` has a store for each partition, and `budget` says how many bytes of them one may keep in memory as well.
+    `admission` says when strangers' commands are let in, and is that of the process, as are
+    `disk`, which has a store for each partition, and `budget`, which says how many bytes of them one may keep in memory as well.
     """
 
     writer_kind: type[Writer] = Writer  # the simulation has kinds without a rule
@@ -77,6 +79,7 @@ class Owner:
         disk: Disk,
         budget: Budget,
         *,
+        admission: Admission | None = None,
         keep_ms: int = 7 * DAY_MS,
         now: Callable[[], float] = time.time,
         bounds: Bounds = Bounds(),  # noqa: B008 (frozen)
@@ -109,6 +112,8 @@ class Owner:
         self._agendas: dict[int, Agenda] = {}
         self._settling: dict[int, asyncio.Task[None]] = {}
         self._much = asyncio.Event()
+        self._admission = admission or Admission()
+        self._admission.heed(lambda: self.lanes.waiting(besides=context.commands_topic))
 
     def perform_with(self, perform: Perform[Any, Any]) -> None:
         """From now on, what states want of the outside is done by `perform`."""
@@ -178,7 +183,9 @@ class Owner:
         topic_id = self._topic_ids[self.context.events_topic]
         state = await self.state_kind.opened(aggregates, self._disk, topic_id, self._code, self._budget.share)
         self._budget.partitions += 1
-        return self.writer_kind(state, self._events, self._sink, self._want, self._bounds, self._much.set)
+        return self.writer_kind(
+            state, self._events, self._sink, self._want, self._bounds, self._much.set, self._admission
+        )
 
     async def _let_go(self, number: int) -> None:
         if settling := self._settling.pop(number, None):

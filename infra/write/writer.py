@@ -21,6 +21,7 @@ from infra.kafka.log import CommandSink, EventLog
 from infra.kafka.loss import check_end
 from infra.wire.envelope import Way
 from infra.wire.record import Outgoing, Record
+from infra.write.admission import Admission
 from infra.write.aggregates import Aggregates
 from infra.write.decision import CommandHandler, Decision
 from infra.write.intents import Intent
@@ -70,6 +71,7 @@ class Writer:
         on_intents: Callable[[Sequence[Intent]], None],
         bounds: Bounds = Bounds(),
         on_much: Callable[[], None] = lambda: None,
+        admission: Admission | None = None,
     ) -> None:
         self.state = state
         self.aggregates = aggregates = state.aggregates
@@ -79,6 +81,7 @@ class Writer:
         self._sink = sink
         self._on_intents = on_intents
         self._on_much = on_much
+        self._admission = admission or Admission()
         self._bounds = bounds
         self._turn = asyncio.Lock()
         self._own_waits = 0
@@ -90,9 +93,10 @@ class Writer:
         start, inbound = 0, self.aggregates.inbound
         before = inbound.cursors[Way.COMMANDS]
         while start < len(records):
+            end = start + await self._admission.window()
             async with self._turn:
                 if not self._own_waits:
-                    start = await self._decide(records, start)
+                    start = await self._decide(records[:end], start)
         inbound.pass_by(Way.COMMANDS, records[-1].offset + 1, before)
 
     async def handle_own(self, records: Sequence[Record]) -> None:

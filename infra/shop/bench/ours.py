@@ -17,7 +17,7 @@ async def main(suffix: str, count: int) -> None:
     clock = Clock(count)
     owners: list[Owner] = []
     disk, budget = disk_and_budget(Settings())
-    running = asyncio.create_task(worker.run(mesh, context(suffix), Settings(), disk, budget, owners.append))
+    running = asyncio.create_task(worker.run(mesh, context(suffix), Settings(), disk, budget, started=owners.append))
     while clock.finished is None and not running.done():
         await asyncio.sleep(0.005)
         clock.at(sum(w.aggregates.next_offset for owner in owners for w in owner.writers.values()))

@@ -23,6 +23,7 @@ from infra.mesh import Mesh
 from infra.model.context import Context
 from infra.model.needs import needed
 from infra.settings import Settings, address
+from infra.write.admission import Admission
 from infra.write.host.batches import BatchConsumer, BatchTransport
 from infra.write.lanes import Delivery, Place
 from infra.write.owner import Owner
@@ -139,6 +140,7 @@ async def run(
     settings: Settings,
     disk: Disk,
     budget: Budget,
+    admission: Admission | None = None,
     started: Callable[[Owner], None] = lambda owner: None,
 ) -> None:
     """Run one context until cancelled; an error nobody planned for is raised, and the log is untouched."""
@@ -168,6 +170,7 @@ async def run(
                 worker.reread,
                 disk,
                 budget,
+                admission=admission,
                 keep_ms=settings.decided_ms,
             )
 
