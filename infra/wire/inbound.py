@@ -56,7 +56,12 @@ class Inbound:
     def take(self, record: EventRecord) -> None:
         way, offset, identity = record.way, record.command_offset, record.identity
         if identity is not None and identity[0] == COMMAND_TOPIC:
-            self._resume(way, identity[1].decode(), offset + 1)
+            before, named = self.topic_ids[way], identity[1].decode()
+            self._resume(way, named, offset + 1)
+            if before and not named.endswith(CUT):
+                self._last[way] = (
+                    None  # somebody's word: also where the cursor is the same, others may stand in front of it
+                )
         elif offset >= self.cursors[way]:
             self.cursors[way] = offset + 1
             self._last[way] = record
