@@ -35,6 +35,7 @@ from infra.embedded.instance import wipe as wipe_instance
 from infra.embedded.runfile import running
 from infra.errors import Unreadable, nearest
 from infra.kafka import topics
+from infra.kafka.topics import STOPPED_TOPIC
 from infra.mesh import Mesh
 from infra.model.needs import kind_of
 from infra.ops import logs, positions
@@ -198,6 +199,8 @@ def setup(*, from_now: list[str] | None = None) -> int:
             f"{name} has not begun, and will hear {count} events of the past; `weft setup --from-now {name}` leaves them out",
             markup=False,
         )
+    for said in topics.torn(s, mesh.contexts.values()):
+        err.print(said, style="yellow", markup=False)
     out.print("topics, schemas and roles are in place", markup=False)
     return DONE
 
@@ -267,7 +270,9 @@ def status(*, json_: Json = False) -> int:
         out.print(json.dumps(gathered), markup=False)
     else:
         _show_status(gathered)
-    return FAILED if "kafka_error" in gathered or "postgres_error" in gathered or gathered["stopped"] else DONE
+    # without weft.stopped nobody knows what stands still
+    is_well = "kafka_error" not in gathered and "postgres_error" not in gathered and gathered["stopped"] == []
+    return DONE if is_well else FAILED
 
 
 def _show_status(gathered: dict[str, Any]) -> None:
@@ -290,17 +295,28 @@ def _show_status(gathered: dict[str, Any]) -> None:
             style="yellow",
             markup=False,
         )
-    for stopped in gathered.get("stopped", ()):
+    if gathered.get("stopped", ()) is None:
+        err.print(
+            f"there is no topic {STOPPED_TOPIC}, so nobody can say whether anything stands still: `weft setup` makes it",
+            style="red",
+            markup=False,
+        )
+    for stopped in gathered.get("stopped") or ():
         since = f"{datetime.fromtimestamp(stopped['since'], UTC):%Y-%m-%d %H:%M:%S}"
         err.print(
-            f"{stopped['reason']}. It stands still since {since} UTC; `weft topics accept {stopped['context']} "
-            f"{stopped['partition']}` is next",
+            f"{stopped['reason']}. It stands still since {since} UTC; {_next(stopped)}",
             style="red",
             markup=False,
         )
     for error in ("kafka_error", "postgres_error"):
         if error in gathered:
             err.print(gathered[error], style="red", markup=False)
+
+
+def _next(stopped: dict[str, Any]) -> str:
+    """What can be done about it; workers of before have not said that."""
+    said: str = stopped.get("next", f"`weft topics accept {stopped['context']} {stopped['partition']}` is next")
+    return said
 
 
 def key(kind: str, /) -> int:

@@ -17,6 +17,7 @@ from infra.ops import inbound
 from infra.ops.growth import grow as grow_topics
 from infra.ops.setup import deployed
 from infra.settings import Settings, address
+from infra.wire.envelope import Way
 
 topics = App(
     name="topics",
@@ -75,7 +76,9 @@ def accept(context: str, /, *partitions: int, yes: Flag = False) -> int:
 
     A partition whose command topic was made anew, cut, or lost commands that nobody had decided stands still until then;
     `weft status` names it. What is lost is said first, and asked about. All that is still there is decided: what was decided
-    before is known, and changes nothing.
+    before is known, and changes nothing. What CONTEXT had asked itself in its own topic and lost, it asks again: what its policy
+    heard is heard again from where nothing of it can be lost. So its workers have to be stopped for that (an embedded mesh:
+    `weft down`).
 
     Example: `weft topics accept orders 0`
 
@@ -88,19 +91,29 @@ def accept(context: str, /, *partitions: int, yes: Flag = False) -> int:
     yes
         Do not ask.
     """
-    s, mesh = reached()
+    s, mesh = at_hand()
+    mesh.context(context)
+    if s.kafka is not None:
+        return _accept(s, deployed(s, mesh), context, partitions, yes)
+    # an embedded mesh that is down: its Kafka is needed, and no worker
+    with Instance(s, Outside(), say, fetching()) as instance:
+        s = instance.start_services()
+        return _accept(s, deployed(s, mesh), context, partitions, yes)
+
+
+def _accept(s: Settings, mesh: Mesh, context: str, partitions: tuple[int, ...], yes: bool) -> int:
     c = mesh.context(context)
     with reading.opened(s) as client, gauging(address(s, "kafka")) as gauge:
         known = inbound.tails(mesh.codec, client, c, partitions or None)
         if unknown := sorted({*partitions} - known.keys()):
             raise Unusable(f"{c.events_topic} has no partition {unknown[0]}")
-        offered, without = inbound.offers(client, gauge, c, known)
+        offered, without = inbound.offers(client, gauge, c, known, c.partition_count(s))
         for trouble in without:
-            err.print(str(trouble), style="red", markup=False)
+            err.print(f"{trouble}: {trouble.next(context)}", style="red", markup=False)
         for offer in offered:
             err.print(str(offer.trouble), style="yellow", markup=False)
             out.print(
-                f"  it would go on at offset {offer.cursor}: {offer.waiting} commands are there, and whoever asked what is lost has to ask again",
+                f"  it would go on at offset {offer.cursor}: {offer.waiting} commands are there, and {_who_asks(offer)}",
                 markup=False,
             )
         if not offered:
@@ -108,14 +121,26 @@ def accept(context: str, /, *partitions: int, yes: Flag = False) -> int:
                 f"nothing of {context} has to be accepted" if not without else "nothing was accepted", markup=False
             )
             return FAILED if without else DONE
+        inbound.check_at_rest(s, mesh, c, offered)
         if not yes and not _agreed(f"let {context} go on like that?"):
             err.print("nothing was accepted; `--yes` does not ask", markup=False)
             return FAILED
-        inbound.accept(s, mesh, client, c, known, offered)
-    for offer in offered:
+        accepted, again = inbound.accept(s, mesh, client, gauge, c, known, offered)
+    for offer in accepted:
         topic, number = offer.trouble.place
         out.print(f"{topic}/{number} goes on at offset {offer.cursor}", markup=False)
+    for (topic, number), offset in again.items():
+        out.print(f"{context} hears {topic}/{number} again from offset {offset} on", markup=False)
     return FAILED if without else DONE
+
+
+def _who_asks(offer: inbound.Offer) -> str:
+    if offer.way is Way.COMMANDS:
+        return "whoever asked what is lost has to ask again"
+    return (
+        "what is lost is asked again when its workers start: what its policy heard, what is wanted of the outside, and deadlines; "
+        "but not what was sent again of dead letters (`weft dead list`), nor what a webhook brought"
+    )
 
 
 def _agreed(question: str) -> bool:

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 
 from infra.errors import LogDamaged
-from infra.kafka.inbound import Found
+from infra.kafka.inbound import Found, Seen
 from infra.wire.record import Outgoing, Read
 
 Place = tuple[str, int]
@@ -27,6 +27,7 @@ class MemoryKafka:
         self.lost: dict[Place, list[Read]] = {}  # what was appended, and is not there any more
         self._epochs: dict[Place, int] = {}
         self._made: dict[str, int] = {}  # how often a topic was made anew
+        self._counts: dict[str, int] = {}  # how many partitions it has since
         self._waiting: dict[Place, list[asyncio.Future[None]]] = {}
 
     def log(self, topic: str, partition: int) -> list[Read]:
@@ -52,12 +53,14 @@ class MemoryKafka:
         made = self._made.get(topic, 0)
         return f"{topic} {made}" if made else topic
 
-    def make_anew(self, topic: str) -> None:
-        """The topic is deleted, and made again."""
+    def make_anew(self, topic: str, partitions: int | None = None) -> None:
+        """The topic is deleted, and made again; with so many partitions, if it is not as many as all have."""
+        self._counts[topic] = self.partitions if partitions is None else partitions
         self._made[topic] = self._made.get(topic, 0) + 1
         for number in range(self.partitions):
             self.lows.pop((topic, number), None)
             self.cut((topic, number), 0)
+            del self._epochs[topic, number]  # a new topic begins with the first leader again
 
     def cut(self, place: Place, end: int) -> None:
         """A leader that had not read on ends what there is; whoever waits for more takes notice."""
@@ -68,7 +71,7 @@ class MemoryKafka:
         self._wake(place)
 
     def delete_before(self, place: Place, offset: int) -> None:
-        """Records in front of this offset are not there any more for whoever reads."""
+        """Records in front of this offset are not there any more for whoever reads, whichever topic he means."""
         self.lows[place] = max(self.lows.get(place, 0), offset)
 
     def read(self, place: Place, position: int, most: int) -> Sequence[Read]:
@@ -77,7 +80,7 @@ class MemoryKafka:
         start = position if low <= position <= len(log) else low
         return log[start : start + most]
 
-    def look(self, places: Collection[Place], at: Mapping[Place, int]) -> dict[Place, Found]:
+    def look(self, places: Collection[Place], at: Mapping[Place, int]) -> dict[Place, Seen]:
         """The twin of infra/kafka/inbound.py: what these partitions are now."""
         return {place: self._found(place, at.get(place, -1)) for place in places}
 
@@ -88,7 +91,8 @@ class MemoryKafka:
     def _found(self, place: Place, at: int) -> Found:
         log, low = self.log(*place), self.lows.get(place, 0)
         last = log[at] if low <= at < len(log) else None
-        return Found(self.topic_id(place[0]), low, len(log), self._epochs.get(place, 0), last)
+        partitions = self._counts.get(place[0], self.partitions)
+        return Found(self.topic_id(place[0]), low, len(log), self._epochs.get(place, 0), last, partitions)
 
     async def beyond(self, place: Place, offset: int) -> None:
         """Wait until there is a record at this offset, or it is out of range."""
@@ -128,12 +132,13 @@ class MemoryCommandTopics:
     def __init__(self, kafka: MemoryKafka) -> None:
         self._kafka = kafka
 
-    async def look(self, places: Collection[Place], at: Mapping[Place, int]) -> dict[Place, Found]:
+    async def look(self, places: Collection[Place], at: Mapping[Place, int]) -> dict[Place, Seen]:
         return self._kafka.look(places, at)
 
     async def first_since(self, places: Collection[Place], at_ms: int) -> dict[Place, int]:
         return {place: self._kafka.first_since(place, at_ms) for place in places}
 
-    async def delete_before(self, offsets: Mapping[Place, int]) -> None:
+    async def delete_before(self, offsets: Mapping[Place, int], topic_ids: Mapping[str, str]) -> None:
         for place, offset in offsets.items():
-            self._kafka.delete_before(place, offset)
+            if self._kafka.topic_id(place[0]) == topic_ids[place[0]]:
+                self._kafka.delete_before(place, offset)

@@ -24,6 +24,7 @@ from infra.wire.record import Read, when
 Place = tuple[str, int]
 Wanted = frozenset[bytes] | None
 TIMEOUT = 10.0
+NOT_IN_THE_LOG = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
 _T = TypeVar("_T")
 
 
@@ -113,18 +114,25 @@ def poll(client: Consumer, most: int, timeout: float, wanted: Wanted = None) -> 
 
     If only some are `wanted`, by the first five bytes of their values, the others are passed over.
     """
-    first = client.consume(1, timeout)
-    messages: list[Any] = first + client.consume(most - 1, 0) if first else first
+    messages = messages_of(client, most, timeout)
     for error in filter(None, [message.error() for message in messages]):
         _raise(error)
     positions = {(message.topic(), message.partition()): message.offset() + 1 for message in messages}
     if wanted is not None:
         messages = [message for message in messages if (message.value() or b"")[:5] in wanted]
-    records = [
-        Read(m.topic(), m.partition(), m.offset(), m.timestamp()[1], m.key(), m.value(), m.headers() or ())
-        for m in messages
-    ]
-    return records, positions
+    return list(map(read_of, messages)), positions
+
+
+def messages_of(client: Consumer, most: int, timeout: float) -> list[Any]:
+    """What is there, errors too, as soon as anything is; waits up to `timeout` seconds for the first."""
+    first: list[Any] = client.consume(1, timeout)
+    return first + client.consume(most - 1, 0) if first else first
+
+
+def read_of(message: Any) -> Read:
+    """A message of the client as a record."""
+    m = message
+    return Read(m.topic(), m.partition(), m.offset(), m.timestamp()[1], m.key(), m.value(), m.headers() or ())
 
 
 def recorded(client: Consumer, positions: Mapping[Place, int]) -> dict[Place, datetime]:
@@ -180,6 +188,6 @@ def read_whole(client: Consumer, topics: Sequence[str]) -> Iterator[list[Read]]:
 
 
 def _raise(error: KafkaError) -> NoReturn:
-    if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+    if error.code() in NOT_IN_THE_LOG:
         raise LogDamaged(f"a position is not in the log any more: {error.str()}")
     raise Unknown(f"Kafka did not answer: {error.str()}")

@@ -213,7 +213,10 @@ def committed(settings: Settings, context: Context, places: Iterable[Place]) -> 
 
 
 def check(settings: Settings, contexts: Iterable[Context]) -> None:
-    """Raise Unusable unless every topic is there, with the partitions and the configuration the rule depends on."""
+    """Raise Unusable unless every topic is there, with the partitions and the configuration the rule depends on.
+
+    A topic of commands that has others than its log is told by who watches it, and stops nobody else.
+    """
     with admin(settings) as client:
         _check(client, settings, contexts)
 
@@ -229,7 +232,7 @@ def _check(client: AdminClient, settings: Settings, contexts: Iterable[Context])
                 )
             count = len(existing[topic].partitions)
             wanted = context.partition_count(settings)
-            if topic != context.dead_topic and count != wanted:
+            if topic == context.events_topic and count != wanted:
                 raise Unusable(
                     f"{topic} has {count} partitions, there should be {wanted}: set WEFT_PARTITIONS={count}; `weft topics grow` is the way to have more"
                 )
@@ -243,3 +246,19 @@ def _check(client: AdminClient, settings: Settings, contexts: Iterable[Context])
                     raise Unusable(
                         f"{topic} has {name}={actual_config[name]}, it has to be {config[name]}; mend it with `weft setup` or kafka-configs"
                     )
+
+
+def torn(settings: Settings, contexts: Iterable[Context]) -> list[str]:
+    """What is to be said of command topics that have other partitions than their logs: nobody but an operator can mend that."""
+    with admin(settings) as client:
+        existing = client.list_topics(timeout=TIMEOUT).topics
+    found = []
+    for context in contexts:
+        wanted = context.partition_count(settings)
+        for topic in (context.commands_topic, context.own_topic):
+            if topic in existing and (count := len(existing[topic].partitions)) != wanted:
+                found.append(
+                    f"{topic} has {count} partitions, its log has {wanted}: {context.name} stands still there. Delete {topic}, run "
+                    f"`weft setup` again, and then `weft topics accept {context.name}`; what is asked there has to be asked again"
+                )
+    return found

@@ -114,8 +114,8 @@ def _check_inbound(settings: Settings, context: Context, writers: Mapping[int, W
         n: Tail(w.aggregates.next_offset, w.aggregates.timestamp, w.aggregates.inbound) for n, w in writers.items()
     }
     with gauging(address(settings, "kafka")) as gauge:
-        for why, _, _ in troubles(gauge, context, known).values():
-            raise Unusable(f"{why}: `weft topics accept {context.name} {why.place[1]}` comes first")
+        for why, _, _ in troubles(gauge, context, known, context.partition_count(settings)).values():
+            raise Unusable(f"{why}: {why.next(context.name)}")
 
 
 async def _writers(

@@ -67,9 +67,14 @@ def circuits(settings: Settings) -> list[dict[str, Any]]:
         return current((r for batch in reading.read_whole(client, [CIRCUITS_TOPIC]) for r in batch), time.time())
 
 
-def stopped(settings: Settings) -> list[dict[str, Any]]:
-    """The partitions of command topics of which nothing is decided: context, topic, partition, what was lost, since when."""
+def stopped(settings: Settings) -> list[dict[str, Any]] | None:
+    """The partitions of command topics of which nothing is decided: context, topic, partition, what was lost, since when.
+
+    None if nobody can say, since there is no topic where workers say it.
+    """
     with reading.opened(settings) as client:
+        if not reading.partitions_of(client, [STOPPED_TOPIC]):
+            return None
         return standing_still([r for batch in reading.read_whole(client, [STOPPED_TOPIC]) for r in batch])
 
 
@@ -118,9 +123,10 @@ def _row(client: Consumer, topics: list[str], stored: _Stored) -> dict[str, Any]
 
 
 def _age(moments: Iterable[datetime]) -> float:
-    """Seconds since the first of these moments; 0 if there are none."""
+    """Seconds since the first of these moments; 0 if there are none. The first records of a log have no time, and say 1970."""
     now = datetime.now(UTC)
-    return round(max((now - min(moments, default=now)).total_seconds(), 0.0), 3)
+    first = min((moment for moment in moments if moment.timestamp() > 0), default=now)
+    return round(max((now - first).total_seconds(), 0.0), 3)
 
 
 async def gather(settings: Settings, mesh: Mesh) -> dict[str, Any]:

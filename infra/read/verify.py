@@ -185,5 +185,6 @@ def _lost(settings: Settings, context: Context, inbound: Mapping[int, Inbound]) 
     inlets = {(topic, n): said.inlet(way) for topic, way in ways.items() for n, said in inbound.items()}
     with gauging(address(settings, "kafka")) as gauge:
         found = gauge.look(list(inlets), {place: i.decided.offset for place, i in inlets.items() if i.decided})
-    wrong = {place: trouble(place, inlet, found.get(place)) for place, inlet in inlets.items()}
-    return [f"{why}: `weft topics accept {context.name} {place[1]}`" for place, why in wrong.items() if why]
+    count = context.partition_count(settings)
+    wrong = {place: trouble(place, inlet, found.get(place), count) for place, inlet in inlets.items()}
+    return [f"{why}: {why.next(context.name)}" for why in wrong.values() if why]

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from random import Random
 
-from infra.kafka.inbound import Loss, trouble
+from infra.kafka.inbound import Found, Loss, trouble
 from infra.kafka.memory import MemoryKafka
 from infra.messages import Resumed
 from infra.model.context import Context
@@ -47,7 +47,7 @@ def word(codec: Codec, context: Context, place: tuple[str, int], kafka: MemoryKa
     last = {place: inlet.decided.offset} if inlet.decided else {}
     found = kafka.look([place], last)[place]
     wrong = trouble(place, inlet, found)
-    if wrong is None:
+    if wrong is None or not isinstance(found, Found):
         return None
     low, cursor = found.low, found.low
     if wrong.loss is Loss.CUT:

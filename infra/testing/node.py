@@ -13,7 +13,7 @@ from random import Random
 from typing import Any
 
 from infra.errors import LogDamaged, Unknown
-from infra.kafka.inbound import Found
+from infra.kafka.inbound import Seen, Unanswered
 from infra.kafka.memory import MemoryKafka
 from infra.kafka.topics import HEARD_TOPIC
 from infra.mesh import Mesh
@@ -92,20 +92,22 @@ class Port:
             yield records
             start += len(records)
 
-    async def look(self, places: Collection[Place], at: Mapping[Place, int]) -> dict[Place, Found]:
+    async def look(self, places: Collection[Place], at: Mapping[Place, int]) -> dict[Place, Seen]:
         await self.passes()
         if self.unlucky(self.faults.unreadable):
             raise Unknown("the command topics are away")
-        return self.kafka.look(places, at)
+        found = self.kafka.look(places, at)
+        return {p: Unanswered("no leader") if self.unlucky(self.faults.unreadable) else f for p, f in found.items()}
 
     async def first_since(self, places: Collection[Place], at_ms: int) -> dict[Place, int]:
         await self.passes()
         return {place: self.kafka.first_since(place, at_ms) for place in places}
 
-    async def delete_before(self, offsets: Mapping[Place, int]) -> None:
+    async def delete_before(self, offsets: Mapping[Place, int], topic_ids: Mapping[str, str]) -> None:
         await self.passes()
         for place, offset in offsets.items():
-            self.kafka.delete_before(place, offset)
+            if self.kafka.topic_id(place[0]) == topic_ids[place[0]]:
+                self.kafka.delete_before(place, offset)
 
     async def heard(self) -> list[Read]:
         await self.passes()

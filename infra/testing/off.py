@@ -12,7 +12,7 @@ from itertools import count
 from typing import Any
 
 from infra.errors import Unknown, Unreadable
-from infra.kafka.inbound import Found
+from infra.kafka.inbound import Seen, Unanswered
 from infra.kafka.log import until_known
 from infra.model.context import Perform
 from infra.testing.disk import Content, ProcessDisk
@@ -461,7 +461,7 @@ class Unwatched(Node):
 class NearsightedPort(Port):
     """Where a topic begins and ends is looked at, and not what stands where something was decided."""
 
-    async def look(self, places: Collection[Place], at: Mapping[Place, int]) -> dict[Place, Found]:
+    async def look(self, places: Collection[Place], at: Mapping[Place, int]) -> dict[Place, Seen]:
         return await super().look(places, {})
 
 
@@ -472,9 +472,9 @@ class Nearsighted(Node):
 class ByNamePort(Port):
     """A topic is known by its name."""
 
-    async def look(self, places: Collection[Place], at: Mapping[Place, int]) -> dict[Place, Found]:
+    async def look(self, places: Collection[Place], at: Mapping[Place, int]) -> dict[Place, Seen]:
         found = await super().look(places, at)
-        return {place: replace(there, topic_id=place[0]) for place, there in found.items()}
+        return {p: f if isinstance(f, Unanswered) else replace(f, topic_id=p[0]) for p, f in found.items()}
 
 
 class ByName(Node):

@@ -78,9 +78,10 @@ class Inbound:
         self.cursors[way], self._last[way] = cursor, None
 
     def _resume(self, way: Way, topic_id: str, cursor: int) -> None:
-        before = self.topic_ids[way].removesuffix(CUT)
-        if cursor < self.cursors[way] or (before and before != topic_id.removesuffix(CUT)):
-            self._last[way] = None
+        before = self.topic_ids[way]
+        is_somebodys_word = before not in ("", topic_id) and not topic_id.endswith(CUT)
+        if cursor < self.cursors[way] or is_somebodys_word:
+            self._last[way] = None  # others may stand there
         self.topic_ids[way], self.cursors[way], self.passed[way] = topic_id, cursor, cursor
 
     def inlet(self, way: Way) -> Inlet:

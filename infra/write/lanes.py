@@ -29,9 +29,9 @@ Lane = tuple[asyncio.Queue[Delivery], asyncio.Task[None]]
 
 
 class Lanes:
-    """`handler_of` gives the handler of a place; `failed` hears of an error in one."""
+    """`handler_of` gives the handler of a place, None if it is not handled here; `failed` hears of an error in one."""
 
-    def __init__(self, handler_of: Callable[[Place], Handle], failed: Callable[[BaseException], None]) -> None:
+    def __init__(self, handler_of: Callable[[Place], Handle | None], failed: Callable[[BaseException], None]) -> None:
         self._handler_of = handler_of
         self._failed = failed
         self._lanes: dict[Place, Lane] = {}
@@ -60,8 +60,10 @@ class Lanes:
         if not self._open or place in self._shut or not delivery.is_current():
             return
         if place not in self._lanes:
+            if (handle := self._handler_of(place)) is None:
+                return
             queue: asyncio.Queue[Delivery] = asyncio.Queue(DEPTH)
-            task = asyncio.create_task(self._run(place, queue, self._handler_of(place)))
+            task = asyncio.create_task(self._run(place, queue, handle))
             task.add_done_callback(self._ended)
             self._lanes[place], self._waiting[place] = (queue, task), 0
         self._waiting[place] += len(delivery.records)

@@ -89,10 +89,10 @@ class Owner:
         self._ways = {context.commands_topic: Way.COMMANDS, context.own_topic: Way.OWN}
         self.lanes = self.lanes_kind(self._handler_of, failed)
         self.watch = self.watch_kind(
-            context, topics, keep_ms, self.lanes, reread, self._resumed, self._tell_stopped, now
+            context, partitions, topics, keep_ms, self.lanes, reread, self._resumed, self._tell_stopped, now
         )
         self._codec = mesh.codec
-        self._partitions = partitions
+        self.partitions = partitions
         self._dedupe_ms = dedupe_ms
         self._events = log
         self._sink = sink
@@ -119,7 +119,7 @@ class Owner:
         """From now on, what states want of the outside is done by `perform`."""
         circuits = Circuits(self._tell, now=self._now)
         self._effects = EffectRunner(
-            self.context, self._codec, perform, self._sink, self._partitions, self._failed, self._done, circuits
+            self.context, self._codec, perform, self._sink, self.partitions, self._failed, self._done, circuits
         )
 
     # -- partitions come and go
@@ -179,7 +179,7 @@ class Owner:
         return writer.aggregates.cursors[way] if writer else None
 
     async def _take(self, number: int) -> Writer:
-        aggregates = Aggregates(self.context, self._codec, number, self._partitions, self._dedupe_ms)
+        aggregates = Aggregates(self.context, self._codec, number, self.partitions, self._dedupe_ms)
         topic_id = self._topic_ids[self.context.events_topic]
         state = await self.state_kind.opened(aggregates, self._disk, topic_id, self._code, self._budget.share)
         self._budget.partitions += 1
@@ -197,11 +197,13 @@ class Owner:
 
     # -- records come
 
-    def _handler_of(self, place: Place) -> Handle:
+    def _handler_of(self, place: Place) -> Handle | None:
+        """None of a partition that its log has not: a topic of commands may have been made anew with more."""
         topic, number = place
         if (way := self._ways.get(topic)) is None:
             return self._react
-        writer = self.writers[number]
+        if (writer := self.writers.get(number)) is None:
+            return None
         return writer.handle_own if way is Way.OWN else writer.handle
 
     async def _react(self, records: Sequence[Any]) -> None:
@@ -209,7 +211,7 @@ class Owner:
         topic, partition = records[-1].topic, records[-1].partition
         commands = list(commands_from(self.context, self._codec, records, self._topic_ids[topic]))
         if commands:
-            await until_known(lambda: self._sink.send(self.context.own_topic, addressed(commands, self._partitions)))
+            await until_known(lambda: self._sink.send(self.context.own_topic, addressed(commands, self.partitions)))
         self._heard.note((topic, partition), records[-1].offset + 1)
 
     def _want(self, intents: Sequence[Intent]) -> None:
@@ -254,7 +256,7 @@ class Owner:
         is_more = False
         for number, agenda in list(self._agendas.items()):
             if due := await agenda.due(self._now() * 1000):
-                await fire(self._codec, self._sink, self.context.own_topic, self._partitions, due)
+                await fire(self._codec, self._sink, self.context.own_topic, self.partitions, due)
                 is_more |= len(due) >= DUE_AT_ONCE
             intents = await agenda.more()
             if self._agendas.get(number) is agenda:  # else they are begun by who has the partition now

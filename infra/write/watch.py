@@ -13,13 +13,12 @@ from typing import Any, Protocol
 import structlog
 
 from infra.errors import Unknown
-from infra.kafka.inbound import Found, Trouble, trouble
+from infra.kafka.inbound import Found, Loss, Seen, Trouble, Unanswered, trouble
 from infra.kafka.log import until_known
 from infra.messages import Resumed
 from infra.model.context import Context
 from infra.wire.envelope import Way
 from infra.wire.inbound import CUT, Inlet, deletable, resumption
-from infra.wire.inbox import MAX_CLOCK_SKEW_MS
 from infra.wire.record import Outgoing, Record
 from infra.write.aggregates import Aggregates
 from infra.write.lanes import Lanes, Place
@@ -28,27 +27,28 @@ from infra.write.writer import Writer
 _log = structlog.get_logger()
 
 WATCH_SECONDS = 5.0
+AGAIN_SECONDS = 0.5  # until what did not answer when it was taken over is asked again
 SWEEP_SECONDS = 600.0
 
 
 class CommandTopics(Protocol):
     """Kafka's command topics. Every method raises Unknown when Kafka did not answer, or will not do it."""
 
-    async def look(self, places: Collection[Place], at: Mapping[Place, int]) -> dict[Place, Found]:
-        """What these places are now, those that are gone left out; of those in `at` also the record at that offset."""
+    async def look(self, places: Collection[Place], at: Mapping[Place, int]) -> dict[Place, Seen]:
+        """What these places are now, those whose topic is gone left out; of those in `at` also the record at that offset."""
         ...
 
     async def first_since(self, places: Collection[Place], at_ms: int) -> dict[Place, int]:
         """Of each place the first offset whose record is not older than that; its end if all are."""
         ...
 
-    async def delete_before(self, offsets: Mapping[Place, int]) -> None:
-        """Delete the records in front of these offsets."""
+    async def delete_before(self, offsets: Mapping[Place, int], topic_ids: Mapping[str, str]) -> None:
+        """Delete the records in front of these offsets, where the topics have these ids still."""
         ...
 
 
 class Watch:
-    """`keep_ms` is how long a decided command stays for those who look.
+    """`partitions` is how many its log has, `keep_ms` how long a decided command stays for those who look.
 
     `reread` has a place read from its cursor again, `resumed` hears of a place that goes on, `tell` publishes what stands still.
     """
@@ -56,6 +56,7 @@ class Watch:
     def __init__(
         self,
         context: Context,
+        partitions: int,
         topics: CommandTopics,
         keep_ms: int,
         lanes: Lanes,
@@ -66,6 +67,7 @@ class Watch:
     ) -> None:
         self.standing: dict[Place, Trouble] = {}
         self._context = context
+        self._partitions = partitions
         self._ways = {context.commands_topic: Way.COMMANDS, context.own_topic: Way.OWN}
         self._topics = topics
         self._keep_ms = keep_ms
@@ -93,7 +95,7 @@ class Watch:
         self._seen, self._known = {}, {}
         before, self.standing = self.standing, {}
         inlets = self._inlets()
-        found: dict[Place, Found] = {}
+        found: dict[Place, Seen] = {}
 
         async def look() -> None:
             try:
@@ -105,19 +107,28 @@ class Watch:
         if inlets:
             await until_known(look)
         for place, inlet in inlets.items():
-            if wrong := trouble(place, inlet, found.get(place)):
-                self._stop(wrong, is_new=place not in before)
-            else:
-                self._seen[place], self._known[place] = found[place], inlet
-        await asyncio.gather(*(self._name(place, found[place].topic_id, found[place].low) for place in self._seen))
+            there = found.get(place)
+            if wrong := trouble(place, inlet, there, self._partitions):
+                self._stop(wrong, before.get(place))
+            elif isinstance(there, Found):
+                self._seen[place] = there
+        await asyncio.gather(*(self._name(place, seen.topic_id, seen.low) for place, seen in self._seen.items()))
+        for place in self._seen:
+            self._known[place] = self._inlet(place)
+            self._read(place)
         self._say(inlets)
 
     async def run(self) -> None:
         """Look again every few seconds, until cancelled."""
         while True:
-            await asyncio.sleep(WATCH_SECONDS)
+            is_unanswered = any(wrong.loss is Loss.UNANSWERED for wrong in self.standing.values())
+            await asyncio.sleep(AGAIN_SECONDS if is_unanswered else WATCH_SECONDS)
             self._looking = asyncio.create_task(self.look())
-            await asyncio.wait([self._looking])
+            try:
+                await asyncio.wait([self._looking])
+            except asyncio.CancelledError:
+                self._looking.cancel()
+                raise
             if not self._looking.cancelled() and (error := self._looking.exception()):
                 if not isinstance(error, Unknown):
                     raise error
@@ -130,22 +141,18 @@ class Watch:
             try:
                 await self.sweep()
             except Unknown as error:
-                _log.warning(
-                    "decided commands not deleted",
-                    context=self._context.name,
-                    error=str(error),
-                    next="its principal needs DELETE on its command topics",
-                )
+                _log.warning("decided commands not deleted", context=self._context.name, error=str(error))
 
     async def sweep(self) -> None:
         """Delete commands behind the cursor, where nothing is wrong, and have the log say where that is."""
         await asyncio.gather(*map(self._say_passed, list(self._seen)))
-        inlets = {place: inlet for place, inlet in self._inlets().items() if place in self._seen}
-        kept_from = await self._topics.first_since(list(inlets), int(1000 * self._now()) - self._keep_ms)
-        lows = {place: self._seen[place].low for place in inlets if place in self._seen}
-        offsets = {p: deletable(inlets[p], lows[p], kept_from[p]) for p in lows.keys() & kept_from.keys()}
+        seen, inlets = dict(self._seen), self._inlets()
+        sure = [place for place in seen if place in inlets and inlets[place].topic_id == seen[place].topic_id]
+        kept_from = await self._topics.first_since(sure, max(0, int(1000 * self._now()) - self._keep_ms))
+        places = [place for place in sure if place in kept_from and place in self._seen]
+        offsets = {p: deletable(inlets[p], seen[p].low, kept_from[p]) for p in places}
         if wanted := {place: offset for place, offset in offsets.items() if offset is not None}:
-            await self._topics.delete_before(wanted)
+            await self._topics.delete_before(wanted, {place[0]: seen[place].topic_id for place in wanted})
             _log.info(
                 "decided commands deleted",
                 context=self._context.name,
@@ -162,65 +169,108 @@ class Watch:
         if doubtful:
             found |= await self._topics.look(list(doubtful), _last(doubtful))
         for place, inlet in inlets.items():
-            wrong = trouble(place, inlet, found.get(place))
-            if not wrong and place in doubtful and (known := self._known.get(place)) and known.decided:
-                # what came in its place may have been decided since: what was decided before has to be there too
-                before = (await self._topics.look([place], _last({place: known}))).get(place)
-                wrong = trouble(place, known, before)
-                if wrong and before is not None:
-                    await self._name(place, before.topic_id + CUT, instead_of=before.topic_id)
-            await self._judge(place, inlet, found.get(place), wrong, place in doubtful)
+            try:
+                await self._hold(place, inlet, found.get(place), place in doubtful)
+            except Unknown as error:
+                _log.warning("command topic unanswered", context=self._context.name, topic=place[0], error=str(error))
         self._say(self.standing)  # again, since an owner of before may have said otherwise later
 
-    def _is_doubtful(self, place: Place, found: Found | None) -> bool:
-        """Whether it may have been cut since it was seen: then what was decided last has to be looked at."""
+    def _is_doubtful(self, place: Place, found: Seen | None) -> bool:
+        """Whether it may have been cut since it was seen, or be another: then what was decided last has to be looked at."""
         seen = self._seen.get(place)
-        return found is not None and (seen is None or found.epoch != seen.epoch or found.end < seen.end)
+        if not isinstance(found, Found):
+            return False
+        return seen is None or (found.topic_id, found.epoch) != (seen.topic_id, seen.epoch) or found.end < seen.end
+
+    async def _hold(self, place: Place, inlet: Inlet, found: Seen | None, is_doubtful: bool) -> None:
+        """Hold one place against what was decided of it. Unknown if nobody can say: then it stays what it was until the next look."""
+        if isinstance(found, Unanswered):
+            raise Unknown(found.says)
+        wrong = trouble(place, inlet, found, self._partitions)
+        if not wrong and found is not None and is_doubtful and await self._was_cut(place, inlet, found):
+            # the log keeps it: who comes next has not seen what this owner saw
+            await self._name(place, found.topic_id + CUT, instead_of=found.topic_id)
+            wrong = trouble(place, self._inlet(place), found, self._partitions)
+        await self._judge(place, inlet, found, wrong, is_doubtful)
+
+    async def _was_cut(self, place: Place, inlet: Inlet, found: Found) -> bool:
+        """Whether it has lost what its owner saw there, though what was decided last is where it stood."""
+        seen, known = self._seen.get(place), self._known.get(place)
+        if seen is None or known is None or seen.topic_id != found.topic_id or known.topic_id != inlet.topic_id:
+            return False  # of this topic nothing was seen
+        if found.end < seen.end:
+            _log.error(
+                "commands lost",
+                context=self._context.name,
+                topic=place[0],
+                partition=place[1],
+                offset=found.end,
+                end=seen.end,
+            )
+            return True
+        if known.decided is None:
+            return False
+        # what came in its place may have been decided since: what was decided before has to be there too
+        before = (await self._topics.look([place], _last({place: known}))).get(place)
+        if not isinstance(before, Found) or before.topic_id != found.topic_id:
+            raise Unknown("it changes while it is looked at")
+        wrong = trouble(place, known, before)
+        return wrong is not None and wrong.loss is Loss.CUT
 
     async def _judge(
-        self, place: Place, inlet: Inlet, found: Found | None, wrong: Trouble | None, doubtful: bool
+        self, place: Place, inlet: Inlet, found: Found | None, wrong: Trouble | None, is_doubtful: bool
     ) -> None:
         if wrong or found is None:
             self._seen.pop(place, None)
             self._known.pop(place, None)
-            if wrong and place not in self.standing:
-                self._stop(wrong)
-                await self._lanes.shut(place)
+            if wrong:
+                before = self.standing.get(place)
+                self._stop(wrong, before)
+                if before is None:
+                    await self._lanes.shut(place)
             return
         seen, self._seen[place], self._known[place] = self._seen.get(place), found, inlet
-        if seen is not None and found.end < seen.end:
-            _log.error(
-                "commands lost", context=self._context.name, topic=place[0], partition=place[1], **_lost(seen, found)
-            )
         if place in self.standing:
             await self._go_on(place, found)
-        elif doubtful and seen is not None:
+        elif is_doubtful and seen is not None:
             await self._lanes.shut(place)  # what was fetched may be gone, and others stand there
-            await self._reread(place)
-            self._lanes.let_in(place)
+            await self._let_in(place)
 
     async def _go_on(self, place: Place, found: Found) -> None:
         await self._name(place, found.topic_id)
-        await self._reread(place)
         del self.standing[place]
-        self._lanes.let_in(place)
-        self._resumed(place)
+        await self._let_in(place)
         self._say([place])
         _log.info("goes on", context=self._context.name, topic=place[0], partition=place[1])
 
-    def _stop(self, wrong: Trouble, *, is_new: bool = True) -> None:
+    async def _let_in(self, place: Place) -> None:
+        """Go on with a place from its cursor; what was asked there may be lost, and is asked again by who can."""
+        self._read(place)
+        await self._reread(place)
+        self._lanes.let_in(place)
+        self._resumed(place)
+
+    def _read(self, place: Place) -> None:
+        """What comes of a place from now on is of the topic that its log names now."""
+        if writer := self._owned.get(place[1]):
+            writer.read_from(self._ways[place[0]], self._inlet(place).topic_id)
+
+    def _stop(self, wrong: Trouble, before: Trouble | None) -> None:
+        """A place stands still; `before` is why it did already."""
         topic, partition = wrong.place
         self.standing[wrong.place] = wrong
-        if is_new:
+        if before is None:
             self._since[wrong.place] = self._now()
+        if before is None or before.loss is not wrong.loss:
             self._say([wrong.place])
-            _log.error(
+            log = _log.warning if wrong.loss is Loss.UNANSWERED else _log.error
+            log(
                 "stopped",
                 context=self._context.name,
                 topic=topic,
                 partition=partition,
                 reason=str(wrong),
-                next=f"weft topics accept {self._context.name} {partition}",
+                next=wrong.next(self._context.name),
             )
 
     def _say(self, places: Iterable[Place]) -> None:
@@ -233,6 +283,9 @@ class Watch:
             for number, writer in self._owned.items()
             for topic, way in self._ways.items()
         }
+
+    def _inlet(self, place: Place) -> Inlet:
+        return self._owned[place[1]].aggregates.inbound.inlet(self._ways[place[0]])
 
     async def _name(self, place: Place, named: str, low: int = 0, instead_of: str = "") -> None:
         """Have the log say which topic this way's commands come from, if it does not yet; or say it otherwise.
@@ -253,7 +306,8 @@ class Watch:
                 cursor = low
             event = Resumed(topic_id=named, cursor=cursor, reason="")
             events = (aggregates.context.events_topic, number)
-            offset, at = aggregates.next_offset, aggregates.timestamp or int(1000 * self._now()) - MAX_CLOCK_SKEW_MS
+            # no clock of ours: what comes later may not be recorded before it, and Kafka takes nothing from tomorrow
+            offset, at = aggregates.next_offset, aggregates.timestamp
             return [resumption(aggregates.codec, aggregates.context.name, events, way, event, offset, at)]
 
         await self._owned[number].note(make)
@@ -291,10 +345,6 @@ def _last(inlets: Mapping[Place, Inlet]) -> dict[Place, int]:
     return {place: inlet.decided.offset for place, inlet in inlets.items() if inlet.decided}
 
 
-def _lost(seen: Found, found: Found) -> dict[str, int]:
-    return {"offset": found.end, "end": seen.end}
-
-
 def stopped_record(context: str, place: Place, wrong: Trouble | None, since: float) -> Outgoing:
     """What is published of a place: why it stands still, or nothing if it does not."""
     topic, partition = place
@@ -307,6 +357,7 @@ def stopped_record(context: str, place: Place, wrong: Trouble | None, since: flo
         "partition": partition,
         "loss": wrong.loss.name.lower(),
         "reason": str(wrong),
+        "next": wrong.next(context),
         "since": since,
     }
     return Outgoing(key, json.dumps(said).encode(), [])

@@ -85,8 +85,17 @@ class Writer:
         self._bounds = bounds
         self._turn = asyncio.Lock()
         self._own_waits = 0
+        self._sources: dict[Way, str] = {}
         self._is_recovered = False
         self._is_closed = False
+
+    def read_from(self, way: Way, topic_id: str) -> None:
+        """What comes by a way from now on is of this topic. While the log names another one nothing of it is decided.
+
+        Somebody may have had the log go on in another topic before anybody here has looked: what was fetched of the one of
+        before stands at other places, and where it is decided the cursor would pass over what is there now.
+        """
+        self._sources[way] = topic_id
 
     async def handle(self, records: Sequence[Record]) -> None:
         """Decide all commands, of one topic; returns when everything they led to is in the log."""
@@ -115,6 +124,9 @@ class Writer:
     async def _decide(self, records: Sequence[Record], start: int) -> int:
         """Decide the next commands; the first that is not."""
         asked = self._commands.read(records, start)
+        named = self.aggregates.inbound.topic_ids[asked.way]
+        if self._sources.get(asked.way, named) != named:
+            return len(records)  # what is there now is read when it has been looked at
         await self.state.fetch(*self._commands.about(asked))
         decision = self._commands.decide(asked)
         if await self._commit(decision):
@@ -162,12 +174,14 @@ class Writer:
 
         Whatever became of an append, what is known afterwards is what the log says.
         """
+        pauses = _pauses()
         async with self._turn:
             while records := make(self.aggregates):
                 try:
                     await self._log.append(self.aggregates.number, records)
                 except Unknown as error:
                     self._warn("unknown", error=str(error))
+                    await asyncio.sleep(next(pauses))
                 await self._catch_up()
 
     # -- what others appended
@@ -213,15 +227,14 @@ class Writer:
 
     async def _catch_up(self, far: float = inf) -> None:
         """Fold to the end of the log, for as long as it takes to reach it; if it is `far`, only take in the last of it."""
-        delay = 0.1
+        pauses = _pauses()
         while True:
             try:
                 await self._fold_to_end(far)
                 return
             except Unknown as error:
                 self._warn("log unreachable", error=str(error))
-                await asyncio.sleep(delay * (0.5 + random()))
-                delay = min(delay * 2, 5.0)
+                await asyncio.sleep(next(pauses))
 
     async def _fold_to_end(self, far: float) -> None:
         aggregates, number = self.aggregates, self.aggregates.number
@@ -272,6 +285,14 @@ class Writer:
 
     def _warn(self, event: str, **more: Any) -> None:
         _log.warning(event, context=self.aggregates.context.name, partition=self.aggregates.number, **more)
+
+
+def _pauses() -> Iterator[float]:
+    """How long to wait before each next try, in seconds: longer and longer, and never all together."""
+    delay = 0.1
+    while True:
+        yield delay * (0.5 + random())
+        delay = min(delay * 2, 5.0)
 
 
 def _pieces(records: Sequence[Record], most: int) -> Iterator[Sequence[Record]]:

@@ -9,7 +9,7 @@ from infra.write.lanes import DEPTH, Delivery, Lanes
 
 
 def batch_of(content: Any) -> Delivery:
-    return Delivery(content, lambda: True, lambda: None)
+    return Delivery([content], lambda: True, lambda: None)
 
 
 class Work:
@@ -22,7 +22,8 @@ class Work:
         self.lanes = Lanes(lambda place: self.handle, self.errors.append)
         self.lanes.open()
 
-    async def handle(self, batch: Any) -> None:
+    async def handle(self, records: Any) -> None:
+        (batch,) = records
         await self.go.wait()
         if isinstance(batch, Exception):
             raise batch

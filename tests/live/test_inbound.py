@@ -1,34 +1,24 @@
 """Command topics that lose something while a shop is at work, or between its runs: it is said, and nothing is passed over."""
 
-import json
-import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from infra.errors import Unknown
 from infra.kafka import reading, topics
-from infra.kafka.inbound import gauging
+from infra.kafka.inbound import Found, gauging
 from infra.ops import inbound
 from infra.settings import address
 from infra.wire.envelope import Way
 from infra.wire.inbound import deletable
 from tests.live.harness import LiveMesh, until
+from tests.live.inbound import ORDERS, at_work, errors, make_anew, stopped
 from tests.live.shop import answer, audit, order, paid_order, receipt, register, until_at_rest, until_set_up
 from tests.live.weft import printed, weft
-
-ORDERS = "orders.commands"
-
-
-def at_work(live: LiveMesh) -> subprocess.Popen[bytes]:
-    worker = live.worker()
-    live.ready(worker)
-    return worker
 
 
 @pytest.fixture
@@ -37,30 +27,10 @@ def own_shop(own_mesh: LiveMesh) -> LiveMesh:
     return own_mesh
 
 
-def make_anew(live: LiveMesh, topic: str) -> None:
-    with topics.admin(live.settings) as admin:
-        admin.delete_topics([topic])[topic].result(20)
-        until(lambda: topic not in admin.list_topics(timeout=10).topics, 20, "the topic is gone")
-        config = topics.configs(live.mesh.context("orders"), live.settings)[topic]
-        admin.create_topics([NewTopic(topic, live.settings.partitions, 1, config=config)])[topic].result(20)
-
-
 def is_empty(live: LiveMesh, topic: str) -> bool:
     with suppress(Unknown):
         return not any(live.length_of(topic, n) for n in range(live.settings.partitions))
     return False
-
-
-def stopped(live: LiveMesh) -> list[dict[str, Any]]:
-    shown = weft(live, "status", "--json")
-    found: list[dict[str, Any]] = json.loads(shown.stdout)["stopped"]
-    assert shown.returncode == (1 if found else 0), shown.stderr
-    return found
-
-
-def errors(live: LiveMesh, worker: subprocess.Popen[bytes]) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in live.log_of(worker).read_text().splitlines() if line.startswith("{")]
-    return [line for line in lines if line.get("event") == "stopped"]
 
 
 @pytest.mark.timeout(240)
@@ -209,10 +179,11 @@ def test_decided_commands_are_deleted_behind_the_cursor_and_nothing_else(own_sho
         wanted = {place: deletable(inlet, 0, then[place]) for place, inlet in inlets.items()}
         deleted = {place: offset for place, offset in wanted.items() if offset}
         assert deleted
-        gauge.delete_before(deleted)
-        found = gauge.look(
+        gauge.delete_before(deleted, {ORDERS: next(iter(inlets.values())).topic_id})
+        looked = gauge.look(
             list(inlets), {place: inlet.decided.offset for place, inlet in inlets.items() if inlet.decided}
         )
+    found = {place: there for place, there in looked.items() if isinstance(there, Found)}
     # then what was decided last is there, and all that was not
     assert {place: there.low for place, there in found.items() if there.low} == deleted
     assert {place: there.last.offset for place, there in found.items() if there.last} == {

@@ -5,7 +5,7 @@ owner's (infra/write/owner.py).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any, cast
@@ -14,10 +14,9 @@ import faust
 import mode
 from faust.types import TP
 
-from infra.errors import Unusable
 from infra.kafka import reading
 from infra.kafka.inbound import Gauged, gauging
-from infra.kafka.log import KafkaEventLog, connected
+from infra.kafka.log import KafkaEventLog, connected, until_known
 from infra.kafka.topics import heard_positions
 from infra.mesh import Mesh
 from infra.model.context import Context
@@ -36,8 +35,11 @@ METADATA_MS = 10_000  # a topic that is made again is nobody's until its group h
 class Worker:
     """The Faust application of one context in this process, and the owner it serves."""
 
-    def __init__(self, settings: Settings, heard: list[str], owner_of: "Callable[[Worker], Owner]") -> None:
+    def __init__(
+        self, settings: Settings, heard: list[str], topics: Gauged, owner_of: "Callable[[Worker], Owner]"
+    ) -> None:
         self.owner = owner_of(self)
+        self._topics = topics
         self.app = _application(settings, self.owner.context)
         self._consumer.position_of = lambda tp: self.owner.position((tp.topic, tp.partition))
         self._listen("decide", self.owner.context.commands_topic)
@@ -75,10 +77,28 @@ class Worker:
 
     async def _assigned(self, app: faust.App, **_: Any) -> None:
         try:
-            await self.owner.assigned(_numbers(self.owner.context, app.consumer.assignment()))
+            await self.owner.assigned(await self._numbers(app.consumer.assignment()))
         except Exception as error:  # Faust would end what called this, and go on without it
             self.crash(error)
             raise
+
+    async def _numbers(self, places: Collection[TP]) -> set[int]:
+        """The partitions of the log that were given to this process: topics of as many partitions are given out together.
+
+        One of the two that is gone is given to nobody, and one that was made anew with more or fewer than its log has apart
+        from the other: that one says nothing then, and the owner says what is wrong with it.
+        """
+        context = self.owner.context
+        topics = (context.commands_topic, context.own_topic)
+        given = {topic: {tp.partition for tp in places if tp.topic == topic} for topic in topics}
+        counts: dict[str, int] = {}
+
+        async def count() -> None:
+            counts.update(await self._topics.partitions(topics))
+
+        if given[topics[0]] != given[topics[1]]:
+            await until_known(count)
+        return numbers(given, counts, self.owner.partitions)
 
     def crash(self, error: BaseException) -> None:
         self._crashing = asyncio.ensure_future(self.app.crash(error))
@@ -98,17 +118,18 @@ class Worker:
             await self.app.stop()
 
 
-def _numbers(context: Context, places: Collection[TP]) -> set[int]:
-    """The partitions that were given to a process: topics of as many partitions are given out together.
+def numbers(given: Mapping[str, set[int]], counts: Mapping[str, int], partitions: int) -> set[int]:
+    """Which partitions of a log of so many are a process's, that was `given` these of its command topics.
 
-    One of the two that is gone is given to nobody, and the owner says so.
+    `counts` are how many those have that are there, if that matters: the topics that fit say it, and are one. If they are
+    two all the same, the group is about to be told of one that fits again. If none does, nothing of either is decided, and of
+    each place somebody has to say so.
     """
-    asked, own = (
-        {tp.partition for tp in places if tp.topic == topic} for topic in (context.commands_topic, context.own_topic)
-    )
-    if asked and own and asked != own:
-        raise Unusable(f"{context.commands_topic} {sorted(asked)} and {context.own_topic} {sorted(own)} were torn")
-    return asked | own
+    if len(set(map(frozenset, given.values()))) == 1:
+        return next(iter(given.values())) & set(range(partitions))
+    fitting = [given[topic] for topic, count in counts.items() if count == partitions]
+    others = [given[topic] & set(range(partitions)) for topic in counts]
+    return set.intersection(*(fitting or others[:1])) if counts else set()
 
 
 def _application(settings: Settings, context: Context) -> faust.App:
@@ -153,7 +174,7 @@ async def run(
         topic_ids = await asyncio.to_thread(reading.topic_ids, servers, topics)
         perform = await stack.enter_async_context(context.connect(needs)) if context.connect else None
 
-        gauge = stack.enter_context(gauging(servers))
+        command_topics = Gauged(stack.enter_context(gauging(servers)))
 
         def owner_of(worker: Worker) -> Owner:
             return Owner(
@@ -166,7 +187,7 @@ async def run(
                 worker.crash,
                 topic_ids,
                 partial(asyncio.to_thread, heard_positions, settings),
-                Gauged(gauge),
+                command_topics,
                 worker.reread,
                 disk,
                 budget,
@@ -174,7 +195,7 @@ async def run(
                 keep_ms=settings.decided_ms,
             )
 
-        worker = Worker(settings, heard, owner_of)
+        worker = Worker(settings, heard, command_topics, owner_of)
         if perform:
             worker.owner.perform_with(perform)
         started(worker.owner)
