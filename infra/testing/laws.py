@@ -33,7 +33,8 @@ from infra.wire.inbound import is_called
 from infra.wire.inbox import DISCARD
 from infra.wire.record import MAX_COMMAND_BYTES, Read, partition_of, place_of
 from infra.wire.sealing import personal, unsealed
-from infra.write.layout import AGENDA, STATE, place_in, thing_of
+from infra.write.layout import AGENDA, STATE, place_in
+from infra.write.plain import thing_of
 from infra.write.parking import MAX_KEY, shown
 from infra.write.reactions import commands_from
 from infra.write.writer import Writer

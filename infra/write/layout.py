@@ -8,15 +8,14 @@
     i KEY NAME         a decided command: when that was, and what it said
     q KEY              the commands of a key that wait
 
-Values are pickled: a store is as trusted as the code, and readable by its user only.
+How values are written is said in infra/write/plain.py: a store is as trusted as the code, and readable by its user only.
 """
 
-import pickle
 import struct
-from typing import Any
 
 from infra.write.aggregates import KnownCommand, Position, Seen, Unwritten
 from infra.write.intents import CLOCK, Intent, moment
+from infra.write.plain import value_of
 
 HEAD, POSITION = b"!", b"@"
 STATE, AGENDA, DECIDED, QUEUE = b"s", b"a", b"i", b"q"
@@ -25,14 +24,6 @@ WHEN, LENGTH = struct.Struct(">Q"), struct.Struct(">H")
 NEVER = (1 << 64) - 1
 
 Batch = dict[bytes, bytes | None]  # None is deleted
-
-
-def value_of(thing: Any) -> bytes:
-    return pickle.dumps(thing, 5)
-
-
-def thing_of(value: bytes) -> Any:
-    return pickle.loads(value)  # noqa: S301 (our own store, see above)
 
 
 def behind(prefix: bytes) -> bytes:

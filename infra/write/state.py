@@ -32,13 +32,13 @@ from infra.write.layout import (
     place_in,
     seen_in,
     state_key,
-    thing_of,
 )
 from infra.write.parking import Queue
+from infra.write.plain import thing_of
 from infra.write.store import Disk, Store
 
 MANY = 5_000  # changes, which are written before their turn comes
-TIMES = 8  # bytes in memory, of one on disk
+TIMES = 12  # bytes in memory, of one on disk
 SLOT_BYTES, INTENT_BYTES, DECIDED_BYTES = 500, 1000, 400  # in memory, at least
 EVENT_BYTES = 8000  # of one that is taken in, until what it changes is written
 SCANNED = 5_000  # keys read at once
