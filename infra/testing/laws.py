@@ -34,8 +34,8 @@ from infra.wire.inbox import DISCARD
 from infra.wire.record import MAX_COMMAND_BYTES, Read, partition_of, place_of
 from infra.wire.sealing import personal, unsealed
 from infra.write.layout import AGENDA, STATE, place_in
-from infra.write.plain import thing_of
 from infra.write.parking import MAX_KEY, shown
+from infra.write.plain import thing_of
 from infra.write.reactions import commands_from
 from infra.write.writer import Writer
 

@@ -26,9 +26,9 @@ from infra.write.decision import CommandHandler, Decision, Standing
 from infra.write.intents import CLOCK
 from infra.write.lanes import Delivery, Lanes, Place
 from infra.write.layout import POSITION, behind, line_prefix
-from infra.write.plain import value_of
 from infra.write.owner import Owner
 from infra.write.parking import Queue
+from infra.write.plain import value_of
 from infra.write.state import State
 from infra.write.watch import Watch
 from infra.write.writer import Writer

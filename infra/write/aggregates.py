@@ -9,7 +9,7 @@ folds, or decides, has what that is about put back before.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from infra.errors import LogMoved
@@ -127,6 +127,7 @@ class Aggregates:
         self.codec = codec
         self.number = number
         self.partitions = partitions
+        self._place = f"{context.events_topic}/{number}/"
         self.next_offset = 0
         self.inbound = Inbound()
         self.marks: dict[bytes, ReactionPlace] = {}
@@ -155,7 +156,7 @@ class Aggregates:
 
     def event_id(self, origin: int | bytes) -> str:
         """The id of an event by its offset; a copied one has kept its own."""
-        return origin.decode() if isinstance(origin, bytes) else f"{self.context.events_topic}/{self.number}/{origin}"
+        return origin.decode() if isinstance(origin, bytes) else f"{self._place}{origin}"
 
     # -- the past
 
@@ -335,7 +336,7 @@ class Aggregates:
         self._new_intents.pop(place, None)
         if intent is not None:
             self.opened += 1
-            intent = replace(intent, line=line_of(intent.wanted, self.context.target), nth=self.opened)
+            intent.line, intent.nth = line_of(intent.wanted, self.context.target), self.opened
             self.intents[place] = self._new_intents[place] = intent
         self.unwritten.intents[place] = intent
         self.unwritten.reopened.append((before, intent))

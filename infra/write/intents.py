@@ -16,11 +16,12 @@ MAX_TARGET = 1000  # bytes
 CLOCK = b"clock"  # whose line is for deadlines; a target's begins otherwise
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Intent:
     """Something a state wants of the outside, or of the clock (a Due); `key` is the id of the event that opened it.
 
-    Where it stands is said when it is opened in a partition: in which line, and the how-manieth of all that were.
+    Where it stands is said when it is opened in a partition: in which line, and the how-manieth of all that were. Nothing
+    else of it ever changes.
     """
 
     key: str
@@ -45,7 +46,10 @@ def told_elsewhere(wanted: Any, key: str, commands: Sequence[type]) -> str | Non
 
     What is open is looked for where it was opened, so an answer that goes elsewhere would answer nothing.
     """
-    if not isinstance(wanted, Due) or (type(wanted.command) in commands and subject_of(wanted.command) == key):
+    if not isinstance(wanted, Due):
+        return None
+    t: type = type(wanted.command)
+    if t in commands and str(getattr(wanted.command, _id_field(t))) == key:
         return None
     return f"a deadline of {key} asks {named(wanted.command)}, and a Due asks something of its own aggregate"
 

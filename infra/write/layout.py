@@ -44,9 +44,13 @@ def line_prefix(line: bytes) -> bytes:
     return AGENDA + LENGTH.pack(len(line)) + line
 
 
+CLOCK_LINE = line_prefix(CLOCK)
+
+
 def agenda_key(intent: Intent) -> bytes:
-    when = moment(intent) if intent.line == CLOCK else intent.nth
-    return line_prefix(intent.line) + WHEN.pack(min(max(when, 0), NEVER)) + intent.place
+    if intent.line == CLOCK:
+        return CLOCK_LINE + WHEN.pack(min(max(moment(intent), 0), NEVER)) + intent.place
+    return line_prefix(intent.line) + WHEN.pack(intent.nth) + intent.place
 
 
 def line_in(key: bytes) -> bytes:

@@ -26,8 +26,9 @@ ROW = "def row(message):\n    if message.__class__ is not t:\n        raise Valu
 
 
 def value_of(thing: Any) -> bytes:
+    t: type = type(thing)
     try:
-        return marshal.dumps(_flattener(type(thing))(thing), WITHOUT_REFERENCES)
+        return marshal.dumps(_flattener(t)(thing), WITHOUT_REFERENCES)
     except ValueError:
         return pickle.dumps(thing, 5)
 
@@ -44,7 +45,8 @@ def _message(data: tuple[Any, ...]) -> Any:
 
 def _any(thing: Any) -> Any:
     """What stands in a field that says little of its type: a message, or a scalar."""
-    return thing if type(thing) in SCALARS else _flattener(type(thing))(thing)
+    t: type = type(thing)
+    return thing if t in SCALARS else _flattener(t)(thing)
 
 
 def _any_again(data: Any) -> Any:
@@ -124,8 +126,10 @@ def _maker(t: type) -> Callable[..., Any]:
 
 
 def _with_slots(t: type, names: list[str]) -> Callable[..., Any]:
+    new: Any = t.__new__
+
     def make(*values: Any) -> Any:
-        message = t.__new__(t)
+        message = new(t)
         for name, value in zip(names, values, strict=True):
             object.__setattr__(message, name, value)
         return message
