@@ -675,7 +675,7 @@ class Eager(Node):
 class ApartState(State):
     """The position is written first, and what leads to it after that."""
 
-    def _put(self, position: Position, unwritten: Unwritten) -> dict[bytes, int]:
+    def _put(self, position: Position, unwritten: Unwritten) -> list[tuple[bytes, int]]:
         self._store.write({POSITION: value_of(position)})
         return super()._put(position, unwritten)
 

@@ -262,7 +262,7 @@ class CommandHandler:
             return
         if queue := self._queue(key, decision):
             decision.queues[key] = queue_after(queue, None, posted.name)
-        if state is not before:
+        if state is not before or any(wishes for _, wishes in steps):
             decision.states[slot] = state
         if (name := posted.remembered_as) is not None:
             decision.decided[key, name] = Seen(at, posted.identity[1] if posted.identity else None)

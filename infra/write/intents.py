@@ -34,6 +34,9 @@ class Intent:
     nth: int = field(default=0, compare=False)
 
 
+Said = tuple[str, str, int, int]  # of an intent, what the state that wants it does not tell: key, correlation, at, nth
+
+
 class Want(NamedTuple):
     """A function from an aggregate's id and state to what that wants, and what the place of it ends with."""
 
@@ -68,6 +71,11 @@ def subject_of(command: object) -> str:
 @cache
 def _id_field(t: type) -> str:
     return fields(t)[0].name
+
+
+def slot_of(place: bytes) -> bytes:
+    """Whose intent is at a place."""
+    return place[: place.rindex(b"\0")]
 
 
 def wants_of(aggregate: Aggregate) -> list[Want]:

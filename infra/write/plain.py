@@ -25,18 +25,26 @@ FLAT = "def flat(message):\n    return (HEAD)"
 ROW = "def row(message):\n    if message.__class__ is not t:\n        raise ValueError\n    return (ROW)"
 
 
-def value_of(thing: Any) -> bytes:
+def value_of(thing: Any, beside: Any = None) -> bytes:
+    """Of a thing, and of what marshal takes as it is."""
     t: type = type(thing)
     try:
-        return marshal.dumps(_flattener(t)(thing), WITHOUT_REFERENCES)
+        return marshal.dumps((_flattener(t)(thing), beside), WITHOUT_REFERENCES)
     except ValueError:
-        return pickle.dumps(thing, 5)
+        return pickle.dumps((thing, beside), 5)
+
+
+def both_in(value: bytes) -> tuple[Any, Any]:
+    """The thing, and what was put beside it."""
+    if value[0] == PICKLED:
+        both: tuple[Any, Any] = pickle.loads(value)  # noqa: S301 (our own store, readable by its user only)
+        return both
+    data, beside = marshal.loads(value)  # noqa: S302 (likewise)
+    return _message(data), beside
 
 
 def thing_of(value: bytes) -> Any:
-    if value[0] == PICKLED:
-        return pickle.loads(value)  # noqa: S301 (our own store, readable by its user only)
-    return _message(marshal.loads(value))  # noqa: S302 (likewise)
+    return both_in(value)[0]
 
 
 def _message(data: tuple[Any, ...]) -> Any:
