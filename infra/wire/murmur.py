@@ -1,17 +1,16 @@
-"""The partitions of many keys at once, through Arrow: 0.3 instead of 2.2 microseconds a key. infra/wire/record.py has the rule."""
+"""The partitions of many keys at once: 0.5 instead of 2.1 microseconds a key. infra/wire/record.py has the rule.
 
-import sys
+Keys of one length are hashed together, word by word, all of them in one long integer with a lane of 64 bits for each: so
+many hold the product of two words, and nothing spills into the next lane. (Arrow would be as fast, and take 11 MB.)
+"""
+
 from array import array
 from collections.abc import Sequence
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from infra.wire.record import MURMUR_FACTOR, MURMUR_SEED, partition_of
 
 FEW = 16  # keys of one length: for less than that it does not pay
-WORD = 4  # bytes
+WORD, LANE = 4, 8  # bytes
 
 
 def partitions_of(keys: Sequence[bytes], partitions: int) -> list[int]:
@@ -33,35 +32,26 @@ def partitions_of(keys: Sequence[bytes], partitions: int) -> list[int]:
     return found
 
 
-def _murmur2(keys: Sequence[bytes], length: int) -> list[int]:
-    """As record.murmur2, word by word of all keys; Arrow's integers of 32 bits wrap around as Java's do."""
-    factor, words = _number(MURMUR_FACTOR), length // WORD
+def _murmur2(keys: Sequence[bytes], length: int) -> Sequence[int]:
+    """As record.murmur2."""
+    factor, word = MURMUR_FACTOR, _in_every_lane(0xFFFFFFFF, len(keys))
+    h = _in_every_lane(MURMUR_SEED ^ length, len(keys))
     columns = _columns(keys, -length % WORD)
-    h: Any = _number(MURMUR_SEED ^ length)
-    for k in columns[:words]:
-        mixed = pc.multiply(k, factor)
-        mixed = pc.multiply(_folded(mixed, 24), factor)
-        h = pc.bit_wise_xor(pc.multiply(h, factor), mixed)
-    for rest in columns[words:]:
-        h = pc.multiply(pc.bit_wise_xor(h, rest), factor)
-    h = pc.multiply(_folded(h, 13), factor)
-    numbers: list[int] = _folded(h, 15).to_pylist()
-    return numbers
+    for k in columns[: length // WORD]:
+        k = k * factor & word
+        h = (h * factor & word) ^ ((k ^ (k >> 24 & word)) * factor & word)
+    for rest in columns[length // WORD :]:
+        h = (h ^ rest) * factor & word
+    h = (h ^ (h >> 13 & word)) * factor & word
+    return array("Q", (h ^ (h >> 15 & word)).to_bytes(LANE * len(keys), "little"))
 
 
-def _columns(keys: Sequence[bytes], missing: int) -> list[pa.Array]:
+def _columns(keys: Sequence[bytes], missing: int) -> list[int]:
     """The first words of all keys, the second ones, and so on; the last one is filled up."""
-    words = array("I")
-    words.frombytes((b"\0" * missing).join([*keys, b""]) if missing else b"".join(keys))
-    if sys.byteorder == "big":
-        words.byteswap()
+    words = array("I", b"".join([key + b"\0" * missing for key in keys]))
     step = len(words) // len(keys)
-    return [pa.Array.from_buffers(pa.uint32(), len(keys), [None, pa.py_buffer(words[n::step])]) for n in range(step)]
+    return [int.from_bytes(array("Q", words[n::step]).tobytes(), "little") for n in range(step)]
 
 
-def _folded(h: Any, by: int) -> Any:
-    return pc.bit_wise_xor(h, pc.shift_right(h, _number(by)))
-
-
-def _number(value: int) -> pa.Scalar:
-    return pa.scalar(value, pa.uint32())
+def _in_every_lane(number: int, lanes: int) -> int:
+    return int.from_bytes(number.to_bytes(LANE, "little") * lanes, "little")
