@@ -7,12 +7,8 @@ import pytest
 
 from infra.messages import Due
 from infra.write.intents import DUE, Intent
-from infra.write.plain import PICKLED, thing_of, value_of
-from schemas.orders import OrderLine
-from streams.orders.decider import Delivered, Placed
-from tests.counter.commands.counter import Empty
-
-LINES = (OrderLine(sku="tea", quantity=2, unit_price_minor=690), OrderLine(sku="Käse", quantity=1, unit_price_minor=1))
+from infra.write.plain import PICKLED, both_in, thing_of, value_of
+from tests.counter.commands import counter as commands
 
 
 class Pair(NamedTuple):
@@ -21,8 +17,27 @@ class Pair(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DearLine(OrderLine):
+class Line:
+    name: str
+    quantity: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DearLine(Line):
     discount: int = 0
+
+
+@dataclass(frozen=True)
+class Empty: ...
+
+
+@dataclass(frozen=True)
+class Full:
+    owner: str
+    lines: tuple[Line, ...]
+    missing: frozenset[str]
+    since: int | None = None
+    is_closed: bool = False
 
 
 @dataclass(frozen=True)
@@ -33,13 +48,17 @@ class Odd:
     count: int = 0
 
 
+LINES = (Line(name="tea", quantity=2), Line(name="Käse", quantity=-1))
+WANTED = Due(5, commands.Empty(counter_id="c1", filling=1))
+
+
 @pytest.mark.parametrize(
     "thing",
     [
-        Placed("ada", "EUR", 1381, 900, LINES, frozenset({"tea", "Käse"})),
-        Placed("ada", "EUR", 0, 900, (), frozenset(), authorised=True),
-        Delivered(),
-        Intent("counter.events/0/7", 0, b"c1" + DUE, Due(5, Empty(counter_id="c1", filling=1)), "r", 9, b"clock", 3),
+        Full("ada", LINES, frozenset({"tea", "Käse"}), 1 << 40),
+        Full("ada", (), frozenset(), is_closed=True),
+        Empty(),
+        Intent("counter.events/0/7", 0, b"c1" + DUE, WANTED, "r", 9, b"clock", 3),
         Odd(anything=None),
         Odd(anything=LINES[0]),
     ],
@@ -56,7 +75,7 @@ def test_a_message_of_plain_fields_is_kept_without_pickle(thing: Any) -> None:
         Odd(anything=(1, 2)),  # not to be taken for a message
         Odd(anything=Pair(1, 2)),
         Odd(anything=[LINES[0]]),
-        Placed("ada", "EUR", 0, 900, (*LINES, DearLine(sku="pearl", quantity=1, unit_price_minor=1)), frozenset()),
+        Full("ada", (*LINES, DearLine(name="pearl", quantity=1)), frozenset()),
         (b"a", (b"r",)),
         7,
         None,
@@ -69,6 +88,12 @@ def test_what_is_not_plain_is_pickled(thing: Any) -> None:
 
 
 def test_what_an_intent_is_not_compared_by_is_kept_too() -> None:
-    intent = Intent("counter.events/0/7", 0, b"c1" + DUE, Due(5, Empty(counter_id="c1", filling=1)), "r", 9, b"to x", 3)
+    intent = Intent("counter.events/0/7", 0, b"c1" + DUE, WANTED, "r", 9, b"to x", 3)
     kept = thing_of(value_of(intent))
     assert (kept.line, kept.nth) == (b"to x", 3)
+
+
+@pytest.mark.parametrize("thing", [LINES[0], 7])
+def test_what_is_put_beside_a_thing_comes_back_with_it(thing: Any) -> None:
+    beside = (None, ("counter.events/0/7", "r", 9, 3))
+    assert both_in(value_of(thing, beside)) == (thing, beside)
