@@ -33,8 +33,10 @@ from infra.wire.inbound import is_called
 from infra.wire.inbox import DISCARD
 from infra.wire.record import MAX_COMMAND_BYTES, Read, partition_of, place_of
 from infra.wire.sealing import personal, unsealed
-from infra.write.layout import AGENDA, STATE, place_in, thing_of
+from infra.write.intents import slot_of
+from infra.write.layout import AGENDA, STATE, place_in
 from infra.write.parking import MAX_KEY, shown
+from infra.write.plain import both_in
 from infra.write.reactions import commands_from
 from infra.write.writer import Writer
 
@@ -180,8 +182,10 @@ def the_state_is_the_fold_of_the_log(world: World) -> Iterator[str]:
 def _on_disk(writer: Writer, *, intents: bool = False) -> dict[bytes, Any]:
     """States by slot, or intents by place."""
     store: Any = writer.state._store
-    kept = {key[1:]: thing_of(value) for key, value in store.content.now.items() if key.startswith(STATE)}
-    return {key.removesuffix(b"\0"): thing for key, thing in kept.items() if key.endswith(b"\0") is intents}
+    kept = {key[1:]: both_in(value) for key, value in store.content.now.items() if key.startswith(STATE)}
+    if not intents:
+        return {slot: state for slot, (state, _) in kept.items()}
+    return {i.place: i for slot, (state, said) in kept.items() for i in writer.aggregates.intents_of(slot, state, said)}
 
 
 def _named(context: Context, slot: bytes) -> tuple[str, bytes]:
@@ -192,8 +196,10 @@ def _named(context: Context, slot: bytes) -> tuple[str, bytes]:
 def the_intents_are_the_fold_of_the_log(world: World) -> Iterator[str]:
     for owner, partition, writer in _believed(world):
         aggregates = writer.aggregates
-        all_ = {**_on_disk(writer, intents=True), **aggregates.unwritten.intents}
-        intents = sorted((i.key, repr(i.wanted), i.at) for i in all_.values() if i is not None)
+        written = _on_disk(writer, intents=True).items()
+        all_ = {place: i for place, i in written if slot_of(place) not in aggregates.unwritten.states}
+        all_ |= {place: i for place, i in aggregates.intents.items() if slot_of(place) in aggregates.unwritten.states}
+        intents = sorted((i.key, repr(i.wanted), i.at) for i in all_.values())
         wishes = sorted((w.key, repr(w.wanted), w.at) for w in partition.fold.wishes.values())
         if intents != wishes:
             yield f"{owner} has {intents} open, the log says {wishes}"

@@ -289,10 +289,7 @@ class Node:
         while generation == self.generation and reading == self._readings[place]:
             await self.kafka.beyond(place, position)
             await self.way.passes()
-            records = self.fetched(place, position)
-            if reading != self._readings[place]:
-                return
-            if records:
+            if records := self.fetched(place, position):
                 position = records[-1].offset + 1
                 done = partial(self._acknowledge, place, position)
                 await self.own.lanes.put(place, self.delivery(place, records, generation, done))

@@ -25,9 +25,10 @@ from infra.write.aggregates import Aggregates, Position, Unwritten
 from infra.write.decision import CommandHandler, Decision, Standing
 from infra.write.intents import CLOCK
 from infra.write.lanes import Delivery, Lanes, Place
-from infra.write.layout import POSITION, behind, line_prefix, value_of
+from infra.write.layout import POSITION, behind, line_prefix
 from infra.write.owner import Owner
 from infra.write.parking import Queue
+from infra.write.plain import value_of
 from infra.write.state import State
 from infra.write.watch import Watch
 from infra.write.writer import Writer
@@ -395,7 +396,11 @@ class Pipelining(Node):
 
 
 class Leaky(Node):
-    """What was fetched before the group was shuffled is handled behind the barrier."""
+    """What was fetched before the group was shuffled is handled behind the barrier, and what was dropped in front of it late."""
+
+    async def _fetch(self, place: Place, position: int) -> None:
+        await asyncio.sleep(self.dice.random() * 5)
+        await super()._fetch(place, position)
 
     def delivery(self, place: Place, records: Sequence[Read], generation: int, done: Callable[[], None]) -> Delivery:
         return Delivery(records, lambda: True, done)
@@ -674,7 +679,7 @@ class Eager(Node):
 class ApartState(State):
     """The position is written first, and what leads to it after that."""
 
-    def _put(self, position: Position, unwritten: Unwritten) -> dict[bytes, int]:
+    def _put(self, position: Position, unwritten: Unwritten) -> list[tuple[bytes, int]]:
         self._store.write({POSITION: value_of(position)})
         return super()._put(position, unwritten)
 

@@ -139,11 +139,11 @@ def _record_reader(t: type, inner: list[tuple[str, Make, Take]]) -> Take:
 
 
 def _messages(t: type, names: list[str], values: Iterable[Sequence[Any]]) -> list[Any]:
-    return list(map(_constructor(t, tuple(names)), *values))
+    return list(map(constructor(t, tuple(names)), *values))
 
 
 @cache
-def _constructor(t: type, names: tuple[str, ...]) -> Callable[..., Any]:
+def constructor(t: type, names: tuple[str, ...]) -> Callable[..., Any]:
     """A function of the fields' values that makes a message; written out per type, as dataclasses does its own."""
     content = ", ".join(f"{name!r}: {name}" for name in names)
     source = f"def make({', '.join(names)}):\n    message = new(t)\n    assign(message, '__dict__', {{{content}}})\n    return message"

@@ -32,6 +32,7 @@ from infra.wire.envelope import (
     reaction_places,
 )
 from infra.wire.inbound import id_by_place
+from infra.wire.murmur import partitions_of
 from infra.wire.record import (
     MAX_COMMAND_BYTES,
     Header,
@@ -39,7 +40,6 @@ from infra.wire.record import (
     Outgoing,
     Read,
     Record,
-    partition_of,
     text,
     with_header,
 )
@@ -69,6 +69,7 @@ class Posted:
     others beside that: of a stranger's its DIGEST, of our own its REACTION, OUTCOME_OF or DUE_OF; `reaction` is where that
     stands: its source, and its place there; then where what it follows from was before. `key` is None if no aggregate can have it; `partition` is where its commands belong. `type` is what the header says, `at` is in milliseconds.
     `may_name`: for all that anybody can tell it names a person in plain, so that nothing of what it says may stay.
+    `name` is what it is called among those of its key.
     """
 
     record: Record
@@ -82,15 +83,12 @@ class Posted:
     partition: int
     command: Command | Discard | Unreadable
     may_name: bool
+    name: CommandName
 
     def forwarded(self) -> Outgoing:
         """The record as it came, by its id also where it goes."""
         headers = moved_from(self.record.headers, self.record.partition) if self.reaction else self.record.headers
         return Outgoing(self.record.key, self.record.value, with_header(headers, ID, self.id))
-
-    @property
-    def name(self) -> CommandName:
-        return command_name(self.way, self.id)
 
     @property
     def remembered_as(self) -> CommandName | None:
@@ -123,11 +121,17 @@ class CommandReader:
     def read(self, records: Sequence[Record], way: Way) -> list[Posted]:
         """What was posted, in the order of the records."""
         messages = self._codec.decode_many([record.value for record in records])
-        return [self._posted(record, way, message) for record, message in zip(records, messages, strict=True)]
+        keys = [aggregate_key(record.key) for record in records]
+        places = partitions_of([key or b"" for key in keys], self._partitions)
+        return [
+            self._posted(record, way, message, key, place)
+            for record, message, key, place in zip(records, messages, keys, places, strict=True)
+        ]
 
-    def _posted(self, record: Record, way: Way, message: Any) -> Posted:
+    def _posted(self, record: Record, way: Way, message: Any, key: bytes | None, partition: int) -> Posted:
+        """`message` and `key` if there are such, and the partition of that key."""
         headers = dict(record.headers)
-        key, identity, at = aggregate_key(record.key), headers.get(ID), record.timestamp
+        identity, at = headers.get(ID), record.timestamp
         if not identity or len(identity) > MAX_ID:
             identity = id_by_place(record)
             record = _named(record, identity)
@@ -150,8 +154,9 @@ class CommandReader:
                 if way is Way.OWN and error.code == "unknown_schema":
                     may_name = False  # our own producers seal, and newer ones wait for newer code
         told_by = _digest(command) if way is Way.COMMANDS else _told_by(headers, reaction)
-        partition = record.partition if key is None else partition_of(key, self._partitions)
-        return Posted(record, at, way, identity, told_by, reaction, type_, key, partition, command, may_name)
+        partition = record.partition if key is None else partition
+        name = command_name(way, identity)
+        return Posted(record, at, way, identity, told_by, reaction, type_, key, partition, command, may_name, name)
 
     def _not_yours(self, way: Way, command: Command) -> Unreadable:
         name = command.type.decode()

@@ -14,6 +14,7 @@ HeaderMap = Mapping[str, bytes | None]  # the same by name, the last of each
 
 MAX_COMMAND_BYTES = 256 * 1024
 MAX_BATCH_BYTES = 1_000_000  # events of one command, and of one append
+MURMUR_SEED, MURMUR_FACTOR = 0x9747B28C, 0x5BD1E995
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -95,13 +96,13 @@ def murmur2(data: bytes) -> int:
     """MurmurHash2 as in org.apache.kafka.common.utils.Utils.murmur2, as an unsigned 32-bit number."""
     length = len(data)
     words = length >> 2
-    h = 0x9747B28C ^ length
+    h, factor = MURMUR_SEED ^ length, MURMUR_FACTOR
     for k in _words(words).unpack_from(data):
-        k = k * 0x5BD1E995 & 0xFFFFFFFF
-        h = (h * 0x5BD1E995 ^ (k ^ k >> 24) * 0x5BD1E995) & 0xFFFFFFFF
+        k = k * factor & 0xFFFFFFFF
+        h = (h * factor ^ (k ^ k >> 24) * factor) & 0xFFFFFFFF
     if rest := data[words << 2 :]:
-        h = (h ^ int.from_bytes(rest, "little")) * 0x5BD1E995 & 0xFFFFFFFF
-    h = (h ^ h >> 13) * 0x5BD1E995 & 0xFFFFFFFF
+        h = (h ^ int.from_bytes(rest, "little")) * factor & 0xFFFFFFFF
+    h = (h ^ h >> 13) * factor & 0xFFFFFFFF
     return h ^ h >> 15
 
 

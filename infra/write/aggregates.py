@@ -9,7 +9,7 @@ folds, or decides, has what that is about put back before.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from infra.errors import LogMoved
@@ -32,7 +32,7 @@ from infra.wire.envelope import (
 from infra.wire.inbound import Decided, Inbound
 from infra.wire.inbox import aggregate_key
 from infra.wire.record import Record, unreadable
-from infra.write.intents import SUFFIXES, Intent, Want, line_of, wants_of
+from infra.write.intents import SUFFIXES, Intent, Said, Want, line_of, wants_of
 from infra.write.parking import Queue, queue_after
 
 NOWHERE: ReactionPlace = (-1, -1)
@@ -91,16 +91,16 @@ class History:
 
 @dataclass(slots=True)
 class Unwritten:
-    """What changed, and is not written down yet. None, or an empty queue, is gone; `reopened` are intents, before and after."""
+    """What changed, and is not written down yet. An empty queue is gone; `reopened` are intents, before and after.
 
-    states: dict[bytes, Any] = field(default_factory=dict)  # by slot
-    intents: dict[bytes, Intent | None] = field(default_factory=dict)  # by place
+    `wanted` is known once it is captured: the intents of each of these states, in the order of `Aggregates.suffixes`.
+    """
+
+    states: dict[bytes, Any] = field(default_factory=dict)  # by slot; also of every intent that changed
+    wanted: dict[bytes, list[Intent | None]] = field(default_factory=dict)  # by slot
     reopened: list[tuple[Intent | None, Intent | None]] = field(default_factory=list)
     decided: dict[KnownCommand, Seen] = field(default_factory=dict)
     queues: dict[bytes, Queue] = field(default_factory=dict)
-
-    def has(self, slot: bytes) -> bool:
-        return slot in self.states or any(slot + suffix in self.intents for suffix in SUFFIXES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +127,7 @@ class Aggregates:
         self.codec = codec
         self.number = number
         self.partitions = partitions
+        self._place = f"{context.events_topic}/{number}/"
         self.next_offset = 0
         self.inbound = Inbound()
         self.marks: dict[bytes, ReactionPlace] = {}
@@ -144,6 +145,7 @@ class Aggregates:
         self._new_intents: dict[bytes, Intent] = {}
         self.unwritten = Unwritten()
         self.is_torn = False  # an event could not be folded: the position is past what is known
+        self._kind_of_prefix = {kind.prefix: kind for kind in self.kinds}
         self._kind_of_event = {event: kind for kind in self.kinds for event in kind.events}
         self._folded_at_once = {codec.prefix_of(t) for t in (Rejected, Parked, Discarded, *LOG_KEEPING)}
         self.dedupe_ms = dedupe_ms
@@ -155,7 +157,7 @@ class Aggregates:
 
     def event_id(self, origin: int | bytes) -> str:
         """The id of an event by its offset; a copied one has kept its own."""
-        return origin.decode() if isinstance(origin, bytes) else f"{self.context.events_topic}/{self.number}/{origin}"
+        return origin.decode() if isinstance(origin, bytes) else f"{self._place}{origin}"
 
     # -- the past
 
@@ -335,9 +337,8 @@ class Aggregates:
         self._new_intents.pop(place, None)
         if intent is not None:
             self.opened += 1
-            intent = replace(intent, line=line_of(intent.wanted, self.context.target), nth=self.opened)
+            intent.line, intent.nth = line_of(intent.wanted, self.context.target), self.opened
             self.intents[place] = self._new_intents[place] = intent
-        self.unwritten.intents[place] = intent
         self.unwritten.reopened.append((before, intent))
 
     def _requeue(self, key: bytes, queue: Queue) -> None:
@@ -387,6 +388,23 @@ class Aggregates:
 
     # -- what is written down
 
+    def unwritten_intents(self) -> list[Intent]:
+        """Those that are open, and were opened since what changed was last captured."""
+        opened = (after for _, after in self.unwritten.reopened if after is not None)
+        return [intent for intent in opened if self.intents.get(intent.place) is intent]
+
+    def intents_of(self, slot: bytes, state: Any, said: Sequence[Said | None]) -> Iterator[Intent]:
+        """Those that a state has open, of which this was said, in the order of `suffixes`."""
+        prefix, mark, key = slot.rpartition(b"\0")
+        kind = self._kind_of_prefix[prefix + mark]
+        for want in kind.wants:
+            opened = said[self.suffixes.index(want.suffix)]
+            if opened is not None:
+                event_id, correlation, at, nth = opened
+                wanted = want.of(key.decode(), state)
+                line = line_of(wanted, self.context.target)
+                yield Intent(event_id, self.number, slot + want.suffix, wanted, correlation, at, line, nth)
+
     def position(self) -> Position:
         return Position(
             self.next_offset, self.inbound.plain(), dict(self.marks), self.timestamp, self.voids, self.opened
@@ -396,6 +414,8 @@ class Aggregates:
         """Where the partition is, and what changed since this was last asked: together they are all there is."""
         assert not self.unread, "what is only taken in is behind the position"
         unwritten, self.unwritten = self.unwritten, Unwritten()
+        intents, suffixes = self.intents, self.suffixes
+        unwritten.wanted = {slot: [intents.get(slot + suffix) for suffix in suffixes] for slot in unwritten.states}
         return self.position(), unwritten
 
     def resume(self, position: Position, queues: dict[bytes, Queue]) -> None:
@@ -415,7 +435,7 @@ class Aggregates:
     def let_go(self, slot: bytes) -> None:
         """Of an aggregate that is written down."""
         self.states.pop(slot, None)
-        for suffix in SUFFIXES:
+        for suffix in self.suffixes:
             self.intents.pop(slot + suffix, None)
 
     def slots_of(self, key: bytes) -> list[bytes]:

@@ -38,6 +38,14 @@ REUSED_ID = Refused(code=REUSED_CODE, reason="another command was decided under 
 NOTHING_TO_DO = Refused(code="nothing_to_do", reason="the state already says so, or no longer allows it")
 
 
+# An event that is to be recorded, not coded yet: its key, itself, its headers, its time in milliseconds. One is made for every
+# command, so it is a tuple without a name.
+NewEvent = tuple[bytes | None, Any, tuple[Header, ...], int]
+
+
+_new: Any = tuple.__new__  # as in infra/wire/envelope.py
+
+
 class Standing(Enum):
     """What a command is, held against those decided before."""
 
@@ -48,16 +56,6 @@ class Standing(Enum):
 
 
 NEW, DUPLICATE, REUSED, LATE = Standing
-
-
-@dataclass(slots=True)
-class NewEvent:
-    """An event that is to be recorded, not coded yet; `at` is in milliseconds."""
-
-    key: bytes | None
-    event: Any
-    headers: tuple[Header, ...]
-    at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,8 @@ class Asked:
 class Decision(Changes):
     """What a run of commands would add to the log from offset `expected` on, and what must be safe before that.
 
-    `next` is the first record that is not decided, `size` bounds the bytes of the records.
+    `next` is the first record that is not decided, `passed` the last that leaves an event; `size` bounds the bytes of the
+    records.
     """
 
     expected: int
@@ -82,6 +81,7 @@ class Decision(Changes):
     records: list[Outgoing] = field(default_factory=list)
     forwards: list[Posted] = field(default_factory=list)
     dead: list[Outgoing] = field(default_factory=list)
+    passed: Posted | None = None
     size: int = 0
 
 
@@ -145,12 +145,13 @@ class CommandHandler:
         decision = self._nothing(way, end)
         for command in posted:
             self._decide_on(command, decision)
+        _conclude(decision)
         return decision
 
     def _code(self, decision: Decision) -> str | None:
         """Make the records of a decision; or say why they are not to be appended together."""
         try:
-            values = self._codec.encode_many([new.event for new in decision.events])
+            values = self._codec.encode_many([event for _, event, _, _ in decision.events])
         except (ValueError, TypeError, OverflowError) as error:
             return f"what follows from it cannot be recorded: {error}"
         size = decision.size + sum(map(len, values))
@@ -158,7 +159,8 @@ class CommandHandler:
             return f"its events need {size} bytes, the limit is {MAX_BATCH_BYTES}"
         decision.size = size
         decision.records = [
-            Outgoing(new.key, value, new.headers, new.at) for new, value in zip(decision.events, values, strict=True)
+            _new(Outgoing, (key, value, headers, at))
+            for (key, _, headers, at), value in zip(decision.events, values, strict=True)
         ]
         return None
 
@@ -166,6 +168,7 @@ class CommandHandler:
         """The decision on a command that is too much on its own."""
         decision, why = self._nothing(posted.way, end), Unreadable("unrecordable", problem)
         self._answer(posted, _rejected(why), why, decision)
+        _conclude(decision)
         unsaid = self._code(decision)
         assert unsaid is None, "an answer has a bound"
         return decision
@@ -261,10 +264,10 @@ class CommandHandler:
             return
         if queue := self._queue(key, decision):
             decision.queues[key] = queue_after(queue, None, posted.name)
-        if state is not before:
+        if state is not before or any(wishes for _, wishes in steps):  # an intent is written with its state
             decision.states[slot] = state
         if (name := posted.remembered_as) is not None:
-            decision.decided[key, name] = Seen(at, posted.identity[1] if posted.identity else None)
+            decision.decided[key, name] = _new(Seen, (at, posted.identity[1] if posted.identity else None))
         self._pass(posted, at, decision)
         shared = self._envelope.command_part(
             key,
@@ -284,7 +287,7 @@ class CommandHandler:
     def _pass(self, posted: Posted, at: int, decision: Decision) -> None:
         """Time, the command and the reaction it was are behind us."""
         decision.timestamp, decision.cursor = at, posted.record.offset + 1
-        decision.last = Decided(posted.record.offset, posted.id, posted.identity, at)
+        decision.passed = posted
         if posted.reaction:
             source, place = posted.reaction[0]
             decision.marks |= {mark: max(place, self._mark(mark, decision)) for mark in marked(source)}
@@ -294,7 +297,7 @@ class CommandHandler:
 
     def _record(self, key: bytes | None, event: Any, shared: CommandPart, at: int, decision: Decision) -> None:
         headers = self._envelope.headers(shared, self._event_names[type(event)], decision.next_offset)
-        decision.events.append(NewEvent(key, event, headers, at))
+        decision.events.append((key, event, headers, at))
         decision.next_offset += 1
         decision.size += shared.size
 
@@ -324,6 +327,11 @@ class CommandHandler:
             short or b"", posted.id, posted.id, posted.way, record.offset, type_, posted.identity
         )
         self._record(short, event, shared, decision.timestamp, decision)
+
+
+def _conclude(decision: Decision) -> None:
+    if (last := decision.passed) is not None:
+        decision.last = Decided(last.record.offset, last.id, last.identity, decision.timestamp)
 
 
 def ways(context: Context) -> dict[Way, tuple[type, ...]]:

@@ -20,6 +20,7 @@ def fingerprint(context: Context, codec: Codec) -> bytes:
     modules = {sys.modules[a.decide.__module__] for a in context.aggregates} | {
         sys.modules[t.__module__] for t in types
     }
+    modules.add(sys.modules[context.target.__module__])  # an intent's line is computed anew
     files = {file for module in modules for file in _code_of(module, context.name)}
     files |= {file for t in types for file in _package_of(sys.modules[t.__module__])}
     files |= {file for package in RUNTIME_CODE for file in Path(str(package.__file__)).parent.glob("*.py")}

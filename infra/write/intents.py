@@ -16,11 +16,12 @@ MAX_TARGET = 1000  # bytes
 CLOCK = b"clock"  # whose line is for deadlines; a target's begins otherwise
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Intent:
     """Something a state wants of the outside, or of the clock (a Due); `key` is the id of the event that opened it.
 
-    Where it stands is said when it is opened in a partition: in which line, and the how-manieth of all that were.
+    Where it stands is said when it is opened in a partition: in which line, and the how-manieth of all that were. Nothing
+    else of it ever changes.
     """
 
     key: str
@@ -31,6 +32,9 @@ class Intent:
     at: int
     line: bytes = field(default=b"", compare=False)
     nth: int = field(default=0, compare=False)
+
+
+Said = tuple[str, str, int, int]  # of an intent, what the state that wants it does not tell: key, correlation, at, nth
 
 
 class Want(NamedTuple):
@@ -45,7 +49,10 @@ def told_elsewhere(wanted: Any, key: str, commands: Sequence[type]) -> str | Non
 
     What is open is looked for where it was opened, so an answer that goes elsewhere would answer nothing.
     """
-    if not isinstance(wanted, Due) or (type(wanted.command) in commands and subject_of(wanted.command) == key):
+    if not isinstance(wanted, Due):
+        return None
+    t: type = type(wanted.command)
+    if t in commands and str(getattr(wanted.command, _id_field(t))) == key:
         return None
     return f"a deadline of {key} asks {named(wanted.command)}, and a Due asks something of its own aggregate"
 
@@ -64,6 +71,11 @@ def subject_of(command: object) -> str:
 @cache
 def _id_field(t: type) -> str:
     return fields(t)[0].name
+
+
+def slot_of(place: bytes) -> bytes:
+    """Whose intent is at a place."""
+    return place[: place.rindex(b"\0")]
 
 
 def wants_of(aggregate: Aggregate) -> list[Want]:

@@ -2,21 +2,19 @@
 
     !                  what the store is of: code, topic id, count of partitions, number
     @                  the position that everything else stands at
-    s SLOT             a state, and beside it
-    s PLACE NUL        an intent
+    s SLOT             a state, and what is said of the intents it has open
     a LINE WHEN PLACE  its place once more, in order: in the clock's line by when it is due, in a target's as they were opened
     i KEY NAME         a decided command: when that was, and what it said
     q KEY              the commands of a key that wait
 
-Values are pickled: a store is as trusted as the code, and readable by its user only.
+How values are written is said in infra/write/plain.py: a store is as trusted as the code, and readable by its user only.
 """
 
-import pickle
 import struct
-from typing import Any
 
 from infra.write.aggregates import KnownCommand, Position, Seen, Unwritten
-from infra.write.intents import CLOCK, Intent, moment
+from infra.write.intents import CLOCK, Intent, Said, moment
+from infra.write.plain import value_of
 
 HEAD, POSITION = b"!", b"@"
 STATE, AGENDA, DECIDED, QUEUE = b"s", b"a", b"i", b"q"
@@ -25,14 +23,6 @@ WHEN, LENGTH = struct.Struct(">Q"), struct.Struct(">H")
 NEVER = (1 << 64) - 1
 
 Batch = dict[bytes, bytes | None]  # None is deleted
-
-
-def value_of(thing: Any) -> bytes:
-    return pickle.dumps(thing, 5)
-
-
-def thing_of(value: bytes) -> Any:
-    return pickle.loads(value)  # noqa: S301 (our own store, see above)
 
 
 def behind(prefix: bytes) -> bytes:
@@ -44,18 +34,17 @@ def state_key(slot: bytes) -> bytes:
     return STATE + slot
 
 
-def intent_key(place: bytes) -> bytes:
-    """No slot ends with NUL."""
-    return STATE + place + b"\0"
-
-
 def line_prefix(line: bytes) -> bytes:
     return AGENDA + LENGTH.pack(len(line)) + line
 
 
+CLOCK_LINE = line_prefix(CLOCK)
+
+
 def agenda_key(intent: Intent) -> bytes:
-    when = moment(intent) if intent.line == CLOCK else intent.nth
-    return line_prefix(intent.line) + WHEN.pack(min(max(when, 0), NEVER)) + intent.place
+    if intent.line == CLOCK:
+        return CLOCK_LINE + WHEN.pack(min(max(moment(intent), 0), NEVER)) + intent.place
+    return line_prefix(intent.line) + WHEN.pack(intent.nth) + intent.place
 
 
 def line_in(key: bytes) -> bytes:
@@ -75,11 +64,17 @@ def decided_key(decided: KnownCommand) -> bytes:
     return DECIDED + key + (b"\0c" + name if isinstance(name, bytes) else b"\0o" + name[0])
 
 
+def said_of(intent: Intent) -> Said:
+    """What is not seen by the state."""
+    return intent.key, intent.correlation, intent.at, intent.nth
+
+
 def batch_of(position: Position, unwritten: Unwritten) -> Batch:
     """All that changed up to a position, and the position."""
-    batch: Batch = {state_key(slot): value_of(state) for slot, state in unwritten.states.items()}
-    for place, intent in unwritten.intents.items():
-        batch[intent_key(place)] = None if intent is None else value_of(intent)
+    batch: Batch = {
+        state_key(slot): value_of(state, tuple([intent and said_of(intent) for intent in unwritten.wanted[slot]]))
+        for slot, state in unwritten.states.items()
+    }
     for before, after in unwritten.reopened:
         if before is not None:
             batch[agenda_key(before)] = None

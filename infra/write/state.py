@@ -7,7 +7,7 @@ from a store, all there is is in memory, and nobody looks for it on the disk.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 from infra.errors import Unusable
 from infra.write.aggregates import Aggregates, KnownCommand, Position, Seen, Unwritten
-from infra.write.intents import Intent
+from infra.write.intents import Intent, slot_of
 from infra.write.layout import (
     AGENDA,
     DECIDED,
@@ -26,19 +26,18 @@ from infra.write.layout import (
     batch_of,
     behind,
     decided_key,
-    intent_key,
     line_in,
     line_prefix,
     place_in,
     seen_in,
     state_key,
-    thing_of,
 )
 from infra.write.parking import Queue
+from infra.write.plain import both_in, thing_of
 from infra.write.store import Disk, Store
 
 MANY = 5_000  # changes, which are written before their turn comes
-TIMES = 8  # bytes in memory, of one on disk
+TIMES = 10  # bytes in memory, of one on disk
 SLOT_BYTES, INTENT_BYTES, DECIDED_BYTES = 500, 1000, 400  # in memory, at least
 EVENT_BYTES = 8000  # of one that is taken in, until what it changes is written
 SCANNED = 5_000  # keys read at once
@@ -59,7 +58,7 @@ class Budget:
 
 
 class Found(NamedTuple):
-    """What was read of the disk: states by slot, and their bytes there."""
+    """What was read of the disk: states by slot, and how much memory they take."""
 
     states: dict[bytes, Any]
     sizes: dict[bytes, int]
@@ -139,24 +138,21 @@ class State:
         if cold or unknown:
             found = await self._aside(partial(self._read, cold, unknown))
             self.aggregates.put_back(found.states, found.intents, found.decided)
-            for slot in cold:
-                self._warm(slot, found.sizes.get(slot, 0))
+            self._warm((slot, found.sizes.get(slot, SLOT_BYTES)) for slot in cold)
 
     def _read(self, slots: Sequence[bytes], decided: Sequence[KnownCommand]) -> Found:
-        suffixes = self.aggregates.suffixes
-        keys = [state_key(slot) for slot in slots]
-        keys += [intent_key(slot + suffix) for slot in slots for suffix in suffixes]
-        keys += map(decided_key, decided)
-        values = self._store.get(keys)
-        states, rest = values[: len(slots)], values[len(slots) :]
-        intents, seen = rest[: len(slots) * len(suffixes)], rest[len(slots) * len(suffixes) :]
-        by_slot = {slot: value for slot, value in zip(slots, states, strict=True) if value is not None}
-        return Found(
-            {slot: thing_of(value) for slot, value in by_slot.items()},
-            {slot: len(value) for slot, value in by_slot.items()},
-            [thing_of(value) for value in intents if value is not None],
-            {name: seen_in(value) for name, value in zip(decided, seen, strict=True) if value is not None},
+        values = self._store.get([*map(state_key, slots), *map(decided_key, decided)])
+        states, seen = values[: len(slots)], values[len(slots) :]
+        found = Found({}, {}, [], {})
+        for slot, value in zip(slots, states, strict=True):
+            if value is not None:
+                state, said = both_in(value)
+                found.states[slot], found.sizes[slot] = state, _size_of(value, said)
+                found.intents.extend(self.aggregates.intents_of(slot, state, said))
+        found.decided.update(
+            (name, seen_in(value)) for name, value in zip(decided, seen, strict=True) if value is not None
         )
+        return found
 
     # -- what is written
 
@@ -190,17 +186,16 @@ class State:
             self._is_torn = True  # nothing may be written behind what is not known to be there
             sizes = await self._aside(partial(self._put, position, unwritten))
             self._is_torn, self._written = False, position
-            for number, (slot, size) in enumerate(sizes.items()):
-                self._warm(slot, size)
-                if number % AT_ONCE == AT_ONCE - 1:
-                    await asyncio.sleep(0)
+            for start in range(0, len(sizes), AT_ONCE):
+                self._warm(sizes[start : start + AT_ONCE])
+                await asyncio.sleep(0)
             return True
 
-    def _put(self, position: Position, unwritten: Unwritten) -> dict[bytes, int]:
-        """Write; of each state its bytes."""
+    def _put(self, position: Position, unwritten: Unwritten) -> list[tuple[bytes, int]]:
+        """Write; of each state how much memory it takes."""
         batch = batch_of(position, unwritten)
         self._store.write(batch)
-        return {slot: len(batch[state_key(slot)] or b"") for slot in unwritten.states}
+        return [(slot, _size_of(batch[state_key(slot)] or b"", unwritten.wanted[slot])) for slot in unwritten.states]
 
     async def keep(self) -> None:
         """Have what was written outlast a crash."""
@@ -235,11 +230,12 @@ class State:
 
     # -- what stays in memory
 
-    def _warm(self, slot: bytes, size: int) -> None:
-        intents = sum(slot + suffix in self.aggregates.intents for suffix in self.aggregates.suffixes)
-        size = SLOT_BYTES + TIMES * size + INTENT_BYTES * intents
-        self._bytes += size - self._hot.pop(slot, 0)
-        self._hot[slot] = size
+    def _warm(self, sizes: Iterable[tuple[bytes, int]]) -> None:
+        hot, added = self._hot, 0
+        for slot, size in sizes:
+            added += size - hot.pop(slot, 0)
+            hot[slot] = size
+        self._bytes += added
 
     async def trim(self) -> None:
         """Let go of what is coldest, if there is more than may be; while nothing is decided."""
@@ -260,7 +256,7 @@ class State:
                 return len(written) == AT_ONCE
             slot, size = self._hot.popitem(last=False)
             self._bytes -= size
-            if not unwritten.has(slot):
+            if slot not in unwritten.states:
                 aggregates.let_go(slot)
                 self._is_all_here = False
         return True
@@ -273,17 +269,26 @@ class State:
 
     def _open_in(self, start: bytes, end: bytes, limit: int) -> list[tuple[bytes, Intent]]:
         keys = [key for key, _ in self._store.scan(start, end, limit)]
-        values = self._store.get([intent_key(place_in(key)) for key in keys])
-        return [(key, thing_of(value)) for key, value in zip(keys, values, strict=True) if value is not None]
+        intents = self._intents_at([place_in(key) for key in keys])
+        return [(key, intent) for key, intent in zip(keys, intents, strict=True) if intent is not None]
 
     async def open_at(self, keys: Sequence[bytes]) -> list[Intent]:
         """Of these keys in the agenda, the intents that are open as they are written."""
         if self._is_closed:
             return []
-        places = [intent_key(place_in(key)) for key in keys]
-        values = await self._aside(partial(self._store.get, places))
-        intents, asked = [thing_of(value) for value in values if value is not None], set(keys)
-        return [intent for intent in intents if agenda_key(intent) in asked]
+        intents = await self._aside(partial(self._intents_at, [place_in(key) for key in keys]))
+        return [i for i, key in zip(intents, keys, strict=True) if i is not None and agenda_key(i) == key]
+
+    def _intents_at(self, places: Sequence[bytes]) -> list[Intent | None]:
+        """What is open there, as it is written."""
+        slots = [slot_of(place) for place in places]
+        rows = dict(zip(slots, self._store.get(list(map(state_key, slots))), strict=True))
+        intents = {i.place: i for slot, row in rows.items() if row for i in self._intents_in(slot, row)}
+        return [intents.get(place) for place in places]
+
+    def _intents_in(self, slot: bytes, row: bytes) -> Iterator[Intent]:
+        state, said = both_in(row)
+        return self.aggregates.intents_of(slot, state, said)
 
     async def lines(self) -> list[bytes]:
         """Whose lines somebody stands in."""
@@ -295,3 +300,8 @@ class State:
             lines.append(line_in(rows[0][0]))
             start = behind(line_prefix(lines[-1]))
         return lines
+
+
+def _size_of(value: bytes, intents: Sequence[object]) -> int:
+    """How much memory a state takes that is written so, with those of its intents that are open."""
+    return SLOT_BYTES + TIMES * len(value) + INTENT_BYTES * (len(intents) - intents.count(None))

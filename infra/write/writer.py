@@ -195,7 +195,7 @@ class Writer:
             await self._catch_up(self._bounds.far)
             self._is_recovered = True
             self.aggregates.new_intents()
-            return [intent for intent in self.aggregates.unwritten.intents.values() if intent is not None]
+            return self.aggregates.unwritten_intents()
 
     async def settle(self) -> None:
         """Fold what was only taken in, a little at a time, while commands are decided."""

@@ -1,6 +1,7 @@
 """What is due, and what is wanted of the outside: each once, in order, and as much of it at hand as there is room for."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -11,13 +12,24 @@ from infra.wire.envelope import CAUSE_TIME, ID
 from infra.wire.record import Outgoing
 from infra.write import agenda as agendas
 from infra.write.agenda import Agenda
-from infra.write.intents import Intent
+from infra.write.intents import Intent, slot_of
 from infra.write.state import State
 from infra.write.timers import due_command, fire
 from tests.counter.commands.counter import Empty
 from tests.infra.counter_log import CODEC, CONTEXT, NOW, fresh
 
-TELLING = replace(CONTEXT, target=lambda wanted: str(wanted).partition(" ")[0])
+# whose states are what they want
+TELLING = replace(
+    CONTEXT,
+    aggregates=(
+        replace(
+            CONTEXT.aggregates[0],
+            pending=lambda key, state: None if isinstance(state, Due) else state,
+            due=lambda key, state: state if isinstance(state, Due) else None,
+        ),
+    ),
+    target=lambda wanted: str(wanted).partition(" ")[0],
+)
 
 
 def due(number: int, after_s: int) -> Intent:
@@ -40,14 +52,20 @@ class Partition:
 
     def open(self, *intents: Intent) -> list[Intent]:
         for intent in intents:
+            self._leave(intent, intent.wanted)
             self.aggregates._reopen(intent.place, intent)
             self.aggregates.next_offset += 1
         return self.agenda.opened(self.aggregates.new_intents())
 
     def close(self, *intents: Intent) -> None:
         for intent in intents:
+            self._leave(intent, None)
             self.aggregates._close(intent.place)
             self.aggregates.next_offset += 1
+
+    def _leave(self, intent: Intent, state: Any) -> None:
+        a, slot = self.aggregates, slot_of(intent.place)
+        a.states[slot] = a.unwritten.states[slot] = state
 
     async def due(self, after_s: float) -> list[int]:
         return [number(i) for i in await self.agenda.due(NOW + after_s * 1000)]
