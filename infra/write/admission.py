@@ -9,7 +9,7 @@ is not (additive steps would find too late how much that may be: the windows of 
 import asyncio
 from collections.abc import Callable
 
-LEAST, MOST = 4, 800  # commands of a partition that are let in at once
+LEAST, MOST = 2, 800  # commands of a partition that are let in at once
 ENOUGH = 50  # records of what was begun that may wait in the process: fewer would be batches of one
 PATIENCE_S = 0.2  # that strangers wait at most before a few of them are let in
 PAUSE_S = 0.002
