@@ -68,10 +68,9 @@ class Inbound:
         if last is not None:
             self.cursors[way], self._last[way] = cursor, last
 
-    def pass_by(self, way: Way, cursor: int, before: int) -> None:
-        """What lies in front of this was handled, from the cursor of `before` on, unless that was moved back meanwhile."""
-        if self.cursors[way] >= before:
-            self.passed[way] = max(self.passed[way], cursor)
+    def pass_by(self, way: Way, cursor: int) -> None:
+        """What lies in front of this was handled."""
+        self.passed[way] = max(self.passed[way], cursor)
 
     def pass_to(self, way: Way, cursor: int) -> None:
         """What lies in front of this is decided elsewhere."""

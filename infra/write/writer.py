@@ -99,19 +99,16 @@ class Writer:
 
     async def handle(self, records: Sequence[Record]) -> None:
         """Decide all commands, of one topic; returns when everything they led to is in the log."""
-        start, inbound = 0, self.aggregates.inbound
-        before = inbound.cursors[Way.COMMANDS]
+        start = 0
         while start < len(records):
             end = start + await self._admission.window()
             async with self._turn:
                 if not self._own_waits:
                     start = await self._decide(records[:end], start)
-        inbound.pass_by(Way.COMMANDS, records[-1].offset + 1, before)
 
     async def handle_own(self, records: Sequence[Record]) -> None:
         """The same of what the context asked itself, before what strangers ask: what was begun is finished first."""
-        start, inbound = 0, self.aggregates.inbound
-        before = inbound.cursors[Way.OWN]
+        start = 0
         self._own_waits += 1
         try:
             while start < len(records):
@@ -119,7 +116,6 @@ class Writer:
                     start = await self._decide(records, start)
         finally:
             self._own_waits -= 1
-        inbound.pass_by(Way.OWN, records[-1].offset + 1, before)
 
     async def _decide(self, records: Sequence[Record], start: int) -> int:
         """Decide the next commands; the first that is not."""
@@ -130,6 +126,8 @@ class Writer:
         await self.state.fetch(*self._commands.about(asked))
         decision = self._commands.decide(asked)
         if await self._commit(decision):
+            if decision.next > start:
+                self.aggregates.inbound.pass_by(asked.way, records[decision.next - 1].offset + 1)
             return decision.next
         await self._catch_up()
         return start

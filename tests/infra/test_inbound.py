@@ -374,3 +374,21 @@ async def test_nothing_is_deleted_of_what_stands_still() -> None:
     process.owner.watch._now = lambda: NOW / 1000 + 100 * 86_400
     await process.owner.watch.sweep()
     assert kafka.lows == {}
+
+
+async def test_what_is_dropped_of_a_topic_of_before_is_not_passed_by_in_the_one_that_is_there() -> None:
+    # given commands that were fetched, and then another topic with others, which somebody accepted before anybody looked
+    kafka, process = await at_work()
+    post(kafka, 1, 2)
+    fetched = list(kafka.log(*COMMANDS))
+    kafka.make_anew(COMMANDS[0])
+    post(kafka, 3, 4, 5, prefix="new")
+    accept(kafka, 0)
+    # when what was fetched comes to be decided
+    await process.owner.lanes.put(COMMANDS, Delivery(fetched, lambda: True, lambda: None))
+    await asyncio.sleep(0.01)
+    await process.look()
+    await process.owner.watch.sweep()
+    await process.read()
+    # then what is there is decided from its beginning
+    assert process.decided == {b"c3", b"c4", b"c5"}
