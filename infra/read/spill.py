@@ -11,23 +11,11 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any, TypeVar
-
-from rocksdict import (
-    BlockBasedOptions,
-    Cache,
-    DBCompressionType,
-    Options,
-    Rdict,
-    WriteBatch,
-    WriteBufferManager,
-    WriteOptions,
-)
+from typing import TypeVar
 
 from infra.errors import Unusable
+from infra.rocks import Memory, Rocks
 
-BLOOM_BITS = 10  # a key: most that are asked for are new, and not there
-OPEN_FILES = 40
 LEAST_BYTES = 4 << 20  # with less it would do little but write and merge
 
 T = TypeVar("T")
@@ -41,49 +29,34 @@ class Spill:
             self._path, self._lock = _claimed(directory)
         except OSError as error:
             raise Unusable(f"what has no room in memory cannot be kept in {directory}: {error}") from error
-        self._how = WriteOptions()
-        self._how.disable_wal = True  # type: ignore[method-assign, assignment]
-        self._db: Any = None
+        size = max(memory, LEAST_BYTES)
         try:
-            self._db = self._sound(lambda: Rdict(str(self._path), _options(max(memory, LEAST_BYTES))))
+            self._rocks = self._sound(lambda: Rocks(self._path, Memory(size, size // 4)))
         except BaseException:
-            self.close()
+            self._remove()
             raise
 
     def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        return self._sound(lambda: self._db.get(list(keys)))
+        return self._sound(lambda: self._rocks.get(keys))
 
     def write(self, batch: Mapping[bytes, bytes | None]) -> None:
         """Set these; None is deleted."""
-        made = WriteBatch(raw_mode=True)
-        for key, value in batch.items():
-            if value is None:
-                made.delete(key)
-            else:
-                made[key] = value
-        self._sound(lambda: self._db.write(made, self._how))
+        self._sound(lambda: self._rocks.write(batch))
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """All there is, in the order of the keys."""
-        behind = b""
-        for key, value in self._db.items():
-            yield key, value
-            behind = key + b"\0"
-        self._sound(lambda: self._is_read(behind))
-
-    def _is_read(self, behind: bytes) -> None:
-        """What cannot be read ends an iteration as if there were no more."""
-        rest = self._db.iter()
-        rest.seek(behind)
-        rest.status()
-        if rest.valid():
-            raise OSError("what was written cannot be read")
+        try:
+            yield from self._rocks.items()
+        except Exception as error:
+            raise self._unusable(error) from error
 
     def close(self) -> None:
         """Be gone, with all that is in it."""
-        if self._db is not None:
-            with contextlib.suppress(Exception):
-                self._db.close()
+        with contextlib.suppress(Exception):
+            self._rocks.close()
+        self._remove()
+
+    def _remove(self) -> None:
         shutil.rmtree(self._path, ignore_errors=True)
         os.close(self._lock)
 
@@ -127,20 +100,3 @@ def _claimed(directory: Path) -> tuple[Path, int]:
         except BlockingIOError:
             pass
         os.close(lock)
-
-
-def _options(memory: int) -> Options:
-    cache = Cache(memory)
-    blocks = BlockBasedOptions()
-    blocks.set_block_cache(cache)
-    blocks.set_bloom_filter(BLOOM_BITS, False)
-    blocks.set_cache_index_and_filter_blocks(True)
-    options = Options(raw_mode=True)
-    options.create_if_missing(True)
-    options.set_block_based_table_factory(blocks)
-    options.set_write_buffer_manager(WriteBufferManager.new_write_buffer_manager_with_cache(memory // 2, False, cache))
-    options.set_write_buffer_size(memory // 4)
-    options.set_compression_type(DBCompressionType.lz4())
-    options.set_max_open_files(OPEN_FILES)
-    options.set_keep_log_file_num(1)
-    return options

@@ -4,7 +4,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from typing import TypeVar
 
-from infra.write.layout import HEAD, Batch
+from infra.rocks import Batch
+from infra.write.layout import HEAD
 from infra.write.store import Store
 
 T = TypeVar("T")

@@ -12,6 +12,7 @@ How values are written is said in infra/write/plain.py: a store is as trusted as
 
 import struct
 
+from infra.rocks import Batch
 from infra.write.aggregates import KnownCommand, Position, Seen, Unwritten
 from infra.write.intents import CLOCK, Intent, Said, moment
 from infra.write.plain import value_of
@@ -21,8 +22,6 @@ STATE, AGENDA, DECIDED, QUEUE = b"s", b"a", b"i", b"q"
 WHEN, LENGTH = struct.Struct(">Q"), struct.Struct(">H")
 
 NEVER = (1 << 64) - 1
-
-Batch = dict[bytes, bytes | None]  # None is deleted
 
 
 def behind(prefix: bytes) -> bytes:

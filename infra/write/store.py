@@ -14,29 +14,18 @@ import shutil
 from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, TypeVar
+from typing import BinaryIO, Protocol, TypeVar
 
 import structlog
-from rocksdict import (
-    BlockBasedOptions,
-    Cache,
-    DBCompressionType,
-    Options,
-    Rdict,
-    WriteBatch,
-    WriteBufferManager,
-    WriteOptions,
-)
 
 from infra.errors import Unusable
-from infra.write.layout import HEAD, Batch
+from infra.rocks import Batch, Memory, Rocks
+from infra.write.layout import HEAD
 
 _log = structlog.get_logger()
 
 LOCK_SECONDS = 1.5  # another process may be about to let go; one that stands still keeps nobody waiting longer
 MB = 1 << 20
-BLOOM_BITS = 10  # a key: one lookup in a hundred of what is not there reads the disk
-OPEN_FILES = 40  # a store; a process has one a partition
 BROKEN = "broken"  # a file beside the store's own, so that the next start sets it aside
 
 T = TypeVar("T")
@@ -79,8 +68,7 @@ class RocksDisk:
 
     def __init__(self, directory: Path, cache_mb: int) -> None:
         self._directory = directory
-        self._cache = Cache(cache_mb * MB)
-        self._buffers = WriteBufferManager.new_write_buffer_manager_with_cache(cache_mb * MB // 2, False, self._cache)
+        self._memory = Memory(cache_mb * MB)
 
     async def open(self, context: str, number: int, head: bytes) -> Store:
         home = self._directory / context
@@ -98,7 +86,7 @@ class RocksDisk:
                 return store
             _log.warning("state set aside", directory=str(path), reason=reason)
             shutil.rmtree(path)
-        store = RocksStore(path, lock, self._options())
+        store = RocksStore(path, lock, self._memory)
         store.write({HEAD: head})
         return store
 
@@ -107,7 +95,7 @@ class RocksDisk:
         if (path / BROKEN).exists():
             return None, "it is broken"
         try:
-            store = RocksStore(path, lock, self._options())
+            store = RocksStore(path, lock, self._memory)
         except Exception as error:
             return None, f"it cannot be opened: {error}"
         try:
@@ -120,74 +108,35 @@ class RocksDisk:
         store.discard()
         return None, reason
 
-    def _options(self) -> Options:
-        blocks = BlockBasedOptions()
-        blocks.set_block_cache(self._cache)
-        blocks.set_bloom_filter(BLOOM_BITS, False)
-        blocks.set_cache_index_and_filter_blocks(True)
-        options = Options(raw_mode=True)
-        options.create_if_missing(True)
-        options.set_block_based_table_factory(blocks)
-        options.set_write_buffer_manager(self._buffers)
-        options.set_compression_type(DBCompressionType.lz4())
-        options.set_max_open_files(OPEN_FILES)
-        options.set_keep_log_file_num(2)
-        return options
-
 
 class RocksStore:
     """An open RocksDB. An error in it ends the process, and the next one begins anew."""
 
-    def __init__(self, path: Path, lock: BinaryIO, options: Options) -> None:
+    def __init__(self, path: Path, lock: BinaryIO, memory: Memory) -> None:
         self._path = path
         self._lock = lock
-        self._db: Any = Rdict(str(path), options)
-        self._how = WriteOptions()
-        self._how.disable_wal = True  # type: ignore[method-assign, assignment]
+        self._rocks = Rocks(path, memory)
 
     def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        return self._sound(lambda: self._db.get(list(keys)))
+        return self._sound(lambda: self._rocks.get(keys))
 
     def scan(self, start: bytes, end: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-        return self._sound(lambda: self._scan(start, end, limit))
-
-    def _scan(self, start: bytes, end: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-        rows: list[tuple[bytes, bytes]] = []
-        for key, value in self._db.items(from_key=start):
-            if key >= end or len(rows) == limit:
-                return rows
-            rows.append((key, value))
-        self._check_end(rows[-1][0] + b"\0" if rows else start)
-        return rows
-
-    def _check_end(self, behind: bytes) -> None:
-        """What cannot be read ends an iteration as if there were no more."""
-        rest = self._db.iter()
-        rest.seek(behind)
-        rest.status()
-        if rest.valid():
-            raise OSError("Corruption: what was written cannot be read")
+        return self._sound(lambda: self._rocks.scan(start, end, limit))
 
     def write(self, batch: Batch) -> None:
-        made = WriteBatch(raw_mode=True)
-        for key, value in batch.items():
-            if value is None:
-                made.delete(key)
-            else:
-                made[key] = value
-        self._sound(lambda: self._db.write(made, self._how))
+        self._sound(lambda: self._rocks.write(batch))
 
     def flush(self) -> None:
-        self._sound(self._db.flush)
+        self._sound(self._rocks.flush)
 
     def close(self) -> None:
         with contextlib.suppress(Exception):  # what is lost is folded again
-            self._db.flush()
+            self._rocks.flush()
         self.discard()
         self._lock.close()
 
     def discard(self) -> None:
-        self._db.close()
+        self._rocks.close()
 
     async def aside(self, work: Callable[[], T]) -> T:
         return await asyncio.to_thread(work)
