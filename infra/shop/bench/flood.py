@@ -10,8 +10,9 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from itertools import pairwise
+from multiprocessing import get_context
 from statistics import median, quantiles
 
 from infra.edge import client
@@ -23,6 +24,7 @@ from infra.read import postgres
 from infra.settings import Settings, address
 from infra.shop import demo
 from infra.shop.demo import wishes
+from infra.shop.mesh import mesh as shop
 from infra.wire.envelope import CORRELATION, TYPE, is_accepted
 from infra.wire.record import Read
 
@@ -98,11 +100,13 @@ def _follow(s: Settings, mesh: Mesh, name: str, flood: int, keep_alive: Callable
     """Begin the orders that are followed, then the flood; returns when each of them has come to rest."""
     commands, behind = list(_orders(mesh, name, UNDER_WAY)), list(_orders(mesh, f"{name}-flood", flood))
     seen = Seen({command.id for command in commands})
-    with reading.opened(s) as reader, ThreadPoolExecutor(1) as aside:
+    # posted by a process of its own: posting in this one would have it see late what has arrived
+    with reading.opened(s) as reader, ProcessPoolExecutor(1, get_context("spawn")) as aside:
+        aside.submit(_post, s, []).result()
         places = reading.partitions_of(reader, [context.events_topic for context in mesh.contexts.values()])
         reading.assign(reader, reading.ends(reader, places))
         for posted, until in ((commands, PLACED), (behind, DONE)):
-            posting = aside.submit(client.post_all, s, mesh, posted)
+            posting = aside.submit(_post, s, posted)
             deadline = time.monotonic() + PATIENCE_S
             while not (seen.have_all(until) and posting.done()):
                 keep_alive()
@@ -111,6 +115,10 @@ def _follow(s: Settings, mesh: Mesh, name: str, flood: int, keep_alive: Callable
                     raise Unusable(f"{name}: not all of {UNDER_WAY} orders came to rest in {PATIENCE_S:.0f} s")
             posting.result()
     return seen.arrivals
+
+
+def _post(settings: Settings, commands: list[Asked]) -> None:
+    client.post_all(settings, shop, commands)
 
 
 class Seen:
