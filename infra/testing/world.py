@@ -131,8 +131,7 @@ class World:
             run(self.loop, self._play(story))
 
     async def _play(self, story: Story) -> None:
-        self.loop.set_task_factory(_owned)
-        self.loop.before_turn = self._kill_due
+        self.loop.owned, self.loop.interrupt = _owned, self._kill_due
         for name in self.nodes:
             for _ in range(self.dice.randint(1, 2)):
                 self._begin(name)
@@ -245,9 +244,10 @@ class World:
             self._gone(node)
             self.shuffle(node.context.name)
 
-    def _kill_due(self, turn: int) -> None:
-        while self._kills and self._kills[0][0] <= turn:
+    def _kill_due(self) -> None:
+        while self._kills and self._kills[0][0] <= self.loop.turns:
             self.kill(self._kills.pop(0)[1])
+        self.loop.interrupt_at = self._kills[0][0] if self._kills else math.inf
 
     def _restart(self) -> None:
         for name, nodes in self.nodes.items():
@@ -348,6 +348,7 @@ class World:
         if node := self._any():
             self._kills.append((self.loop.turns + self.dice.randint(1, 400), node))
             self._kills.sort(key=lambda kill: kill[0])
+            self.loop.interrupt_at = self._kills[0][0]
 
     def _freeze(self) -> None:
         if node := self._any():
@@ -489,15 +490,12 @@ def _bounds(dice: random.Random, gentle: bool) -> tuple[Bounds, int]:
     return dice.choice((Bounds(), *small)), dice.choice((FEW, FEW, 3))
 
 
-def _owned(loop: Any, work: Any, **known: Any) -> asyncio.Task[Any]:
+def _owned(task: asyncio.Task[Any]) -> None:
     """Every task belongs to the process that made it, and dies with it."""
-    task: asyncio.Task[Any] = asyncio.Task(work, loop=loop, **known)
     if node := RUNNING.get():
-        node.tasks[task] = None
-        task.add_done_callback(node.tasks.pop)
+        node.tasks.append(task)
         if not node.alive:
             task.cancel()
-    return task
 
 
 class _Clock:
