@@ -230,7 +230,8 @@ class Node:
     def kill(self) -> None:
         self.alive = False
         self.disk.crash()
-        for task in self.tasks:
+        made, self.tasks = self.tasks, []
+        for task in made:
             task.cancel()  # if it is not done
 
     async def _turns(self) -> None:

@@ -15,6 +15,7 @@ events, and of what a context asks itself; topics that grow, a policy that raise
 """
 
 import asyncio
+import gc
 import math
 import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -33,7 +34,7 @@ from infra.messages import Due
 from infra.model.context import Aggregate, Context, Perform
 from infra.testing import clerk
 from infra.testing.disk import MemoryDisk
-from infra.testing.facts import Partition, kept_as, partitions_of, ways
+from infra.testing.facts import Known, Partition, kept_as, partitions_of, ways
 from infra.testing.loop import VirtualLoop, run
 from infra.testing.node import RUNNING, Faults, Node
 from infra.testing.strangers import noise
@@ -98,6 +99,7 @@ class World:
         self._made = 0
         self._noises = 0
         self._said: tuple[int, list[Partition]] = (-1, [])
+        self._known: Known = {}
         self._kills: list[tuple[int, Node]] = []
 
     def _fallible(self, mesh: Mesh) -> Mesh:
@@ -129,6 +131,9 @@ class World:
         random.seed(self.seed)  # pauses and jitter come from here too
         with _clock_of(self):
             run(self.loop, self._play(story))
+        for node in (node for nodes in self.nodes.values() for node in nodes):
+            node.tasks.clear()
+        gc.unfreeze()  # a recovery takes what there is out of the collector's sight, here the worlds of before as well
 
     async def _play(self, story: Story) -> None:
         self.loop.owned, self.loop.interrupt = _owned, self._kill_due
@@ -187,7 +192,7 @@ class World:
     def partitions(self) -> list[Partition]:
         """What all logs say, by themselves."""
         if self._said[0] != self.kafka.appends:
-            self._said = (self.kafka.appends, partitions_of(self.mesh, self.kafka))
+            self._said = (self.kafka.appends, partitions_of(self.mesh, self.kafka, self._known))
         return self._said[1]
 
     # -- who runs
