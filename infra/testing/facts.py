@@ -61,6 +61,9 @@ class Fact:
         return isinstance(self.event, Rejected | Parked)
 
 
+Known = dict[tuple[str, int], list[Fact | None]]  # by context and partition; None where nothing was accepted
+
+
 @dataclass(frozen=True)
 class Wish:
     """What a state wants of the outside, or of the clock (a Due), since the event whose id is `key`; `at` in milliseconds."""
@@ -198,16 +201,19 @@ def _given(record: Read) -> bytes:
     return given if len(given) <= MAX_ID else b""
 
 
-def partitions_of(mesh: Mesh, kafka: MemoryKafka) -> list[Partition]:
-    """Every partition of every context, read from the beginning."""
+def partitions_of(mesh: Mesh, kafka: MemoryKafka, known: Known) -> list[Partition]:
+    """Every partition of every context, read from the beginning; `known` is what was made of records before."""
     return [
-        _read(mesh, context, number, kafka) for context in mesh.contexts.values() for number in range(kafka.partitions)
+        _read(mesh, context, number, kafka, known.setdefault((context.name, number), []))
+        for context in mesh.contexts.values()
+        for number in range(kafka.partitions)
     ]
 
 
-def _read(mesh: Mesh, context: Context, number: int, kafka: MemoryKafka) -> Partition:
+def _read(mesh: Mesh, context: Context, number: int, kafka: MemoryKafka, known: list[Fact | None]) -> Partition:
     log = kafka.log(context.events_topic, number)
-    said = [fact for record in log if (fact := _fact(mesh, record))]
+    known += [_fact(mesh, record) for record in log[len(known) :]]  # no log of events ever loses anything here
+    said = [fact for fact in known if fact]
     facts = [fact for fact in said if not isinstance(fact.event, LOG_KEEPING)]
     resumed = [fact for fact in said if isinstance(fact.event, Resumed)]
     asked = {way: list(kafka.log(topic, number)) for way, topic in ways(context).items()}

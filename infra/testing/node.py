@@ -173,7 +173,7 @@ class Node:
         self.skew_s = 0.0
         self.offered = -1  # the generation of the group that it was last told of, and
         self.generation = -1  # the one it works in
-        self.tasks: dict[asyncio.Task[Any], None] = {}  # in their order, which a set would not keep
+        self.tasks: list[asyncio.Task[Any]] = []  # all it ever made
         self._told = failed
         self._assignments: asyncio.Queue[tuple[int, list[Place]]] = asyncio.Queue()
         self._fetching: list[asyncio.Task[None]] = []
@@ -230,8 +230,9 @@ class Node:
     def kill(self) -> None:
         self.alive = False
         self.disk.crash()
-        for task in list(self.tasks):
-            task.cancel()
+        made, self.tasks = self.tasks, []
+        for task in made:
+            task.cancel()  # if it is not done
 
     async def _turns(self) -> None:
         """A disk answers at once, or takes as long as anything."""

@@ -5,6 +5,7 @@ same again. With --off, a rule is switched off, and the law it guards has to be 
 """
 
 import argparse
+import gc
 import importlib
 import os
 import sys
@@ -48,7 +49,9 @@ def _play_some(source: str, seeds: range, rule: str | None) -> list[tuple[int, d
     simulation = find(source)
     node = RULES[rule].without if rule else Node
     played = ((seed, simulation.play(seed, node)[1]) for seed in seeds)
-    return [(seed, violations) for seed, violations in played if violations]
+    broken_in = [(seed, violations) for seed, violations in played if violations]
+    gc.collect()  # by itself it comes late, and a million worlds have to fit
+    return broken_in
 
 
 def search(

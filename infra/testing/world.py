@@ -15,6 +15,7 @@ events, and of what a context asks itself; topics that grow, a policy that raise
 """
 
 import asyncio
+import gc
 import math
 import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -33,7 +34,7 @@ from infra.messages import Due
 from infra.model.context import Aggregate, Context, Perform
 from infra.testing import clerk
 from infra.testing.disk import MemoryDisk
-from infra.testing.facts import Partition, kept_as, partitions_of, ways
+from infra.testing.facts import Known, Partition, kept_as, partitions_of, ways
 from infra.testing.loop import VirtualLoop, run
 from infra.testing.node import RUNNING, Faults, Node
 from infra.testing.strangers import noise
@@ -98,6 +99,7 @@ class World:
         self._made = 0
         self._noises = 0
         self._said: tuple[int, list[Partition]] = (-1, [])
+        self._known: Known = {}
         self._kills: list[tuple[int, Node]] = []
 
     def _fallible(self, mesh: Mesh) -> Mesh:
@@ -129,10 +131,12 @@ class World:
         random.seed(self.seed)  # pauses and jitter come from here too
         with _clock_of(self):
             run(self.loop, self._play(story))
+        for node in (node for nodes in self.nodes.values() for node in nodes):
+            node.tasks.clear()
+        gc.unfreeze()  # a recovery takes what there is out of the collector's sight, here the worlds of before as well
 
     async def _play(self, story: Story) -> None:
-        self.loop.set_task_factory(_owned)
-        self.loop.before_turn = self._kill_due
+        self.loop.owned, self.loop.interrupt = _owned, self._kill_due
         for name in self.nodes:
             for _ in range(self.dice.randint(1, 2)):
                 self._begin(name)
@@ -188,7 +192,7 @@ class World:
     def partitions(self) -> list[Partition]:
         """What all logs say, by themselves."""
         if self._said[0] != self.kafka.appends:
-            self._said = (self.kafka.appends, partitions_of(self.mesh, self.kafka))
+            self._said = (self.kafka.appends, partitions_of(self.mesh, self.kafka, self._known))
         return self._said[1]
 
     # -- who runs
@@ -245,9 +249,10 @@ class World:
             self._gone(node)
             self.shuffle(node.context.name)
 
-    def _kill_due(self, turn: int) -> None:
-        while self._kills and self._kills[0][0] <= turn:
+    def _kill_due(self) -> None:
+        while self._kills and self._kills[0][0] <= self.loop.turns:
             self.kill(self._kills.pop(0)[1])
+        self.loop.interrupt_at = self._kills[0][0] if self._kills else math.inf
 
     def _restart(self) -> None:
         for name, nodes in self.nodes.items():
@@ -348,6 +353,7 @@ class World:
         if node := self._any():
             self._kills.append((self.loop.turns + self.dice.randint(1, 400), node))
             self._kills.sort(key=lambda kill: kill[0])
+            self.loop.interrupt_at = self._kills[0][0]
 
     def _freeze(self) -> None:
         if node := self._any():
@@ -489,15 +495,12 @@ def _bounds(dice: random.Random, gentle: bool) -> tuple[Bounds, int]:
     return dice.choice((Bounds(), *small)), dice.choice((FEW, FEW, 3))
 
 
-def _owned(loop: Any, work: Any, **known: Any) -> asyncio.Task[Any]:
+def _owned(task: asyncio.Task[Any]) -> None:
     """Every task belongs to the process that made it, and dies with it."""
-    task: asyncio.Task[Any] = asyncio.Task(work, loop=loop, **known)
     if node := RUNNING.get():
-        node.tasks[task] = None
-        task.add_done_callback(node.tasks.pop)
+        node.tasks.append(task)
         if not node.alive:
             task.cancel()
-    return task
 
 
 class _Clock:

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
@@ -17,19 +18,24 @@ RUNTIME_CODE = (messages, model, wire, write)  # packages; what hosts a context 
 def fingerprint(context: Context, codec: Codec) -> bytes:
     """Of the code of deciders and messages, wherever it lies, of schemas, the runtime and the interpreter; in hex."""
     types = (*context.commands, *context.events)
-    modules = {sys.modules[a.decide.__module__] for a in context.aggregates} | {
-        sys.modules[t.__module__] for t in types
-    }
-    modules.add(sys.modules[context.target.__module__])  # an intent's line is computed anew
-    files = {file for module in modules for file in _code_of(module, context.name)}
-    files |= {file for t in types for file in _package_of(sys.modules[t.__module__])}
+    deciders = frozenset(a.decide.__module__ for a in context.aggregates)
+    targets = context.target.__module__  # an intent's line is computed anew
+    digest = sha256(_code(context.name, deciders | {targets}, frozenset(t.__module__ for t in types)))
+    for name in sorted(codec.names[t] for t in types):
+        digest.update(json.dumps(codec.schemas[name]).encode() + b"\0")
+    return digest.hexdigest().encode()
+
+
+@cache
+def _code(context: str, deciders: frozenset[str], said: frozenset[str]) -> bytes:
+    """As it was when it was first asked for: what is changed beneath a running process is not what it runs."""
+    files = {file for name in deciders | said for file in _code_of(sys.modules[name], context)}
+    files |= {file for name in said for file in _package_of(sys.modules[name])}
     files |= {file for package in RUNTIME_CODE for file in Path(str(package.__file__)).parent.glob("*.py")}
     digest = sha256(sys.version.encode())
     for content in sorted(file.read_bytes() for file in files):
         digest.update(content + b"\0")
-    for name in sorted(codec.names[t] for t in types):
-        digest.update(json.dumps(codec.schemas[name]).encode() + b"\0")
-    return digest.hexdigest().encode()
+    return digest.digest()
 
 
 def _code_of(module: ModuleType, context: str) -> list[Path]:

@@ -270,10 +270,10 @@ class Owner:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._much.wait(), max(WRITE_SECONDS, took / WRITING_SHARE))
             self._much.clear()
-            begun = time.monotonic()
+            begun = asyncio.get_running_loop().time()
             for writer in list(self.writers.values()):
                 await writer.write_down()
-            took = time.monotonic() - begun
+            took = asyncio.get_running_loop().time() - begun
 
     async def _flush(self) -> None:
         while True:
