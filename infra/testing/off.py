@@ -5,7 +5,7 @@ A rule whose absence nobody notices is not proved. The rules are those of DESIGN
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from itertools import count
