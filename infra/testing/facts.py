@@ -23,7 +23,7 @@ from infra.wire.envelope import (
     Way,
     command_name,
 )
-from infra.wire.inbound import is_called
+from infra.wire.inbound import id_by_place
 from infra.wire.record import Read, place_of
 from infra.write.parking import MAX_KEY
 
@@ -110,11 +110,11 @@ class Partition:
             for record in records[self.lows[way] :]:
                 yield way, record
 
-    def everything_lost(self) -> Iterator[Read]:
+    def everything_lost(self) -> Iterator[tuple[Way, Read]]:
         """What is not."""
         for way, records in self.asked.items():
-            yield from self.lost[way]
-            yield from records[: self.lows[way]]
+            for record in (*self.lost[way], *records[: self.lows[way]]):
+                yield way, record
 
     def command_of(self, fact: Fact) -> Read:
         """The record that an event answers, be it lost by now: of those that stood at its place, the last before it."""
@@ -142,7 +142,7 @@ class Partition:
 
 def answers(fact: Fact, record: Read) -> bool:
     """Whether an event is of this command, among all that ever stood at its place."""
-    return is_called(record, fact.command_id) and (not fact.key or record.key == fact.key)
+    return identity_of(record) == fact.command_id and (not fact.key or record.key == fact.key)
 
 
 def aggregate_of(context: Context, message: Any) -> Aggregate:
@@ -183,8 +183,8 @@ def _is_text(key: bytes) -> bool:
 
 
 def identity_of(record: Read) -> bytes:
-    """What a record in a topic of commands is known by: the id it was given, or its own place."""
-    return _given(record) or place_of(record).encode()
+    """What a record in a topic of commands is known by, also where it is forwarded to: the id it was given, or one by its place."""
+    return _given(record) or id_by_place(record)
 
 
 def kept_as(letter: Read, context: Context) -> tuple[bytes, CommandName]:

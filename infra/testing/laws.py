@@ -29,7 +29,6 @@ from infra.wire.envelope import (
     Way,
     command_name,
 )
-from infra.wire.inbound import is_called
 from infra.wire.inbox import DISCARD
 from infra.wire.record import MAX_COMMAND_BYTES, Read, partition_of, place_of
 from infra.wire.sealing import personal, unsealed
@@ -77,7 +76,7 @@ def _name(partition: Partition) -> str:
 def every_command_is_answered(world: World) -> Iterator[str]:
     """Also what is none; only who discards what does not wait, or answers what is not open, hears nothing.
 
-    What was forwarded and lost there is lost. Nobody can tell what stands where a topic was cut, if what came behind that was
+    What was forwarded and lost where it belongs is lost. Nobody can tell what stands where a topic was cut, if what came behind that was
     decided before anybody looked.
     """
     answered: dict[tuple[str, bytes, Way], set[bytes]] = defaultdict(set)
@@ -85,7 +84,11 @@ def every_command_is_answered(world: World) -> Iterator[str]:
         for fact in partition.facts:
             answered[partition.context.name, fact.key, fact.way].add(fact.command_id)
     open_ = {wish.key for partition in world.partitions() for wish in partition.fold.wishes.values()}
-    lost = {identity_of(record) for partition in world.partitions() for record in _out_of_sight(world, partition)}
+    lost = {
+        (partition.context.name, way, partition.number, record.key, identity_of(record))
+        for partition in world.partitions()
+        for way, record in _out_of_sight(world, partition)
+    }
     for partition in world.partitions():
         for way, record in partition.everything_asked():
             headers = dict(record.headers)
@@ -93,18 +96,18 @@ def every_command_is_answered(world: World) -> Iterator[str]:
             if headers.get(TYPE) == DISCARD or (intent and intent.decode() not in open_):
                 continue
             key, identity = record.key or b"", identity_of(record)
-            if partition_of(key, world.kafka.partitions) != partition.number and identity in lost:
+            right = partition_of(key, world.kafka.partitions)
+            if right != partition.number and (partition.context.name, way, right, record.key, identity) in lost:
                 continue
             known = key if len(key) <= MAX_KEY else b""
-            ids = answered[partition.context.name, known, way]
-            is_answered = identity in ids or any(is_called(record, command_id) for command_id in ids)
+            is_answered = identity in answered[partition.context.name, known, way]
             if not is_answered and not _is_hidden(world, partition, way, record.offset):
                 yield f"{place_of(record)}: nobody answered {identity.decode()}"
 
 
-def _out_of_sight(world: World, partition: Partition) -> Iterator[Read]:
+def _out_of_sight(world: World, partition: Partition) -> Iterator[tuple[Way, Read]]:
     yield from partition.everything_lost()
-    yield from (r for way, r in partition.everything_asked() if _is_hidden(world, partition, way, r.offset))
+    yield from ((way, r) for way, r in partition.everything_asked() if _is_hidden(world, partition, way, r.offset))
 
 
 def _is_hidden(world: World, partition: Partition, way: Way, offset: int) -> bool:
@@ -280,7 +283,7 @@ def nothing_overtakes_what_waits(world: World) -> Iterator[str]:
 def what_waits_is_kept(world: World) -> Iterator[str]:
     """As it came, so that it can be sent again; unless another under its id was kept first, and lost."""
     for partition in world.partitions():
-        lost = {record.value for record in partition.everything_lost()}
+        lost = {record.value for _, record in partition.everything_lost()}
         kept = world.letters(partition)
         waiting = {(fact.key, fact.command): fact for fact in reversed(partition.facts) if fact.is_waiting}
         for fact in waiting.values():

@@ -274,7 +274,8 @@ class Node:
 
     def _begin_to_fetch(self, place: Place) -> None:
         self._readings[place] = self._readings.get(place, 0) + 1
-        self._fetching.append(asyncio.create_task(self._work(partial(self._fetch, place, self.position(place)))))
+        fetch = partial(self._fetch, place, self.position(place), self.generation, self._readings[place])
+        self._fetching.append(asyncio.create_task(self._work(fetch)))
 
     async def reread(self, place: Place) -> None:
         """Read a place from its position again; what was fetched of it before is dropped."""
@@ -285,19 +286,22 @@ class Node:
         known = self.own.position(place)
         return self.kafka.committed.get((self.context.group, *place), 0) if known is None else known
 
-    async def _fetch(self, place: Place, position: int) -> None:
-        generation, reading = self.generation, self._readings[place]
-        while generation == self.generation and reading == self._readings[place]:
+    async def _fetch(self, place: Place, position: int, generation: int, reading: int) -> None:
+        while Node.is_current(self, place, generation, reading):
             await self.kafka.beyond(place, position)
             await self.way.passes()
             if records := self.fetched(place, position):
                 position = records[-1].offset + 1
                 done = partial(self._acknowledge, place, position)
-                await self.own.lanes.put(place, self.delivery(place, records, generation, done))
+                is_current = partial(self.is_current, place, generation, reading)
+                await self.own.lanes.put(place, Delivery(records, is_current, done))
 
-    def delivery(self, place: Place, records: Sequence[Read], generation: int, done: Callable[[], None]) -> Delivery:
-        reading = self._readings[place]
-        return Delivery(records, lambda: self.generation == generation and reading == self._readings[place], done)
+    def is_current(self, place: Place, generation: int, reading: int) -> bool:
+        """Whether what was fetched in a generation, and in a reading of its place, is what comes next there.
+
+        Both are those in which fetching began: what it finds after them is brought all the same, once and too late.
+        """
+        return self.generation == generation and self._readings[place] == reading
 
     def fetched(self, place: Place, position: int) -> Sequence[Read]:
         return self.kafka.read(place, position, self.dice.randint(1, 8))

@@ -5,7 +5,7 @@ A rule whose absence nobody notices is not proved. The rules are those of DESIGN
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from itertools import count
@@ -24,7 +24,7 @@ from infra.write.agenda import Agenda
 from infra.write.aggregates import Aggregates, Position, Unwritten
 from infra.write.decision import CommandHandler, Decision, Standing
 from infra.write.intents import CLOCK
-from infra.write.lanes import Delivery, Lanes, Place
+from infra.write.lanes import Lanes, Place
 from infra.write.layout import POSITION, behind, line_prefix
 from infra.write.owner import Owner
 from infra.write.parking import Queue
@@ -398,12 +398,24 @@ class Pipelining(Node):
 class Leaky(Node):
     """What was fetched before the group was shuffled is handled behind the barrier, and what was dropped in front of it late."""
 
-    async def _fetch(self, place: Place, position: int) -> None:
+    async def _fetch(self, place: Place, position: int, generation: int, reading: int) -> None:
         await asyncio.sleep(self.dice.random() * 5)
-        await super()._fetch(place, position)
+        await super()._fetch(place, position, generation, reading)
 
-    def delivery(self, place: Place, records: Sequence[Read], generation: int, done: Callable[[], None]) -> Delivery:
-        return Delivery(records, lambda: True, done)
+    def is_current(self, place: Place, generation: int, reading: int) -> bool:
+        return True
+
+
+class Overtaken(Node):
+    """What was fetched of a place before it was read anew is handled after that, and in front of what comes then."""
+
+    async def _fetch(self, place: Place, position: int, generation: int, reading: int) -> None:
+        if reading > 1:
+            await asyncio.sleep(self.dice.random() * 3)
+        await super()._fetch(place, position, generation, reading)
+
+    def is_current(self, place: Place, generation: int, reading: int) -> bool:
+        return self.generation == generation
 
 
 class HeedlessLanes(Lanes):
@@ -772,6 +784,9 @@ RULES = {
     "unguarded": Rule("what is a context's own comes by its own way", Unguarded, "nobody_asks_what_is_not_theirs"),
     "squeamish": Rule("what can be read is processed", Squeamish, "what_is_rejected_cannot_be_read"),
     "leaky": Rule("nothing is handled after a batch that was dropped", Leaky, "every_event_is_reacted_to_once"),
+    "overtaken": Rule(
+        "nothing is handled that was fetched before a place was read anew", Overtaken, "every_command_is_answered"
+    ),
     "unwatched": Rule("a command topic is held against its log", Unwatched, "every_command_is_answered"),
     "nearsighted": Rule("what was decided last is still where it stood", Nearsighted, "every_command_is_answered"),
     "by name": Rule("a command topic is known by its id", ByName, "the_log_names_the_command_topics_that_are_there"),

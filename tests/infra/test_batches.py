@@ -116,3 +116,55 @@ async def test_nothing_of_an_earlier_assignment_is_committed_with_what_comes_aft
     # then only the first is committed
     assert consumer._new_offset(EVENTS) == 120
     assert consumer._new_offset(EVENTS) is None
+
+
+async def test_what_a_fetch_brings_that_was_under_way_when_a_partition_is_read_anew_is_not_delivered(
+    bench: Bench,
+) -> None:
+    # given a fetch, and that somebody has one of its partitions read from its position again meanwhile
+    bench.committed = {COMMANDS: None, EVENTS: None}
+    bench.consumer.position_of = {COMMANDS: 2}.get
+
+    async def overtaken() -> dict[TP, list[Fetched]]:
+        bench.consumer.reread(COMMANDS)
+        return {COMMANDS: [Fetched(16)], EVENTS: [Fetched(5)]}
+
+    async def after() -> dict[TP, list[Fetched]]:
+        return {COMMANDS: [Fetched(2)]}
+
+    bench.fetches = [overtaken, after]
+    # when it is drained
+    await bench.drain()
+    # then of that partition only what comes from there is delivered
+    assert bench.seeks == [(COMMANDS, 2)]
+    assert bench.delivered == [(EVENTS, [5]), (COMMANDS, [2])]
+
+
+async def test_nor_is_it_if_that_is_asked_for_while_another_partition_is_delivered(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given what one fetch has brought of two partitions
+    bench.committed = {COMMANDS: None, EVENTS: None}
+    bench.consumer.position_of = {COMMANDS: 2}.get
+    deliver = bench.consumer._deliver
+
+    async def slowly(tp: TP, records: list[Fetched], generation: int) -> None:
+        if tp == EVENTS:
+            bench.consumer.reread(COMMANDS)
+        await deliver(tp, records, generation)
+
+    async def both() -> dict[TP, list[Fetched]]:
+        return {EVENTS: [Fetched(5)], COMMANDS: [Fetched(16)]}
+
+    async def nothing() -> dict[TP, list[Fetched]]:
+        return {}
+
+    async def after() -> dict[TP, list[Fetched]]:
+        return {COMMANDS: [Fetched(2)]}
+
+    monkeypatch.setattr(bench.consumer, "_deliver", slowly)
+    bench.fetches = [both, nothing, after]
+    # when the second is read from its position again while the first is being delivered
+    await bench.drain()
+    # then of that partition only what comes from there is delivered
+    assert bench.delivered == [(EVENTS, [5]), (COMMANDS, [2])]
