@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 
 LEAST, MOST = 2, 800  # commands of a partition that are let in at once
-ENOUGH = 50  # records of what was begun that may wait in the process: fewer would be batches of one
+ENOUGH = 50  # of what was begun that may wait in the process: fewer would be batches of one
 PATIENCE_S = 0.2  # that strangers wait at most before a few of them are let in
 PAUSE_S = 0.002
 IDLE_S = 1.0  # after which nobody knows any more how many is too many
@@ -25,7 +25,7 @@ class Admission:
         self._waiting: list[Callable[[], int]] = []
 
     def heed(self, waiting: Callable[[], int]) -> None:
-        """Let strangers wait while this many records, with others, are too many."""
+        """Let strangers wait while so much of what was begun, with others, is too much."""
         self._waiting.append(waiting)
 
     async def window(self) -> int:

@@ -62,6 +62,7 @@ class Circuits:
         self._breakers.add_listener(self._heard)
         self._slots: dict[str, asyncio.Semaphore] = {}
         self._trying: dict[str, asyncio.Lock] = {}
+        self.waiting = 0  # attempts for which a target that is there has no slot
 
     async def through(self, target: str, attempt: Callable[[], Awaitable[_T]]) -> _T:
         """The attempt's result, or what it raised; waits while the circuit is open."""
@@ -72,13 +73,23 @@ class Circuits:
             if context.opened_at is not None and (left := context.opened_at + self._open_s - self._now()) > 0:
                 await asyncio.sleep(left + random())
             elif context.state == CLOSED:
-                async with slots:
+                await self._a_slot(slots)
+                try:
                     if context.state == CLOSED:
                         return await self._guarded(breaker, attempt)
+                finally:
+                    slots.release()
             else:
                 async with self._trying.setdefault(target, asyncio.Lock()):
                     if context.state != CLOSED and self._is_due(context.opened_at):
                         return await self._guarded(breaker, attempt)
+
+    async def _a_slot(self, slots: asyncio.Semaphore) -> None:
+        self.waiting += 1
+        try:
+            await slots.acquire()
+        finally:
+            self.waiting -= 1
 
     async def _guarded(self, breaker: Any, attempt: Callable[[], Awaitable[_T]]) -> _T:
         async with breaker:
