@@ -194,6 +194,8 @@ def live_mesh(mesh: Mesh, backend: str, **known: Any) -> Iterator[LiveMesh]:
             yield live
         finally:
             live.stop_workers()
+            if kafka := instance.children.get("kafka"):
+                kafka.kill()  # its data goes as well: it need not take the time to put it in order
 
 
 def stage(processes: int = 1, may_swap: bool = False) -> Stage:
