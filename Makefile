@@ -29,7 +29,7 @@ unit: install
 	$(BIN)/pytest -q tests --ignore=tests/live
 
 live: install
-	WEFT_TEST_BACKEND=$(BACKEND) $(BIN)/pytest -q -n 2 --dist loadfile tests/live
+	WEFT_TEST_BACKEND=$(BACKEND) $(BIN)/pytest -q -n 2 --dist worksteal tests/live
 
 # make simulate SEEDS=100000 (WORLD=shop plays the shop); make simulate OFF=all switches each rule of the design off and wants its law to break
 SEEDS ?= 2000

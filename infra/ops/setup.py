@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from infra.edge import vault
 from infra.edge.identity import service as identity
@@ -11,14 +12,22 @@ from infra.model.needs import check_fit, needed
 from infra.ops import positions
 from infra.read import analytics
 from infra.settings import Settings, address
-from infra.wire.registry import Registry
+
+if TYPE_CHECKING:
+    from infra.wire.registry import Registry
 
 
 def registered(settings: Settings, mesh: Mesh) -> Mesh:
     """The mesh with the ids of the schema registry, if there is one."""
     if settings.schema_registry is None:
         return mesh
-    return mesh.with_ids(Registry(settings.schema_registry).locked(mesh.subjects()))
+    return mesh.with_ids(_registry(settings.schema_registry).locked(mesh.subjects()))
+
+
+def _registry(url: str) -> "Registry":
+    from infra.wire.registry import Registry  # its HTTP client is loaded where there is one, not by every `weft`
+
+    return Registry(url)
 
 
 def deployed(settings: Settings, mesh: Mesh) -> Mesh:
@@ -50,7 +59,7 @@ def prepare(settings: Settings, mesh: Mesh) -> tuple[Mesh, list[str]]:
     Returns the mesh as it is deployed, and the projections whose tables other code made: those stay until they are rebuilt.
     """
     if settings.schema_registry is not None:
-        Registry(settings.schema_registry).prepare(mesh.subjects(), mesh.vocabulary.current)
+        _registry(settings.schema_registry).prepare(mesh.subjects(), mesh.vocabulary.current)
     now = deployed(settings, mesh)
     positions.note_groups(settings, now)
     topics.prepare(settings, now.contexts.values())

@@ -20,7 +20,6 @@ from infra.ops.interrupts import stop_signals
 from infra.ops.setup import check_given
 from infra.read import analytics
 from infra.settings import address
-from infra.shop import demo as story
 from infra.shop.mesh import mesh as shop
 from infra.shop.outside import mail as post
 
@@ -67,6 +66,8 @@ def demo(*, orders: int = 50, seed: int = 1) -> int:
     seed
         What the dice start from: the same seed places the same orders.
     """
+    from infra.shop import demo as story  # its clients are big, and `weft` is often asked other things
+
     if orders < 1:
         err.print("--orders has to be at least 1", markup=False)
         return 2

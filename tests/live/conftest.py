@@ -1,5 +1,6 @@
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -7,6 +8,24 @@ from tests.live.harness import LiveMesh
 from tests.live.shop import live_shop, register, set_up, until_set_up
 
 BACKEND = os.environ.get("WEFT_TEST_BACKEND", "embedded")
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that may take longest, by their own account, come first, and those that share the one shop last.
+
+    With `--dist worksteal` one process begins with the former and one with the latter, and who has nothing left to do takes
+    from the end of what the other has: first of the shop's, then of the shorter ones. So nobody is still at a long one when
+    the other has ended.
+    """
+    live = [item for item in items if item.path.is_relative_to(HERE)]
+    live.sort(key=lambda item: 1.0 if "shop" in item.fixturenames else -_patience(item))
+    items[:] = [item for item in items if not item.path.is_relative_to(HERE)] + live
+
+
+def _patience(item: pytest.Item) -> float:
+    mark = item.get_closest_marker("timeout")
+    return float(mark.args[0]) if mark else 0.0
 
 
 @pytest.fixture(scope="session")

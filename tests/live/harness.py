@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -61,6 +62,7 @@ class LiveMesh:
         self.instance = instance
         self.settings = settings
         self._workers: list[subprocess.Popen[bytes]] = []
+        self._contexts: dict[int, set[str]] = {}  # by process
         self._logs = settings.home / "logs"
 
     # -- workers
@@ -80,6 +82,7 @@ class LiveMesh:
                 cwd=ROOT,
             )
         self._workers.append(child)
+        self._contexts[child.pid] = set(self.mesh.units(names)[0])
         return child
 
     def stop_workers(self) -> None:
@@ -97,15 +100,21 @@ class LiveMesh:
     def log_of(self, worker: subprocess.Popen[bytes]) -> Path:
         return self._logs / f"worker-{self._workers.index(worker)}.log"
 
+    def said(self, worker: subprocess.Popen[bytes], event: str) -> list[dict[str, Any]]:
+        """What a worker's log says of such an event."""
+        text = self.log_of(worker).read_text()
+        whole = text[: text.rfind("\n") + 1].splitlines()  # the last line may be on its way
+        lines = [json.loads(line) for line in whole if line.startswith("{")]
+        return [line for line in lines if line.get("event") == event]
+
     def ready(self, worker: subprocess.Popen[bytes]) -> None:
         """Wait until every context of a worker has passed its barrier."""
-        log = self.log_of(worker)
 
-        def seen() -> bool:
-            assert worker.poll() is None, log.read_text()[-3000:]
-            return '"event": "ready"' in log.read_text()
+        def missing() -> set[str]:
+            assert worker.poll() is None, self.log_of(worker).read_text()[-3000:]
+            return self._contexts[worker.pid] - {line["context"] for line in self.said(worker, "ready")}
 
-        until(seen, 40, "the worker is ready")
+        until(lambda: not missing(), 40, lambda: f"the worker is ready: {missing()} are not")
 
     # -- commands and rows
 
@@ -185,6 +194,8 @@ def live_mesh(mesh: Mesh, backend: str, **known: Any) -> Iterator[LiveMesh]:
             yield live
         finally:
             live.stop_workers()
+            if kafka := instance.children.get("kafka"):
+                kafka.kill()  # its data goes as well: it need not take the time to put it in order
 
 
 def stage(processes: int = 1, may_swap: bool = False) -> Stage:

@@ -7,6 +7,7 @@ from typing import Any
 from confluent_kafka.admin import NewTopic
 
 from infra.kafka import topics
+from infra.kafka.inbound import Loss
 from tests.live.harness import LiveMesh, until
 from tests.live.weft import weft
 
@@ -38,5 +39,38 @@ def stopped(live: LiveMesh) -> list[dict[str, Any]]:
 
 
 def errors(live: LiveMesh, worker: subprocess.Popen[bytes]) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in live.log_of(worker).read_text().splitlines() if line.startswith("{")]
-    return [line for line in lines if line.get("event") == "stopped"]
+    """What a worker said of places that wait for somebody; of those that only do not answer yet it warns."""
+    return [line for line in live.said(worker, "stopped") if line["level"] == "error"]
+
+
+def until_every_partition_stopped(live: LiveMesh, worker: subprocess.Popen[bytes], topic: str, loss: Loss) -> None:
+    """Wait until it is so in the status, and was said in the log, of every partition of a topic.
+
+    A worker that looks while the topic is being made may have said before that a partition is gone, or does not answer.
+    """
+    every = set(range(live.settings.partitions))
+    all_of_it = {(topic, number, loss.name.lower()) for number in every}
+    found: list[dict[str, Any]] = []
+
+    def is_shown() -> bool:
+        found[:] = stopped(live)
+        return {(s["topic"], s["partition"], s["loss"]) for s in found} == all_of_it
+
+    def is_said() -> bool:
+        return {
+            e["partition"] for e in errors(live, worker) if e["topic"] == topic and loss.value in e["reason"]
+        } == every
+
+    until(is_shown, 40, lambda: f"the status says {loss} of all: {found}\n{live.last_words()}")
+    until(is_said, 20, lambda: f"the log says {loss} of all: {errors(live, worker)}\n{live.last_words()}")
+
+
+def until_nothing_stopped(live: LiveMesh) -> None:
+    """A worker that has not seen somebody's word yet says at its next look that it stands still."""
+    found: list[dict[str, Any]] = []
+
+    def is_shown() -> bool:
+        found[:] = stopped(live)
+        return not found
+
+    until(is_shown, 30, lambda: f"nothing stands still: {found}\n{live.last_words()}")

@@ -96,7 +96,7 @@ def row(live: LiveMesh, sql: str, *values: Any, where: Callable[[Any], bool] = l
     def rows() -> list[dict[str, Any]]:
         return [dict(r) for r in live.query(sql, *values) if where(r)]
 
-    return until(rows, PATIENCE, f"{sql} {values}")[0]
+    return until(rows, PATIENCE, lambda: f"{sql} {values}\n{live.last_words()}")[0]
 
 
 def _in_status(status: str | None) -> Callable[[Any], bool]:

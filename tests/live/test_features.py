@@ -85,6 +85,8 @@ def test_users_erasure(shop: LiveMesh) -> None:
     paid_order(shop, "erase-1", customer_id="leaver")
     assert answer(shop, "users.EraseUser", "leaver")["status"] == "accepted"
     until(lambda: not shop.query("SELECT 1 FROM users WHERE user_id = 'leaver'"), PATIENCE, "the row is gone")
+    destroyed = "SELECT 1 FROM users_events WHERE subject = 'leaver' AND type = 'users.KeyDestroyed'"
+    until(lambda: shop.query(destroyed), PATIENCE, "the key is destroyed")
     with pytest.raises(Erased):
         send(shop, "users.RegisterUser", "leaver", email="leaver@example.org", name="Leaver")
     send(shop, "orders.CancelOrder", "erase-1", reason="x")

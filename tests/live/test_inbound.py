@@ -10,13 +10,21 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from infra.errors import Unknown
 from infra.kafka import reading, topics
-from infra.kafka.inbound import Found, gauging
+from infra.kafka.inbound import Found, Loss, gauging
 from infra.ops import inbound
 from infra.settings import address
 from infra.wire.envelope import Way
 from infra.wire.inbound import deletable
 from tests.live.harness import LiveMesh, until
-from tests.live.inbound import ORDERS, at_work, errors, make_anew, stopped
+from tests.live.inbound import (
+    ORDERS,
+    at_work,
+    errors,
+    make_anew,
+    stopped,
+    until_every_partition_stopped,
+    until_nothing_stopped,
+)
 from tests.live.shop import answer, audit, order, paid_order, receipt, register, until_at_rest, until_set_up
 from tests.live.weft import printed, weft
 
@@ -49,11 +57,10 @@ def test_a_command_topic_that_was_made_anew_is_said_and_waits_for_a_word(own_sho
     live.send(*(order(f"new-{number}") for number in range(5)))
     if when == "between runs":
         worker = at_work(live)
-    # then every partition that had decided something says so, in its log, in the status and to who verifies
-    found = until(lambda: stopped(live), 30, "it is said")
-    assert {(s["context"], s["topic"], s["loss"]) for s in found} == {("orders", ORDERS, "anew")}
-    until(lambda: len(errors(live, worker)) == live.settings.partitions, 20, "all partitions say so")
-    assert "weft topics accept orders" in errors(live, worker)[0]["next"]
+    # then every partition says so, in its log, in the status and to who verifies
+    until_every_partition_stopped(live, worker, ORDERS, Loss.ANEW)
+    assert {s["context"] for s in stopped(live)} == {"orders"}
+    assert "weft topics accept orders" in errors(live, worker)[-1]["next"]
     assert "was made anew" in weft(live, "status").stderr
     verified = weft(live, "verify", "orders")
     assert verified.returncode == 1 and "was made anew" in verified.stdout
@@ -68,13 +75,13 @@ def test_a_command_topic_that_was_made_anew_is_said_and_waits_for_a_word(own_sho
     # then what waits is decided, and that stays so
     for number in range(5):
         assert receipt(live, f"place-new-{number}")["status"] == "accepted"
-    assert stopped(live) == []
+    until_nothing_stopped(live)
     assert "nothing of orders has to be accepted" in printed(live, "topics", "accept", "orders", "--yes")
     live.stop_workers()
     worker = at_work(live)
-    assert not errors(live, worker)
     live.send(order("last"))
     assert receipt(live, "place-last")["status"] == "accepted"
+    assert not errors(live, worker)
     until_at_rest(live, 10)
     assert audit(live)[1] == []
     assert "everything is what the log says" in printed(live, "verify")
@@ -112,7 +119,7 @@ def test_a_command_topic_that_was_cut_and_written_over_is_said(own_shop: LiveMes
     at_work(live)
     for number in range(40):
         assert receipt(live, f"place-new-{number}")["status"] == "accepted"
-    assert stopped(live) == []
+    until_nothing_stopped(live)
 
 
 @pytest.mark.timeout(240)

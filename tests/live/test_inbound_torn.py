@@ -1,19 +1,17 @@
 """A command topic that is made anew with other partitions than its log stands still for its context, and for nobody else."""
 
-import json
 import subprocess
 
 import pytest
 
 from tests.live.harness import LiveMesh, until
-from tests.live.inbound import ORDERS, at_work, make_anew, stopped
+from tests.live.inbound import ORDERS, at_work, make_anew, stopped, until_nothing_stopped
 from tests.live.shop import answer, order, receipt, register, until_set_up
 from tests.live.weft import printed, weft
 
 
 def rebalanced(live: LiveMesh, worker: subprocess.Popen[bytes]) -> int:
-    lines = [json.loads(line) for line in live.log_of(worker).read_text().splitlines() if line.startswith("{")]
-    return sum(line.get("event") == "ready" and line["context"] == "orders" for line in lines)
+    return sum(line["context"] == "orders" for line in live.said(worker, "ready"))
 
 
 @pytest.mark.timeout(300)
@@ -51,5 +49,5 @@ def test_other_partitions_stop_one_context_and_are_told(own_mesh: LiveMesh, coun
     live.send(*(order(f"new-{number}") for number in range(8)))
     for number in range(8):
         assert receipt(live, f"place-new-{number}")["status"] == "accepted"
-    until(lambda: stopped(live) == [], 30, "nothing stands still")
+    until_nothing_stopped(live)
     assert worker.poll() is None

@@ -16,6 +16,7 @@ from tests.live.shop import live_shop
 from tests.live.weft import weft
 
 NAME = "orders.CancelOrder"
+pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,6 @@ def test_a_registry_that_is_away_is_a_clear_error() -> None:
         Registry("http://127.0.0.1:1").locked({})
 
 
-@pytest.mark.timeout(180)
 def test_the_mesh_runs_on_the_ids_of_the_registry(registry: str, monkeypatch: pytest.MonkeyPatch) -> None:
     other = {"schema": json.dumps({"type": "record", "name": "Other", "fields": []})}
     headers = {"Content-Type": "application/vnd.schemaregistry.v1+json"}

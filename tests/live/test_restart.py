@@ -1,6 +1,5 @@
 """A worker that starts again goes on from its stores, and a store is never believed over the log."""
 
-import json
 import signal
 import subprocess
 import time
@@ -9,20 +8,14 @@ import pytest
 
 from infra.shop import demo
 from infra.shop.mesh import mesh
-from tests.live.harness import LiveMesh, until
+from tests.live.harness import LiveMesh
 from tests.live.shop import audit, place, row, saga, until_at_rest, until_set_up
 
 
 def ready(live: LiveMesh, worker: subprocess.Popen[bytes]) -> dict[str, dict[str, dict[str, int]]]:
     """What each context said when it was ready: where it resumed and where it is, by partition."""
     live.ready(worker)
-
-    def reports() -> dict[str, dict[str, dict[str, int]]]:
-        lines = live.log_of(worker).read_text().splitlines()
-        return {line["context"]: line for line in map(json.loads, lines) if line.get("event") == "ready"}
-
-    until(lambda: len(reports()) == 5, 40, "every context is ready")
-    return reports()
+    return {line["context"]: line for line in live.said(worker, "ready")}
 
 
 @pytest.mark.timeout(180)

@@ -1,6 +1,6 @@
 """Telling customers: each channel has a module of its own, and addresses are unsealed here, at the last moment."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
@@ -9,11 +9,7 @@ from infra import Erased, Undeliverable
 from infra.edge import vault
 from infra.model import Perform
 from streams.notifications.decider.message import Deliver
-from streams.notifications.effects import email, push, sms
 from streams.notifications.needs import Needs
-
-Send = Callable[[Deliver, str], Awaitable[str]]
-CHANNELS = {"email": email.connect, "sms": sms.connect, "push": push.connect}
 
 
 def target(intent: Deliver) -> str:
@@ -23,9 +19,16 @@ def target(intent: Deliver) -> str:
 @asynccontextmanager
 async def connect(needs: Needs) -> AsyncIterator[Perform[Deliver, RecordDelivery]]:
     """Every channel; performing raises Unknown for whatever leaves the outcome open."""
+    from streams.notifications.effects import (
+        email,
+        push,
+        sms,
+    )  # their clients are big, and `weft` is often asked other things
+
+    channels = {"email": email.connect, "sms": sms.connect, "push": push.connect}
     async with AsyncExitStack() as stack:
         keys = await stack.enter_async_context(vault.opened(needs))
-        send = {kind: await stack.enter_async_context(open_(needs)) for kind, open_ in CHANNELS.items()}
+        send = {kind: await stack.enter_async_context(open_(needs)) for kind, open_ in channels.items()}
 
         async def perform(intent: Deliver, key: str) -> RecordDelivery:
             try:

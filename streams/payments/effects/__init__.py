@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from commands.payments import RecordGatewayOutcome
 from infra.model import Perform
 from streams.payments.decider import Authorise, Capture, Refund, Void
-from streams.payments.effects import sandbox, stripe
 from streams.payments.needs import Needs
 
 Intent = Authorise | Capture | Void | Refund
@@ -19,6 +18,11 @@ def target(intent: Intent) -> str:
 @asynccontextmanager
 async def connect(needs: Needs) -> AsyncIterator[Perform[Intent, RecordGatewayOutcome]]:
     """The gateway; performing raises Unknown for whatever leaves the outcome open."""
+    from streams.payments.effects import (
+        sandbox,
+        stripe,
+    )  # their clients are big, and `weft` is often asked other things
+
     gateway = stripe if needs.stripe_key else sandbox
     async with gateway.connect(needs) as perform:
         yield perform
@@ -26,4 +30,6 @@ async def connect(needs: Needs) -> AsyncIterator[Perform[Intent, RecordGatewayOu
 
 def hear(needs: Needs, headers: Mapping[str, str], body: bytes) -> tuple[str, RecordGatewayOutcome] | None:
     """What a webhook of the gateway says, as (command id, command); None if it is of no interest."""
+    from streams.payments.effects import stripe
+
     return stripe.hear(needs, headers, body)
