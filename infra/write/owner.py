@@ -274,7 +274,8 @@ class Owner:
         took = 0.0
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._much.wait(), max(WRITE_SECONDS, took / WRITING_SHARE))
+                async with asyncio.timeout(max(WRITE_SECONDS, took / WRITING_SHARE)):
+                    await self._much.wait()
             self._much.clear()
             begun = asyncio.get_running_loop().time()
             for writer in list(self.writers.values()):

@@ -105,7 +105,8 @@ async def test_a_target_that_hangs_hangs_alone() -> None:
     never = asyncio.Event()
     hanging = [asyncio.create_task(made.through("sms", never.wait)) for _ in range(2 * AT_ONCE)]
     await asyncio.sleep(0.05)
-    assert await asyncio.wait_for(made.through("email", Target().answer), 1) == "yes"
+    async with asyncio.timeout(1):
+        assert await made.through("email", Target().answer) == "yes"
     for task in hanging:
         task.cancel()
 
@@ -146,3 +147,28 @@ def read(circuit: Circuit) -> Read:
 def test_the_status_shows_what_is_not_closed_now(history: list[str], age: float, shown: list[str]) -> None:
     records = [read(Circuit("gateway", state, 1000.0)) for state in history]
     assert [c["state"] for c in current(records, 1000.0 + age)] == shown
+
+
+async def test_who_waits_for_a_slot_of_a_target_that_is_there_counts() -> None:
+    # given a target whose slots are all taken, and three more for it
+    made, _ = circuits()
+    never = asyncio.Event()
+    hanging = [asyncio.create_task(made.through("sms", never.wait)) for _ in range(AT_ONCE + 3)]
+    await asyncio.sleep(0.05)
+    # then those three wait
+    assert made.waiting == 3
+    # and nobody, once they are gone
+    for task in hanging:
+        task.cancel()
+    await asyncio.wait(hanging)
+    assert made.waiting == 0
+
+
+async def test_who_waits_for_a_target_that_is_away_does_not_count() -> None:
+    made, _ = circuits()
+    target = Target()
+    await opened(made, target)
+    waiting = asyncio.create_task(made.through("gateway", target.answer))
+    await asyncio.sleep(0.01)
+    assert made.waiting == 0
+    waiting.cancel()

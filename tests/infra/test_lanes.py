@@ -75,7 +75,8 @@ async def test_closing_lets_go_of_who_waits_for_room(work: Work) -> None:
     waiting = [asyncio.create_task(work.lanes.put(("p0", 0), batch_of("one more"))) for _ in range(3)]
     await work.settle()
     await work.lanes.close()
-    await asyncio.wait_for(asyncio.gather(*waiting), 1)
+    async with asyncio.timeout(1):
+        await asyncio.gather(*waiting)
 
 
 async def test_behind_the_barrier_work_goes_on(work: Work) -> None:

@@ -128,7 +128,8 @@ async def test_a_takeover_waits_for_no_partition_that_does_not_answer() -> None:
     silent: Any = Silent(process.owner.watch._topics, OWN)
     process.owner.watch._topics = silent
     # when it is taken over
-    await asyncio.wait_for(process.begin(), 5)
+    async with asyncio.timeout(5):
+        await process.begin()
     # then that way stands still, and the other does not
     assert process.standing == {OWN: Loss.UNANSWERED}
     post(kafka, 1)
@@ -298,5 +299,6 @@ async def test_an_owner_outlives_what_kafka_does_not_answer(what: str, monkeypat
 
     setattr(process.owner.watch._topics, what, failing(what))
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(process.owner.run(), 0.2)
+        async with asyncio.timeout(0.2):
+            await process.owner.run()
     assert len(calls) > 1

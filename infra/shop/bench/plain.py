@@ -67,7 +67,8 @@ async def main(suffix: str, count: int) -> None:
         clock.at(done[0])
     print(json.dumps(clock.finished), flush=True)
     starting.cancel()
-    await asyncio.wait_for(app.stop(), 30)
+    async with asyncio.timeout(30):
+        await app.stop()
 
 
 if __name__ == "__main__":
