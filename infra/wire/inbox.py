@@ -307,10 +307,10 @@ def _asked_at(record: Record, headers: HeaderMap) -> int:
 
 
 def _json_field(value: bytes, name: str) -> str:
-    """One text of a JSON object; empty if it is not there."""
+    """One text of a JSON object; empty if it is not there, or if it is nested so deeply that nobody can say."""
     try:
         content = json.loads(value)[name]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return ""
     return content if isinstance(content, str) else ""
 

@@ -8,8 +8,9 @@ import fastavro
 import pytest
 
 from infra.errors import Unreadable
+from infra.messages import Discard
 from infra.wire.envelope import Way
-from infra.wire.inbox import Command, CommandReader, Posted
+from infra.wire.inbox import DISCARD, Command, CommandReader, Posted
 from infra.wire.record import Read
 from infra.write.decision import ways
 from tests.counter.commands.counter import Add
@@ -117,3 +118,8 @@ def test_what_cannot_be_read_is_named(code: str, value: bytes | None, headers: A
         read(value, *headers, key=key)
     assert error.value.code == code
     assert error.value.reason
+
+
+@pytest.mark.parametrize("value", [b"[" * 100_000, b'{"reason": ' * 50_000], ids=["lists", "objects"])
+def test_a_discard_that_is_nested_too_deeply_is_read_without_its_reason(value: bytes) -> None:
+    assert posted(value, ("ce_type", DISCARD)).command == Discard(reason="")
