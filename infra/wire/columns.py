@@ -145,8 +145,9 @@ def _messages(t: type, names: list[str], values: Iterable[Sequence[Any]]) -> lis
 @cache
 def constructor(t: type, names: tuple[str, ...]) -> Callable[..., Any]:
     """A function of the fields' values that makes a message; written out per type, as dataclasses does its own."""
-    content = ", ".join(f"{name!r}: {name}" for name in names)
-    source = f"def make({', '.join(names)}):\n    message = new(t)\n    assign(message, '__dict__', {{{content}}})\n    return message"
+    values = [f"value_{place}" for place in range(len(names))]  # a field may be called as anything in here
+    content = ", ".join(f"{name!r}: {value}" for name, value in zip(names, values, strict=True))
+    source = f"def make({', '.join(values)}):\n    message = new(t)\n    assign(message, '__dict__', {{{content}}})\n    return message"
     scope: dict[str, Any] = {"t": t, "new": t.__new__, "assign": object.__setattr__}
     exec(source, scope)  # noqa: S102 (the names are those of a dataclass's fields)
     make: Callable[..., Any] = scope["make"]

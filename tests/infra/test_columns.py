@@ -1,5 +1,6 @@
 """The column path is a shortcut: whatever it answers is what the row path answers."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from commands.orders import PlaceOrder
 from infra.messages import Refused
 from infra.shop.mesh import mesh
-from infra.wire.columns import FEW
+from infra.wire.columns import FEW, constructor
 from schemas.orders import OrderLine
 from tests.orders.examples import place, placed
 
@@ -66,3 +67,18 @@ def test_a_number_that_does_not_fit_is_refused_as_by_the_row_path() -> None:
 
     with pytest.raises(OverflowError):
         CODEC.encode_many([replace(place, lines=tuple(big))] * FEW)
+
+
+@dataclass(frozen=True)
+class Oddly:
+    """Its fields are called as what makes it calls its own."""
+
+    message: str
+    t: str
+    new: str
+    assign: str
+
+
+def test_a_field_may_be_called_as_anything() -> None:
+    make = constructor(Oddly, ("message", "t", "new", "assign"))
+    assert make("m", "t", "n", "a") == Oddly("m", "t", "n", "a")
