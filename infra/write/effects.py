@@ -80,6 +80,11 @@ class EffectRunner:
         self._done = done
         self._running: dict[str, tuple[Intent, asyncio.Task[None]]] = {}
 
+    @property
+    def waiting(self) -> int:
+        """How many of them a target that is there has no slot for."""
+        return self._circuits.waiting
+
     def start(self, intents: Sequence[Intent]) -> None:
         """Run these unless they already run."""
         for intent in intents:

@@ -100,7 +100,6 @@ class Owner:
         self._now = now
         self._bounds = bounds
         self._effects: EffectRunner | None = None
-        self._circuits: Circuits | None = None
         self._aside: set[asyncio.Task[None]] = set()
         self._topic_ids = topic_ids
         self._listener = Listener(context.name, topic_ids[context.own_topic], topic_ids)
@@ -118,14 +117,14 @@ class Owner:
 
     def perform_with(self, perform: Perform[Any, Any]) -> None:
         """From now on, what states want of the outside is done by `perform`."""
-        self._circuits = Circuits(self._tell, now=self._now)
+        circuits = Circuits(self._tell, now=self._now)
         self._effects = EffectRunner(
-            self.context, self._codec, perform, self._sink, self.partitions, self._failed, self._done, self._circuits
+            self.context, self._codec, perform, self._sink, self.partitions, self._failed, self._done, circuits
         )
 
     def _waiting(self) -> int:
         """How much of what was begun waits here: records to handle, and what outsides that answer are not asked yet."""
-        outside = self._circuits.waiting if self._circuits else 0
+        outside = self._effects.waiting if self._effects else 0
         return self.lanes.waiting(besides=self.context.commands_topic) + outside
 
     # -- partitions come and go

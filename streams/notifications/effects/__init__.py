@@ -19,11 +19,8 @@ def target(intent: Deliver) -> str:
 @asynccontextmanager
 async def connect(needs: Needs) -> AsyncIterator[Perform[Deliver, RecordDelivery]]:
     """Every channel; performing raises Unknown for whatever leaves the outcome open."""
-    from streams.notifications.effects import (
-        email,
-        push,
-        sms,
-    )  # their clients are big, and `weft` is often asked other things
+    # their clients are big, and `weft` is often asked other things
+    from streams.notifications.effects import email, push, sms
 
     channels = {"email": email.connect, "sms": sms.connect, "push": push.connect}
     async with AsyncExitStack() as stack:

@@ -18,10 +18,8 @@ def target(intent: Intent) -> str:
 @asynccontextmanager
 async def connect(needs: Needs) -> AsyncIterator[Perform[Intent, RecordGatewayOutcome]]:
     """The gateway; performing raises Unknown for whatever leaves the outcome open."""
-    from streams.payments.effects import (
-        sandbox,
-        stripe,
-    )  # their clients are big, and `weft` is often asked other things
+    # their clients are big, and `weft` is often asked other things
+    from streams.payments.effects import sandbox, stripe
 
     gateway = stripe if needs.stripe_key else sandbox
     async with gateway.connect(needs) as perform:
