@@ -101,7 +101,7 @@ class Writer:
         """Decide all commands, of one topic; returns when everything they led to is in the log."""
         start = 0
         while start < len(records):
-            end = start + await self._admission.window()
+            end = start + await self._admission.admit(len(records) - start)
             async with self._turn:
                 if not self._own_waits:
                     start = await self._decide(records[:end], start)

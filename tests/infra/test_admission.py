@@ -3,24 +3,40 @@
 import asyncio
 
 from infra.wire.record import Read
-from infra.write.admission import ENOUGH, LEAST, MOST, PATIENCE_S, Admission
+from infra.write.admission import ENOUGH, FIRST, LEAST, MORE, PATIENCE_S, Admission
 from infra.write.lanes import Delivery, Lanes
 
+MANY = 1_000_000
 
-async def test_ever_more_are_let_in_while_nothing_waits() -> None:
+
+async def turns(admission: Admission, count: int) -> list[int]:
+    """How many were let in each turn, by who always wants more."""
+    return [await admission.admit(MANY) for _ in range(count)]
+
+
+async def test_twice_as_many_are_let_in_each_turn_while_they_lead_to_nothing() -> None:
+    assert await turns(Admission(), 4) == [FIRST, 2 * FIRST, 4 * FIRST, 8 * FIRST]
+
+
+async def test_some_more_are_let_in_each_turn_while_they_lead_to_something() -> None:
     admission = Admission()
-    windows = [await admission.window() for _ in range(12)]
-    assert windows[:3] == [LEAST, 2 * LEAST, 4 * LEAST] and windows[-1] == MOST
+    admission.heed(lambda: 1)
+    assert await turns(admission, 3) == [FIRST, FIRST + MORE, FIRST + 2 * MORE]
+
+
+async def test_who_wants_fewer_leaves_the_rest_to_others_of_the_same_turn() -> None:
+    admission = Admission()
+    assert [await admission.admit(FIRST - 1), await admission.admit(MANY)] == [FIRST - 1, 1]
 
 
 async def test_they_wait_while_there_is_too_much_of_what_was_begun_and_then_fewer_are_let_in() -> None:
     # given many that are let in at once
     admission, begun = Admission(), [0]
     admission.heed(lambda: begun[0])
-    before = [await admission.window() for _ in range(6)][-1]
+    before = (await turns(admission, 4))[-1]
     # when more was begun than may wait
     begun[0] = ENOUGH + 1
-    waiting = asyncio.create_task(admission.window())
+    waiting = asyncio.create_task(admission.admit(MANY))
     await asyncio.sleep(0.02)
     assert not waiting.done()
     begun[0] = ENOUGH
@@ -31,8 +47,25 @@ async def test_they_wait_while_there_is_too_much_of_what_was_begun_and_then_fewe
 async def test_they_do_not_wait_for_ever() -> None:
     admission = Admission()
     admission.heed(lambda: ENOUGH + 1)
-    async with asyncio.timeout(5 * PATIENCE_S):
-        assert [await admission.window(), await admission.window()] == [LEAST, LEAST]
+    async with asyncio.timeout(10 * PATIENCE_S):
+        assert (await turns(admission, 4))[-1] == LEAST
+
+
+async def test_who_asks_first_is_let_in_first() -> None:
+    # given a process that is at what it has begun
+    admission = Admission()
+    admission.heed(lambda: ENOUGH + 1)
+    # when one partition after another asks, the first of them again and again
+    order: list[str] = []
+
+    async def ask(name: str, times: int) -> None:
+        for _ in range(times):
+            await admission.admit(MANY)
+            order.append(name)
+
+    await asyncio.gather(ask("first", 2), ask("second", 1), ask("third", 1))
+    # then the others have their turn before it has another
+    assert order == ["first", "second", "third", "first"]
 
 
 async def test_what_contexts_of_a_process_have_begun_counts_together() -> None:
@@ -40,7 +73,7 @@ async def test_what_contexts_of_a_process_have_begun_counts_together() -> None:
     admission.heed(lambda: ENOUGH)
     admission.heed(lambda: 1)
     begun = asyncio.get_running_loop().time()
-    await admission.window()
+    await admission.admit(1)
     assert asyncio.get_running_loop().time() - begun >= PATIENCE_S
 
 
