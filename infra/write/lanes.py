@@ -5,12 +5,14 @@ until positions are set anew: lanes are closed as a whole, and opened again behi
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from infra.wire.record import Record
 
 DEPTH = 8  # batches that may wait in a lane
+RECENT_S = 30.0  # what is older than that waits for something that is away, or is history that somebody new hears
 
 Place = tuple[str, int]  # topic, partition
 Handle = Callable[[Sequence[Record]], Awaitable[None]]
@@ -31,11 +33,18 @@ Lane = tuple[asyncio.Queue[Delivery], asyncio.Task[None]]
 class Lanes:
     """`handler_of` gives the handler of a place, None if it is not handled here; `failed` hears of an error in one."""
 
-    def __init__(self, handler_of: Callable[[Place], Handle | None], failed: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self,
+        handler_of: Callable[[Place], Handle | None],
+        failed: Callable[[BaseException], None],
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self._handler_of = handler_of
         self._failed = failed
+        self._now = now
         self._lanes: dict[Place, Lane] = {}
         self._waiting: dict[Place, int] = {}  # records that were put in and are not acknowledged
+        self._newest: dict[Place, Record] = {}
         self._open = False
         self._shut: set[Place] = set()
 
@@ -67,11 +76,14 @@ class Lanes:
             task.add_done_callback(self._ended)
             self._lanes[place], self._waiting[place] = (queue, task), 0
         self._waiting[place] += len(delivery.records)
+        self._newest[place] = delivery.records[-1]
         await self._lanes[place][0].put(delivery)
 
     def waiting(self, *, besides: str) -> int:
-        """How many records there are to handle but of this topic."""
-        return sum(self._waiting[place] for place in self._lanes if place[0] != besides)
+        """How many recent records there are to handle but of this topic."""
+        places = [place for place in self._lanes if place[0] != besides and self._waiting[place]]
+        recent = (self._now() - RECENT_S) * 1000
+        return sum(self._waiting[place] for place in places if self._newest[place].timestamp > recent)
 
     async def close(self) -> None:
         """Drop everything that is not acknowledged yet, also what somebody is waiting to put in."""

@@ -87,7 +87,7 @@ class Owner:
         self.context = context
         self.writers: dict[int, Writer] = {}
         self._ways = {context.commands_topic: Way.COMMANDS, context.own_topic: Way.OWN}
-        self.lanes = self.lanes_kind(self._handler_of, failed)
+        self.lanes = self.lanes_kind(self._handler_of, failed, now)
         self.watch = self.watch_kind(
             context, partitions, topics, keep_ms, self.lanes, reread, self._resumed, self._tell_stopped, now
         )
@@ -123,7 +123,7 @@ class Owner:
         )
 
     def _waiting(self) -> int:
-        """How much of what was begun waits here: records to handle, and what outsides that answer are not asked yet."""
+        """How much of what was begun a while ago waits here: records to handle, and what outsides that answer are not asked."""
         outside = self._effects.waiting if self._effects else 0
         return self.lanes.waiting(besides=self.context.commands_topic) + outside
 

@@ -5,9 +5,9 @@ nobody can say, the state catches up with the log and what is still undecided is
 """
 
 import asyncio
+import contextlib
 import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from math import inf
@@ -21,7 +21,7 @@ from infra.kafka.log import CommandSink, EventLog
 from infra.kafka.loss import check_end
 from infra.wire.envelope import Way
 from infra.wire.record import Outgoing, Record
-from infra.write.admission import Admission
+from infra.write.admission import PATIENCE_S, Admission
 from infra.write.aggregates import Aggregates
 from infra.write.decision import CommandHandler, Decision
 from infra.write.intents import Intent
@@ -44,7 +44,7 @@ class Bounds:
     pause_s: float = 0.0
 
 
-@contextmanager
+@contextlib.contextmanager
 def nothing_collected() -> Iterator[None]:
     """Without the collector of cycles: what a recovery makes by the million has none, and is not looked at afterwards."""
     gc.disable()
@@ -84,7 +84,8 @@ class Writer:
         self._admission = admission or Admission()
         self._bounds = bounds
         self._turn = asyncio.Lock()
-        self._own_waits = 0
+        self._own_done = asyncio.Event()
+        self._own_done.set()
         self._sources: dict[Way, str] = {}
         self._is_recovered = False
         self._is_closed = False
@@ -101,21 +102,28 @@ class Writer:
         """Decide all commands, of one topic; returns when everything they led to is in the log."""
         start = 0
         while start < len(records):
+            if not self._own_done.is_set():
+                await self._wait_for_own()
             end = start + await self._admission.admit(len(records) - start)
             async with self._turn:
-                if not self._own_waits:
-                    start = await self._decide(records[:end], start)
+                start = await self._decide(records[:end], start)
+
+    async def _wait_for_own(self) -> None:
+        """But not for ever: who asks itself without an end does not keep others out."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_S):
+                await self._own_done.wait()
 
     async def handle_own(self, records: Sequence[Record]) -> None:
         """The same of what the context asked itself, before what strangers ask: what was begun is finished first."""
         start = 0
-        self._own_waits += 1
+        self._own_done.clear()
         try:
             while start < len(records):
                 async with self._turn:
                     start = await self._decide(records, start)
         finally:
-            self._own_waits -= 1
+            self._own_done.set()
 
     async def _decide(self, records: Sequence[Record], start: int) -> int:
         """Decide the next commands; the first that is not."""

@@ -4,7 +4,7 @@ import asyncio
 
 from infra.wire.record import Read
 from infra.write.admission import ENOUGH, FIRST, LEAST, MORE, PATIENCE_S, Admission
-from infra.write.lanes import Delivery, Lanes
+from infra.write.lanes import RECENT_S, Delivery, Lanes
 
 MANY = 1_000_000
 
@@ -84,7 +84,7 @@ async def test_what_waits_in_lanes_is_counted_until_it_is_handled() -> None:
     async def handle(records: object) -> None:
         await go_on.wait()
 
-    lanes = Lanes(lambda place: handle, lambda error: None)
+    lanes = Lanes(lambda place: handle, lambda error: None, lambda: 0)
     lanes.open()
     record = Read("own", 0, 0, 0, None, None, ())
     for topic, count in (("own", 2), ("own", 3), ("commands", 4)):
@@ -95,4 +95,20 @@ async def test_what_waits_in_lanes_is_counted_until_it_is_handled() -> None:
     go_on.set()
     await asyncio.sleep(0.01)
     assert lanes.waiting(besides="commands") == 0
+    await lanes.close()
+
+
+async def test_what_is_long_past_is_history_for_which_nobody_waits() -> None:
+    # given two topics of which nothing is handled
+    async def handle(records: object) -> None:
+        await asyncio.Event().wait()
+
+    now = RECENT_S + 1
+    lanes = Lanes(lambda place: handle, lambda error: None, lambda: now)
+    lanes.open()
+    # when one brings what is as old as can be, and one what came just now
+    for topic, count, at in (("heard", 1000, 0), ("own", 3, now * 1000)):
+        await lanes.put((topic, 0), Delivery([Read(topic, 0, 0, int(at), None, None, ())] * count, lambda: True, print))
+    # then what came just now is waited for
+    assert lanes.waiting(besides="commands") == 3
     await lanes.close()

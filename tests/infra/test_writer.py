@@ -2,16 +2,21 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
+from itertools import count
 from typing import Any
 
 import pytest
 
 from infra.errors import LogDamaged, Unknown
+from infra.wire.envelope import OWN_OFFSET
 from infra.wire.record import Outgoing, Read
+from infra.write.admission import PATIENCE_S
 from infra.write.aggregates import Aggregates
+from infra.write.decision import WINDOW
 from infra.write.intents import Intent
 from infra.write.writer import Bounds, Writer
-from tests.infra.counter_log import add, commands, fresh, stored
+from tests.infra.counter_log import add, commands, empty, fresh, stored
+from tests.infra.counter_log import own as asked_itself
 
 
 class MemoryLog:
@@ -153,3 +158,33 @@ async def test_what_a_zombie_appended_is_folded_however_much_it_is_when_an_appen
     await own.handle(commands((add(99), "mine"), start=5))
     # then it is not only taken in: what the zombie's events want is wanted
     assert [intent.place for intent in heard[:5]] == [b"c%d\0due" % i for i in range(5)]
+
+
+async def test_what_the_context_asked_itself_is_decided_before_what_strangers_ask() -> None:
+    # given more of both than is decided at once
+    log = MemoryLog()
+    both = writer(log)
+    asked = [asked_itself(empty(i), f"own-{i}", i) for i in range(2 * WINDOW)]
+    # when strangers come while it is at its own
+    task = asyncio.create_task(both.handle_own(asked))
+    await asyncio.sleep(0)
+    await both.handle(five())
+    await task
+    # then theirs is the last
+    ways = [OWN_OFFSET in dict(record.headers) for record in log.records]
+    assert ways == [True] * len(asked) + [False] * 5
+
+
+async def test_who_never_ends_to_ask_itself_does_not_keep_strangers_out() -> None:
+    log = MemoryLog()
+    both = writer(log)
+
+    async def ask_for_ever() -> None:
+        for number in count():
+            await both.handle_own([asked_itself(empty(number), f"own-{number}", number)])
+
+    task = asyncio.create_task(ask_for_ever())
+    await asyncio.sleep(0)
+    async with asyncio.timeout(20 * PATIENCE_S):
+        await both.handle(five())
+    task.cancel()

@@ -30,7 +30,7 @@ from tests.live.harness import ROOT, LiveMesh, stage, until
 from tests.live.shop import cancellation, live_shop, order, place, register, saga, send, until_at_rest, until_set_up
 from tests.live.weft import printed, started, weft
 
-LONG = 300_000  # events, some seconds of rebuilding
+LONG = 100_000  # events, some seconds of rebuilding
 RATE = 500  # commands a second
 
 
