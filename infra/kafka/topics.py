@@ -14,7 +14,7 @@ from infra.kafka.reading import Place
 from infra.mesh import Growth
 from infra.model.context import Context
 from infra.settings import Settings, address
-from infra.wire.record import Read
+from infra.wire.record import MAX_POSTED_BYTES, Read
 
 TIMEOUT = 15.0
 GROWN_TOPIC = "weft.topics"
@@ -85,6 +85,7 @@ def configs(context: Context, settings: Settings) -> dict[str, dict[str, str]]:
             "cleanup.policy": "delete",
             "retention.ms": "-1",  # what is decided is deleted behind the cursor, by who decides it
             "retention.bytes": "-1",
+            "max.message.bytes": str(MAX_POSTED_BYTES),
             "message.timestamp.type": "LogAppendTime",
             **safe,
         },
@@ -92,6 +93,7 @@ def configs(context: Context, settings: Settings) -> dict[str, dict[str, str]]:
             "cleanup.policy": "delete",
             "retention.ms": "-1",  # what is decided is deleted behind the cursor, by who decides it
             "retention.bytes": "-1",
+            "max.message.bytes": str(MAX_POSTED_BYTES),
             "message.timestamp.type": "LogAppendTime",
             **safe,
         },

@@ -20,7 +20,7 @@ from infra.mesh import Mesh
 from infra.model.context import Context, Perform
 from infra.settings import DAY_MS
 from infra.testing.disk import MemoryDisk, ProcessDisk
-from infra.wire.record import Outgoing, Read
+from infra.wire.record import MAX_POSTED_BYTES, Outgoing, Read
 from infra.write.lanes import Delivery, Place
 from infra.write.owner import Owner
 from infra.write.state import Budget
@@ -122,6 +122,11 @@ class Port:
         by_partition: dict[int, list[Outgoing]] = {}
         for partition, record in records:
             by_partition.setdefault(partition, []).append(record)
+            if (
+                topic in (self.node.context.commands_topic, self.node.context.own_topic)
+                and record.size() > MAX_POSTED_BYTES
+            ):
+                raise Unknown("it is too large")
         for partition, batch in by_partition.items():
             await self._deliver(partial(self.kafka.append, topic, partition, batch))
 

@@ -5,11 +5,12 @@ from random import Random
 
 from infra.messages import MAX_ID
 from infra.wire.envelope import ID, TYPE
-from infra.wire.record import MAX_COMMAND_BYTES, Headers, Outgoing, Read
+from infra.wire.record import MAX_BATCH_BYTES, MAX_COMMAND_BYTES, Headers, Outgoing, Read
 from infra.write.parking import MAX_DEAD_BYTES, MAX_HEADERS
 
 TOO_LARGE = b"{" + b" " * MAX_COMMAND_BYTES + b"}"
 UNPACKED = b" " * MAX_DEAD_BYTES  # what a batch may unpack to, and no topic holds
+FULL = b" " * (MAX_BATCH_BYTES - 100)  # with its headers as much as a topic takes, and no more of them
 MANY = [(f"h{number}", b"") for number in range(MAX_HEADERS)]
 
 
@@ -32,6 +33,7 @@ def noise(asked: Sequence[Read], identity: str, dice: Random) -> Outgoing:
             Outgoing(key, b'{"amount": "many"}', headers),
             Outgoing(key, TOO_LARGE, headers),
             Outgoing(key, UNPACKED, [*MANY, *headers]),
+            Outgoing(key, FULL, headers),
             Outgoing(key, value[:-1], [*headers, ("dlq-original-topic", b"of.own")]),
             Outgoing(key, None, headers),
             Outgoing(key, value[:-1], [(ID, b"i" * (MAX_ID + 1)), named]),

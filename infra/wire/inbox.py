@@ -34,12 +34,14 @@ from infra.wire.envelope import (
 from infra.wire.inbound import id_by_place
 from infra.wire.murmur import partitions_of
 from infra.wire.record import (
+    MAX_BATCH_BYTES,
     MAX_COMMAND_BYTES,
     Header,
     HeaderMap,
     Outgoing,
     Read,
     Record,
+    record_size,
     text,
     with_header,
 )
@@ -139,20 +141,27 @@ class CommandReader:
         reaction: tuple[Reaction, ...] = ()
         may_name = self._about_persons  # until it was read, and found sealed
         command: Command | Discard | Unreadable
-        if type_ == DISCARD and key is not None:
-            command = Discard(reason=_json_field(record.value or b"", "reason"))
-        else:
-            try:
+        try:
+            if type_ == DISCARD and key is not None:
+                command = Discard(reason=_json_field(record.value or b"", "reason"))
+            else:
                 at = _asked_at(record, headers)
                 reaction = _reaction(headers) if way is Way.OWN else ()
                 command = self._command(record, headers, identity, key, message)
                 may_name = False
                 if type(command.payload) not in self._allowed[way]:
                     command = self._not_yours(way, command)
-            except Unreadable as error:
-                command = error
-                if way is Way.OWN and error.code == "unknown_schema":
-                    may_name = False  # our own producers seal, and newer ones wait for newer code
+        except Unreadable as error:
+            command = error
+            if way is Way.OWN and error.code == "unknown_schema":
+                may_name = False  # our own producers seal, and newer ones wait for newer code
+        except Exception as error:  # whatever else a stranger found: it stops nobody but himself
+            command = Unreadable("unreadable", f"reading it failed with {type(error).__name__}")
+        if key is not None and partition != record.partition and _is_stranded(record):
+            command = Unreadable(
+                "too_large", f"its key {text(key)!r} is of partition {partition}, and it cannot be sent on"
+            )
+            record, key = _keyless(record), None
         told_by = _digest(command) if way is Way.COMMANDS else _told_by(headers, reaction)
         partition = record.partition if key is None else partition
         name = command_name(way, identity)
@@ -232,6 +241,16 @@ def _named(record: Record, identity: bytes) -> Record:
     """The same record with an id, by which it goes where it is kept."""
     headers = with_header(record.headers, ID, identity)
     return Read(record.topic, record.partition, record.offset, record.timestamp, record.key, record.value, headers)
+
+
+def _is_stranded(record: Record) -> bool:
+    """Whether no topic would take it where it belongs, with the headers that it would have there."""
+    return record_size(record.key, record.value, record.headers) + 2 * MAX_ID > MAX_BATCH_BYTES
+
+
+def _keyless(record: Record) -> Record:
+    """What is answered where it lies is in nobody's way where its key belongs."""
+    return Read(record.topic, record.partition, record.offset, record.timestamp, None, record.value, record.headers)
 
 
 def _kind(t: type, codec: Codec) -> CommandType:

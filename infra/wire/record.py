@@ -14,6 +14,7 @@ HeaderMap = Mapping[str, bytes | None]  # the same by name, the last of each
 
 MAX_COMMAND_BYTES = 256 * 1024
 MAX_BATCH_BYTES = 1_000_000  # events of one command, and of one append
+MAX_POSTED_BYTES = 1_048_588  # a batch in a topic of commands: what a broker takes that nobody has told otherwise
 MURMUR_SEED, MURMUR_FACTOR = 0x9747B28C, 0x5BD1E995
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -128,6 +128,20 @@ def test_a_misrouted_command_is_forwarded_with_its_id() -> None:
     assert ("ce_id", b"counter.commands/0/0@1700000000000") in posted.forwarded().headers
 
 
+def test_what_is_too_large_to_be_forwarded_is_answered_where_it_lies_and_is_in_nobodys_way() -> None:
+    # given a record that its topic just took, in a partition that is not its key's
+    number = (partition_of(b"c1", 4) + 1) % 4
+    aggregates = fresh(partitions=4, number=number)
+    record = Read("counter.commands", number, 0, NOW, b"c1", b"x" * (MAX_BATCH_BYTES - 300), [("ce_id", b"large")])
+    # when it is decided
+    decision = decide_all(aggregates, [record])
+    # then it is kept with what it said, and no queue of its key begins here
+    assert (decision.next, decision.forwards, aggregates.queues) == (1, [], {})
+    (answer,), (letter,) = events(decision), decision.dead
+    assert answer.code == "too_large" and "'c1' is of partition" in answer.reason
+    assert (decision.records[0].key, letter.key, letter.value) == (None, None, record.value)
+
+
 def test_time_never_goes_back_in_a_partition() -> None:
     aggregates = fresh()
     decide_all(aggregates, commands((add(1), "a"), at=NOW))

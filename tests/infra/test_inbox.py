@@ -123,3 +123,10 @@ def test_what_cannot_be_read_is_named(code: str, value: bytes | None, headers: A
 @pytest.mark.parametrize("value", [b"[" * 100_000, b'{"reason": ' * 50_000], ids=["lists", "objects"])
 def test_a_discard_that_is_nested_too_deeply_is_read_without_its_reason(value: bytes) -> None:
     assert posted(value, ("ce_type", DISCARD)).command == Discard(reason="")
+
+
+def test_what_nobody_thought_of_is_wrong_with_that_record_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.wire.inbox._asked_at", lambda record, headers: 1 // 0)
+    command = posted(AVRO).command
+    assert isinstance(command, Unreadable)
+    assert command.code == "unreadable"
