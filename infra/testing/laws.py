@@ -29,7 +29,7 @@ from infra.wire.envelope import (
     Way,
     command_name,
 )
-from infra.wire.inbox import DISCARD
+from infra.wire.inbox import DISCARD, aggregate_key, is_stranded
 from infra.wire.record import MAX_COMMAND_BYTES, Read, partition_of, place_of
 from infra.wire.sealing import personal, unsealed
 from infra.write.intents import slot_of
@@ -99,7 +99,8 @@ def every_command_is_answered(world: World) -> Iterator[str]:
             right = partition_of(key, world.kafka.partitions)
             if right != partition.number and (partition.context.name, way, right, record.key, identity) in lost:
                 continue
-            known = key if len(key) <= MAX_KEY else b""
+            is_kept_here = right != partition.number and aggregate_key(key) and is_stranded(record)
+            known = key if len(key) <= MAX_KEY and not is_kept_here else b""
             is_answered = identity in answered[partition.context.name, known, way]
             if not is_answered and not _is_hidden(world, partition, way, record.offset):
                 yield f"{place_of(record)}: nobody answered {identity.decode()}"

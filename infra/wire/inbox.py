@@ -157,7 +157,7 @@ class CommandReader:
                 may_name = False  # our own producers seal, and newer ones wait for newer code
         except Exception as error:  # whatever else a stranger found: it stops nobody but himself
             command = Unreadable("unreadable", f"reading it failed with {type(error).__name__}")
-        if key is not None and partition != record.partition and _is_stranded(record):
+        if key is not None and partition != record.partition and is_stranded(record):
             command = Unreadable(
                 "too_large", f"its key {text(key)!r} is of partition {partition}, and it cannot be sent on"
             )
@@ -243,7 +243,7 @@ def _named(record: Record, identity: bytes) -> Record:
     return Read(record.topic, record.partition, record.offset, record.timestamp, record.key, record.value, headers)
 
 
-def _is_stranded(record: Record) -> bool:
+def is_stranded(record: Record) -> bool:
     """Whether no topic would take it where it belongs, with the headers that it would have there."""
     return record_size(record.key, record.value, record.headers) + 2 * MAX_ID > MAX_BATCH_BYTES
 
