@@ -16,6 +16,10 @@ SIZE = 8  # bytes: an id stands for two contents by mistake or by guile, and who
 MESSAGE = "def tell(message):\n    of = message.__dict__\n    return '{FORMS}' % (VALUES)"
 REQUIRED = "NAME=%a;", "of['NAME']"  # in ASCII, as every version of Python writes it
 MESSAGES = "NAME=[%s];", "''.join([tell_NAME(item) for item in of['NAME']])"
+APART = (
+    "NAME=[%s];",
+    "''.join([tell_NAME(item) + '|' for item in of['NAME']])",
+)  # where no field shows that the next begins
 OPTIONAL = "%s", "'' if of['NAME'] == default_NAME else 'FORM' % (VALUE,)"
 
 
@@ -41,9 +45,16 @@ def _told(t: type, field: Field[Any], known: dict[str, Any]) -> tuple[str, str]:
     name, (form, value) = field.name, REQUIRED
     for item in get_args(get_type_hints(t)[name]):
         if isinstance(item, type) and is_dataclass(item):
-            (form, value), known[f"tell_{name}"] = MESSAGES, _teller(item)
-    if field.default is not MISSING or field.default_factory is not MISSING:
+            (form, value), known[f"tell_{name}"] = (
+                APART if all(map(_is_optional, fields(item))) else MESSAGES,
+                _teller(item),
+            )
+    if _is_optional(field):
         said, form = form, OPTIONAL[0]
         value = OPTIONAL[1].replace("FORM", said).replace("VALUE", value)
         known[f"default_{name}"] = field.default if field.default_factory is MISSING else field.default_factory()
     return form.replace("NAME", name), value.replace("NAME", name)
+
+
+def _is_optional(field: Field[Any]) -> bool:
+    return field.default is not MISSING or field.default_factory is not MISSING

@@ -68,10 +68,16 @@ def _refused(thing: Any) -> tuple[Any, ...]:
 @cache
 def _flattener(t: type) -> Callable[[Any], tuple[Any, ...]]:
     """The name of a type and the values of its fields."""
-    if not is_dataclass(t):
-        return _refused
     name = f"{t.__module__}:{t.__qualname__}"
-    return _written(FLAT.replace("HEAD", f"{name!r}, {_fields(t)}"), "flat", t)
+    try:
+        return _written(FLAT.replace("HEAD", f"{name!r}, {_fields(t)}"), "flat", t) if _is_plain(t) else _refused
+    except Exception:  # it has itself as a part, or names a type that only its checker knows
+        return _refused
+
+
+def _is_plain(t: type) -> bool:
+    """Whether it is its fields, and nothing that was computed when it was made."""
+    return is_dataclass(t) and not hasattr(t, "__post_init__")
 
 
 @cache
@@ -111,7 +117,7 @@ def _form(hint: Any) -> Any:
         return None
     if origin is tuple and args[1:] == (...,):
         item = args[0]
-        return None if item in SCALARS else item if isinstance(item, type) and is_dataclass(item) else OTHER
+        return None if item in SCALARS else item if isinstance(item, type) and _is_plain(item) else OTHER
     return OTHER
 
 

@@ -152,8 +152,14 @@ class Writer:
         return True
 
     async def _append(self, decision: Decision) -> bool:
-        """Put a decision into the log; False if it is not there, or nobody can say."""
+        """Put a decision into the log; False if it is not there, or nobody can say.
+
+        A decision without events meets no expected offset. It may rest on what is not known yet, such as that something is
+        open again which a command answers; but that was in the log before the command was asked, so a look at the end will do.
+        """
         try:
+            if not decision.records and not await self._is_at_end():
+                return False
             await self._send_aside(decision)
             if decision.records:
                 landed = await self._log.append(self.aggregates.number, decision.records)
@@ -165,6 +171,10 @@ class Writer:
             self._warn("unknown", error=str(error))
             return False
         return True
+
+    async def _is_at_end(self) -> bool:
+        number = self.aggregates.number
+        return (await self._log.ends([number]))[number] == self.aggregates.next_offset
 
     async def _send_aside(self, decision: Decision) -> None:
         """What must be safe before its answer is in the log, or before the cursor passes it."""

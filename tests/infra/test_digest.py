@@ -103,6 +103,30 @@ def test_what_is_said_is_told_apart(change: Callable[[type, type], object]) -> N
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    colour: str = ""
+    size: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    of: tuple[Wish, ...] = ()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ((Wish(colour="red", size=1),), (Wish(colour="red"), Wish(size=1))),
+        ((Wish(),), ()),
+        ((Wish(),), (Wish(), Wish())),
+    ],
+    ids=["one or two", "one or none", "one or two that say nothing"],
+)
+def test_parts_that_may_say_nothing_are_told_apart(one: tuple[Wish, ...], other: tuple[Wish, ...]) -> None:
+    assert digest_of(b"x.Wishes", Wishes(of=one)) != digest_of(b"x.Wishes", Wishes(of=other))
+
+
 def test_the_same_fields_of_another_type_are_another_command() -> None:
     assert digest_of(b"x.Order", Part(sku="tea")) != digest_of(b"x.Part", Part(sku="tea"))
 

@@ -48,6 +48,32 @@ class Odd:
     count: int = 0
 
 
+@dataclass(frozen=True)
+class Tree:
+    name: str
+    branches: "tuple[Tree, ...]" = ()
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Of a type that nobody has loaded where it is written."""
+
+    thing: "NotLoaded"  # type: ignore[name-defined]  # noqa: F821
+
+
+@dataclass(frozen=True)
+class Computed:
+    side: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "area", self.side**2)
+
+
+@dataclass(frozen=True)
+class Rooms:
+    rooms: tuple[Computed, ...]
+
+
 LINES = (Line(name="tea", quantity=2), Line(name="Käse", quantity=-1))
 WANTED = Due(5, commands.Empty(counter_id="c1", filling=1))
 
@@ -76,6 +102,8 @@ def test_a_message_of_plain_fields_is_kept_without_pickle(thing: Any) -> None:
         Odd(anything=Pair(1, 2)),
         Odd(anything=[LINES[0]]),
         Full("ada", (*LINES, DearLine(name="pearl", quantity=1)), frozenset()),
+        Tree("oak", (Tree("branch"),)),
+        Checked(thing=1),
         (b"a", (b"r",)),
         7,
         None,
@@ -97,3 +125,9 @@ def test_what_an_intent_is_not_compared_by_is_kept_too() -> None:
 def test_what_is_put_beside_a_thing_comes_back_with_it(thing: Any) -> None:
     beside = (None, ("counter.events/0/7", "r", 9, 3))
     assert both_in(value_of(thing, beside)) == (thing, beside)
+
+
+@pytest.mark.parametrize("thing", [Computed(3), Rooms((Computed(3),))], ids=["itself", "in another"])
+def test_what_was_computed_when_it_was_made_is_kept(thing: Any) -> None:
+    again = thing_of(value_of(thing))
+    assert (again.rooms[0] if isinstance(again, Rooms) else again).area == 9

@@ -8,14 +8,16 @@ from typing import Any
 import pytest
 
 from infra.errors import LogDamaged, Unknown
-from infra.wire.envelope import OWN_OFFSET
+from infra.wire.envelope import OUTCOME_OF, OWN_OFFSET
 from infra.wire.record import Outgoing, Read
 from infra.write.admission import PATIENCE_S
 from infra.write.aggregates import Aggregates
 from infra.write.decision import WINDOW
 from infra.write.intents import Intent
 from infra.write.writer import Bounds, Writer
-from tests.infra.counter_log import add, commands, empty, fresh, stored
+from tests.counter.commands.counter import RecordRing
+from tests.counter.schemas.counter import Rung
+from tests.infra.counter_log import CODEC, add, commands, empty, fresh, stored
 from tests.infra.counter_log import own as asked_itself
 
 
@@ -188,3 +190,18 @@ async def test_who_never_ends_to_ask_itself_does_not_keep_strangers_out() -> Non
     async with asyncio.timeout(20 * PATIENCE_S):
         await both.handle(five())
     task.cancel()
+
+
+async def test_who_does_not_know_the_end_of_the_log_passes_nothing_by() -> None:
+    # given an owner who wants a bell rung, and a process that does not know yet that it is the owner no more
+    log = MemoryLog()
+    owner, zombie = writer(log), writer(log)
+    await owner.handle(commands((add(1, 3), "a")))
+    # when that one is brought the outcome first, which answers nothing that it knows of, and goes on
+    ring = asked_itself(RecordRing(counter_id="c1"), "ring", 0, (OUTCOME_OF, b"counter.events/0/0"))
+    await zombie.handle_own([ring])
+    await zombie.handle_own([asked_itself(empty(2), "next", 1)])
+    # then the owner is not told that it has been decided already
+    await owner.catch_up()
+    await owner.handle_own([ring])
+    assert [type(CODEC.decode(r.value or b"")) for r in log.records].count(Rung) == 1
