@@ -132,7 +132,7 @@ class CommandReader:
 
     def _posted(self, record: Record, way: Way, message: Any, key: bytes | None, partition: int) -> Posted:
         """`message` and `key` if there are such, and the partition of that key."""
-        headers = dict(record.headers)
+        headers, came = dict(record.headers), record
         identity, at = headers.get(ID), record.timestamp
         if not identity or len(identity) > MAX_ID:
             identity = id_by_place(record)
@@ -157,10 +157,11 @@ class CommandReader:
                 may_name = False  # our own producers seal, and newer ones wait for newer code
         except Exception as error:  # whatever else a stranger found: it stops nobody but himself
             command = Unreadable("unreadable", f"reading it failed with {type(error).__name__}")
-        if key is not None and partition != record.partition and is_stranded(record):
-            command = Unreadable(
-                "too_large", f"its key {text(key)!r} is of partition {partition}, and it cannot be sent on"
-            )
+        if key is not None and partition != record.partition and is_stranded(came):
+            if not isinstance(command, Unreadable):
+                command = Unreadable(
+                    "too_large", f"its key is of partition {partition}, and it is too large to be sent on"
+                )
             record, key = _keyless(record), None
         told_by = _digest(command) if way is Way.COMMANDS else _told_by(headers, reaction)
         partition = record.partition if key is None else partition
@@ -244,8 +245,9 @@ def _named(record: Record, identity: bytes) -> Record:
 
 
 def is_stranded(record: Record) -> bool:
-    """Whether no topic would take it where it belongs, with the headers that it would have there."""
-    return record_size(record.key, record.value, record.headers) + 2 * MAX_ID > MAX_BATCH_BYTES
+    """Whether it could not be sent where it belongs as it is: no topic takes it, or its id is none."""
+    is_large = record_size(record.key, record.value, record.headers) + 2 * MAX_ID > MAX_BATCH_BYTES
+    return is_large or len(dict(record.headers).get(ID) or b"") > MAX_ID
 
 
 def _keyless(record: Record) -> Record:

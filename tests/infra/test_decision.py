@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from infra.messages import Refused, Rejected
 from infra.settings import DAY_MS
 from infra.wire.record import MAX_BATCH_BYTES, Read, partition_of
@@ -128,18 +130,33 @@ def test_a_misrouted_command_is_forwarded_with_its_id() -> None:
     assert ("ce_id", b"counter.commands/0/0@1700000000000") in posted.forwarded().headers
 
 
-def test_what_is_too_large_to_be_forwarded_is_answered_where_it_lies_and_is_in_nobodys_way() -> None:
-    # given a record that its topic just took, in a partition that is not its key's
+LARGE = MAX_BATCH_BYTES - 300
+CANNOT_BE_SENT_ON = {
+    "too_large": (b"x" * LARGE, ("ce_id", b"large")),
+    "bad_id": (b"x", ("ce_id", b"i" * 256)),
+}
+
+
+@pytest.mark.parametrize("code", CANNOT_BE_SENT_ON)
+def test_what_cannot_be_forwarded_as_it_is_is_answered_where_it_lies_and_is_in_nobodys_way(code: str) -> None:
+    # given a record that its topic took, in a partition that is not its key's
+    value, header = CANNOT_BE_SENT_ON[code]
     number = (partition_of(b"c1", 4) + 1) % 4
     aggregates = fresh(partitions=4, number=number)
-    record = Read("counter.commands", number, 0, NOW, b"c1", b"x" * (MAX_BATCH_BYTES - 300), [("ce_id", b"large")])
     # when it is decided
-    decision = decide_all(aggregates, [record])
+    decision = decide_all(aggregates, [Read("counter.commands", number, 0, NOW, b"c1", value, [header])])
     # then it is kept with what it said, and no queue of its key begins here
     assert (decision.next, decision.forwards, aggregates.queues) == (1, [], {})
     (answer,), (letter,) = events(decision), decision.dead
-    assert answer.code == "too_large" and "'c1' is of partition" in answer.reason
-    assert (decision.records[0].key, letter.key, letter.value) == (None, None, record.value)
+    assert (answer.code, decision.records[0].key, letter.key, letter.value) == (code, None, None, value)
+
+
+def test_a_command_of_many_headers_that_cannot_be_forwarded_is_told_where_it_belongs() -> None:
+    number = (partition_of(b"c1", 4) + 1) % 4
+    many = commands((add(1), "a"))[0]
+    padded = many._replace(partition=number, headers=[*many.headers, ("much", b"x" * LARGE)])
+    (answer,) = events(decide(fresh(partitions=4, number=number), [padded]))
+    assert answer.code == "too_large" and f"its key is of partition {partition_of(b'c1', 4)}" in answer.reason
 
 
 def test_time_never_goes_back_in_a_partition() -> None:
