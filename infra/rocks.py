@@ -49,28 +49,20 @@ class Rocks:
     def scan(self, start: bytes, end: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         """What lies between, `start` included, in order."""
         rows: list[tuple[bytes, bytes]] = []
-        for key, value in self._db.items(from_key=start):
+        for key, value in self.items(start):
             if key >= end or len(rows) == limit:
-                return rows
+                break
             rows.append((key, value))
-        self._check_end(rows[-1][0] + b"\0" if rows else start)
         return rows
 
-    def items(self) -> Iterator[tuple[bytes, bytes]]:
-        """All there is, in the order of the keys."""
-        behind = b""
-        for key, value in self._db.items():
-            yield key, value
-            behind = key + b"\0"
-        self._check_end(behind)
-
-    def _check_end(self, behind: bytes) -> None:
-        """What cannot be read ends an iteration as if there were no more."""
+    def items(self, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """All there is from `start` on, in the order of the keys, as it was when that was asked."""
         rest = self._db.iter()
-        rest.seek(behind)
-        rest.status()
-        if rest.valid():
-            raise OSError("Corruption: what was written cannot be read")
+        rest.seek(start)
+        while rest.valid():
+            yield rest.key(), rest.value()
+            rest.next()
+        rest.status()  # raises if it ended because what comes next cannot be read
 
     def write(self, batch: Mapping[bytes, bytes | None]) -> None:
         """Set these, all or none of them."""

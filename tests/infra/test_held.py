@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import time
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import suppress
@@ -140,6 +141,9 @@ def test_a_directory_that_cannot_be_written_is_said(tmp_path: Path) -> None:
         at_hand["a"] = 1
 
 
+AT_WORK = ("num-running-flushes", "mem-table-flush-pending", "num-running-compactions", "compaction-pending")
+
+
 def test_what_the_disk_has_lost_is_not_passed_over(tmp_path: Path) -> None:
     # given so much that it was written to a file, in whose middle somebody writes
     many = spill.Spill(tmp_path, 0)
@@ -147,6 +151,8 @@ def test_what_the_disk_has_lost_is_not_passed_over(tmp_path: Path) -> None:
     for start in range(0, len(keys), 1000):
         many.write({key: randbytes(200) for key in keys[start : start + 1000]})
     assert [key for key, _ in many.items()] == keys
+    while any(many._rocks._db.property_int_value(f"rocksdb.{what}") for what in AT_WORK):
+        time.sleep(0.01)
     for file in tmp_path.glob("*/*.sst"):
         content = bytearray(file.read_bytes())
         middle = len(content) // 2
