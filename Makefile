@@ -26,7 +26,7 @@ lint: install
 	$(BIN)/lint-imports
 
 unit: install
-	$(BIN)/pytest -q tests --ignore=tests/live
+	$(BIN)/pytest -q -n 2 tests --ignore=tests/live
 
 live: install
 	WEFT_TEST_BACKEND=$(BACKEND) $(BIN)/pytest -q -n 2 --dist worksteal tests/live

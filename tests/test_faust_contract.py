@@ -4,6 +4,7 @@ import inspect
 from importlib.metadata import version
 
 import faust
+from aiokafka.consumer.fetcher import Fetcher
 from faust.events import Event
 from faust.transport.consumer import Consumer
 from faust.transport.drivers import aiokafka as driver
@@ -55,6 +56,10 @@ def test_acks_are_compiled() -> None:
 
 def test_an_event_is_made_the_way_we_make_it() -> None:
     assert list(inspect.signature(Event.__init__).parameters)[1:6] == ["app", "key", "value", "headers", "message"]
+
+
+def test_aiokafka_asks_for_each_fetch_how_long_it_may_wait() -> None:
+    assert "self._fetch_max_wait_ms" in inspect.getsource(Fetcher._get_actions_per_node)
 
 
 def test_aiokafka_makes_its_records_where_we_make_plain_ones() -> None:

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.harness import LiveMesh
+from tests.live.harness import LENIENCE, LiveMesh
 from tests.live.shop import live_shop, register, set_up, until_set_up
 
 BACKEND = os.environ.get("WEFT_TEST_BACKEND", "embedded")
 HERE = Path(__file__).parent
+PATIENCE = 240.0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -21,6 +22,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     live = [item for item in items if item.path.is_relative_to(HERE)]
     live.sort(key=lambda item: 1.0 if "shop" in item.fixturenames else -_patience(item))
     items[:] = [item for item in items if not item.path.is_relative_to(HERE)] + live
+    for item in live:
+        item.add_marker(pytest.mark.timeout(LENIENCE * (_patience(item) or PATIENCE)), append=False)
 
 
 def _patience(item: pytest.Item) -> float:

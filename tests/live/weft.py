@@ -7,14 +7,15 @@ from subprocess import DEVNULL, PIPE, CompletedProcess, Popen, run
 from typing import Any
 
 from infra.embedded.instance import environment
-from tests.live.harness import ROOT, LiveMesh
+from tests.live.harness import LENIENCE, ROOT, LiveMesh
 
 COMMAND = (sys.executable, "-m", "infra.cli")
 
 
 def weft(at: LiveMesh | Path | None, *arguments: str, patience: float = 120, **around: Any) -> CompletedProcess[str]:
     """A command that ended, well or not: at a live mesh, at the instance of a directory, or at none."""
-    return run([*COMMAND, *arguments], capture_output=True, text=True, timeout=patience, **_surroundings(at, **around))
+    surroundings = _surroundings(at, **around)
+    return run([*COMMAND, *arguments], capture_output=True, text=True, timeout=LENIENCE * patience, **surroundings)
 
 
 def printed(at: LiveMesh | Path | None, *arguments: str, **around: Any) -> str:
