@@ -299,7 +299,7 @@ class Node:
                 position = records[-1].offset + 1
                 done = partial(self._acknowledge, place, position)
                 is_current = partial(self.is_current, place, generation, reading)
-                await self.own.lanes.put(place, Delivery(records, is_current, done))
+                self.own.lanes.put(place, Delivery(records, is_current, done))
 
     def is_current(self, place: Place, generation: int, reading: int) -> bool:
         """Whether what was fetched in a generation, and in a reading of its place, is what comes next there.

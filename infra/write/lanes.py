@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from infra.wire.record import Record
 
-DEPTH = 8  # batches that may wait in a lane
 RECENT_S = 30.0  # what is older than that waits for something that is away, or is history that somebody new hears
 
 Place = tuple[str, int]  # topic, partition
@@ -61,8 +60,8 @@ class Lanes:
     def let_in(self, place: Place) -> None:
         self._shut.discard(place)
 
-    async def put(self, place: Place, delivery: Delivery) -> None:
-        """Wait for room in the lane of `place`; while the lanes are closed, a batch is dropped, to be read again.
+    def put(self, place: Place, delivery: Delivery) -> None:
+        """Into the lane of `place`; while the lanes are closed, a batch is dropped, to be read again.
 
         So is one that was fetched before the group was shuffled: its place may be somebody else's by now.
         """
@@ -71,13 +70,17 @@ class Lanes:
         if place not in self._lanes:
             if (handle := self._handler_of(place)) is None:
                 return
-            queue: asyncio.Queue[Delivery] = asyncio.Queue(DEPTH)
+            queue: asyncio.Queue[Delivery] = asyncio.Queue()
             task = asyncio.create_task(self._run(place, queue, handle))
             task.add_done_callback(self._ended)
             self._lanes[place], self._waiting[place] = (queue, task), 0
         self._waiting[place] += len(delivery.records)
         self._newest[place] = delivery.records[-1]
-        await self._lanes[place][0].put(delivery)
+        self._lanes[place][0].put_nowait(delivery)
+
+    def depth(self, place: Place) -> int:
+        """How many batches wait in a lane: who brings more has nobody wait for it, and stops in time by himself."""
+        return self._lanes[place][0].qsize() if place in self._lanes else 0
 
     def waiting(self, *, besides: str) -> int:
         """How many recent records there are to handle but of this topic."""
@@ -86,7 +89,7 @@ class Lanes:
         return sum(self._waiting[place] for place in places if self._newest[place].timestamp > recent)
 
     async def close(self) -> None:
-        """Drop everything that is not acknowledged yet, also what somebody is waiting to put in."""
+        """Drop everything that is not acknowledged yet."""
         self._open = False
         lanes, self._lanes = self._lanes, {}
         await _dropped(list(lanes.values()))
@@ -109,6 +112,3 @@ async def _dropped(lanes: Sequence[Lane]) -> None:
     for _, task in lanes:
         task.cancel()
     await asyncio.gather(*(task for _, task in lanes), return_exceptions=True)
-    for queue, _ in lanes:
-        while not queue.empty():
-            queue.get_nowait()  # lets go of whoever waits for room

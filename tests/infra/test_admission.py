@@ -88,7 +88,7 @@ async def test_what_waits_in_lanes_is_counted_until_it_is_handled() -> None:
     lanes.open()
     record = Read("own", 0, 0, 0, None, None, ())
     for topic, count in (("own", 2), ("own", 3), ("commands", 4)):
-        await lanes.put((topic, 0), Delivery([record] * count, lambda: True, lambda: None))
+        lanes.put((topic, 0), Delivery([record] * count, lambda: True, lambda: None))
     await asyncio.sleep(0)
     assert lanes.waiting(besides="commands") == 5
     # when all is handled
@@ -108,7 +108,7 @@ async def test_what_is_long_past_is_history_for_which_nobody_waits() -> None:
     lanes.open()
     # when one brings what is as old as can be, and one what came just now
     for topic, count, at in (("heard", 1000, 0), ("own", 3, now * 1000)):
-        await lanes.put((topic, 0), Delivery([Read(topic, 0, 0, int(at), None, None, ())] * count, lambda: True, print))
+        lanes.put((topic, 0), Delivery([Read(topic, 0, 0, int(at), None, None, ())] * count, lambda: True, print))
     # then what came just now is waited for
     assert lanes.waiting(besides="commands") == 3
     await lanes.close()

@@ -37,12 +37,12 @@ class Bench:
         async def seek(tp: TP, offset: int) -> None:
             self.seeks.append((tp, offset))
 
-        async def next_records(timeout: float) -> tuple[dict[TP, list[Fetched]], None]:
+        async def next_records(timeout: float) -> tuple[dict[TP, list[Fetched]], set[TP]]:
             if not self.fetches:
                 consumer._stopped.set()
-                return {}, None
+                return {}, set()
             fetched: dict[TP, list[Fetched]] = await self.fetches.pop(0)()
-            return fetched, None
+            return fetched, consumer._active_partitions
 
         async def deliver(tp: TP, records: list[Fetched], generation: int) -> None:
             self.delivered.append((tp, [r.offset for r in records]))
@@ -63,6 +63,7 @@ async def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     app.transport = BatchTransport(app.conf.broker_consumer, app)
     consumer = app.consumer
     assert isinstance(consumer, BatchConsumer)
+    consumer._active_partitions = {EVENTS, COMMANDS}
     yield Bench(consumer, monkeypatch)
     consumer._thread.thread_loop.close()  # type: ignore[attr-defined]
 
@@ -168,3 +169,45 @@ async def test_nor_is_it_if_that_is_asked_for_while_another_partition_is_deliver
     await bench.drain()
     # then of that partition only what comes from there is delivered
     assert bench.delivered == [(EVENTS, [5]), (COMMANDS, [2])]
+
+
+async def test_what_was_fetched_of_a_partition_that_is_held_meanwhile_is_delivered_all_the_same(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given what one fetch has brought of two partitions
+    bench.committed = {COMMANDS: None, EVENTS: None}
+    deliver = bench.consumer._deliver
+
+    async def slowly(tp: TP, records: list[Fetched], generation: int) -> None:
+        bench.consumer.hold(COMMANDS)
+        await deliver(tp, records, generation)
+
+    async def both() -> dict[TP, list[Fetched]]:
+        return {EVENTS: [Fetched(5)], COMMANDS: [Fetched(16)]}
+
+    monkeypatch.setattr(bench.consumer, "_deliver", slowly)
+    bench.fetches = [both]
+    # when the second is held while the first is being delivered
+    await bench.drain()
+    # then nothing is left out: what comes next is fetched behind it
+    assert bench.delivered == [(EVENTS, [5]), (COMMANDS, [16])]
+    assert bench.consumer._active_partitions == {EVENTS}
+
+
+@pytest.mark.parametrize("how", ["go on", "positions", "read anew"])
+async def test_a_partition_that_was_held_is_fetched_again(how: str, bench: Bench) -> None:
+    bench.committed = {COMMANDS: None, EVENTS: None}
+    bench.consumer.hold(COMMANDS)
+    if how == "positions":
+        await bench.consumer.perform_seek()
+    elif how == "read anew":
+        bench.consumer.reread(COMMANDS)
+    else:
+        bench.consumer.go_on(COMMANDS)
+    assert bench.consumer._active_partitions == {EVENTS, COMMANDS}
+
+
+async def test_one_that_is_somebody_elses_by_now_is_not(bench: Bench) -> None:
+    bench.consumer.hold(COMMANDS)
+    bench.consumer.go_on(COMMANDS)
+    assert bench.consumer._active_partitions == {EVENTS}

@@ -229,7 +229,7 @@ async def test_a_topic_that_was_cut_while_it_was_read_is_told_though_what_was_de
     kafka.cut(COMMANDS, 1)
     kafka.now = lambda: NOW + 1000
     post(kafka, 4, 5, 6, 7, prefix="new")
-    await process.owner.lanes.put(COMMANDS, Delivery(kafka.log(*COMMANDS)[3:], lambda: True, lambda: None))
+    process.owner.lanes.put(COMMANDS, Delivery(kafka.log(*COMMANDS)[3:], lambda: True, lambda: None))
     await asyncio.sleep(0.01)
     assert process.decided == {b"c1", b"c2", b"c3", b"c6", b"c7"}
     # when its owner looks
@@ -286,7 +286,7 @@ async def test_a_command_without_an_id_that_is_read_again_after_somebody_accepte
     kafka.cut(COMMANDS, 1)
     kafka.now = lambda: NOW + 1000
     kafka.append(*COMMANDS, [NAMELESS, NAMELESS])
-    await process.owner.lanes.put(COMMANDS, Delivery(kafka.log(*COMMANDS)[2:], lambda: True, lambda: None))
+    process.owner.lanes.put(COMMANDS, Delivery(kafka.log(*COMMANDS)[2:], lambda: True, lambda: None))
     await asyncio.sleep(0.01)
     assert len(asked(kafka)) == 3
     # when that is accepted from the cut on
@@ -309,7 +309,7 @@ async def test_what_left_no_event_is_not_read_again_when_its_id_is_forgotten() -
     # when its id is forgotten, and a worker starts
     kafka.now = lambda: NOW + 2 * DAY_MS
     kafka.append(*OWN, [outgoing_command(CODEC, Carry(counter_id="c2"), "own-1")])
-    await process.owner.lanes.put(OWN, Delivery(kafka.log(*OWN), lambda: True, lambda: None))
+    process.owner.lanes.put(OWN, Delivery(kafka.log(*OWN), lambda: True, lambda: None))
     await asyncio.sleep(0.01)
     process = await Process(kafka).begin()
     await process.read()
@@ -385,7 +385,7 @@ async def test_what_is_dropped_of_a_topic_of_before_is_not_passed_by_in_the_one_
     post(kafka, 3, 4, 5, prefix="new")
     accept(kafka, 0)
     # when what was fetched comes to be decided
-    await process.owner.lanes.put(COMMANDS, Delivery(fetched, lambda: True, lambda: None))
+    process.owner.lanes.put(COMMANDS, Delivery(fetched, lambda: True, lambda: None))
     await asyncio.sleep(0.01)
     await process.look()
     await process.owner.watch.sweep()

@@ -19,9 +19,9 @@ class NotingLanes(Lanes):
         super().__init__(*args, **known)  # type: ignore[arg-type]
         self.came: list[tuple[Place, list[int], bool]] = []
 
-    async def put(self, place: Place, delivery: Delivery) -> None:
+    def put(self, place: Place, delivery: Delivery) -> None:
         self.came.append((place, [record.offset for record in delivery.records], delivery.is_current()))
-        await super().put(place, delivery)
+        super().put(place, delivery)
 
 
 class NotingOwner(Owner):

@@ -184,7 +184,7 @@ async def test_a_topic_with_other_partitions_than_its_log_stands_still_and_says_
 async def test_what_comes_of_a_partition_that_its_log_has_not_is_dropped() -> None:
     kafka, process = await at_work(1)
     kafka.append(COMMANDS[0], 5, [outgoing_command(CODEC, add(2), "beyond")])
-    await process.owner.lanes.put((COMMANDS[0], 5), Delivery(kafka.log(COMMANDS[0], 5), lambda: True, lambda: None))
+    process.owner.lanes.put((COMMANDS[0], 5), Delivery(kafka.log(COMMANDS[0], 5), lambda: True, lambda: None))
     await asyncio.sleep(0.01)
     assert process.decided == {b"c1"}
 
@@ -196,7 +196,7 @@ async def test_nothing_is_passed_over_of_a_topic_that_was_accepted_before_anybod
     post(kafka, 11, 12, 13, 14, prefix="new")
     accept(kafka, 0)
     await process.owner.writers[0].catch_up(len(kafka.log(*EVENTS)))
-    await process.owner.lanes.put(COMMANDS, Delivery(kafka.log(*COMMANDS)[2:], lambda: True, lambda: None))
+    process.owner.lanes.put(COMMANDS, Delivery(kafka.log(*COMMANDS)[2:], lambda: True, lambda: None))
     await asyncio.sleep(0.01)
     # when it looks
     await process.look()

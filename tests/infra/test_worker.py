@@ -1,8 +1,15 @@
-"""Which partitions of a log are a process's, however its command topics were given out."""
+"""Which partitions of a log are a process's, however its command topics were given out; and what is fetched of them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from faust.types import TP
 
-from infra.write.host.worker import numbers
+from infra.write.host.worker import FULL, ROOM, Worker, numbers
+from infra.write.lanes import Lanes
 
 ASKED, OWN = "orders.commands", "orders.own"
 
@@ -26,3 +33,55 @@ def test_each_partition_of_a_log_is_one_process_s(
     asked: set[int], own: set[int], counts: dict[str, int], found: set[int]
 ) -> None:
     assert numbers({ASKED: asked, OWN: own}, counts, 4) == found
+
+
+class Stream:
+    """So many batches of each of these partitions, in turn."""
+
+    def __init__(self, *places: TP, batches: int) -> None:
+        self._places = places * batches
+
+    def noack(self) -> "Stream":
+        return self
+
+    async def events(self) -> AsyncIterator[Any]:
+        for tp in self._places:
+            yield SimpleNamespace(message=SimpleNamespace(tp=tp, generation_id=0), value=Records(0), ack=lambda: None)
+
+
+class Records(list[Any]):
+    def __init__(self, reading: int) -> None:
+        super().__init__(["a record"])
+        self.reading = reading
+
+
+async def test_a_partition_that_stands_still_holds_up_no_other_of_its_topic(monkeypatch: pytest.MonkeyPatch) -> None:
+    # given a partition of which nothing can be decided, and another one
+    still, other = TP(ASKED, 0), TP(ASKED, 1)
+    done, goes_on, held = list[int](), asyncio.Event(), set[TP]()
+
+    async def handle(number: int) -> None:
+        if number == still.partition:
+            await goes_on.wait()
+        done.append(number)
+
+    lanes = Lanes(lambda place: lambda records: handle(place[1]), lambda error: None)
+    lanes.open()
+    worker = object.__new__(Worker)
+    worker.owner = SimpleNamespace(lanes=lanes)  # type: ignore[assignment]
+    consumer = SimpleNamespace(hold=held.add, go_on=held.discard)
+    monkeypatch.setattr(Worker, "_consumer", consumer)
+    monkeypatch.setattr(Worker, "_is_current", lambda *_: True)
+    # when more comes of both than may wait
+    async with asyncio.timeout(1):
+        await worker._receive(Stream(still, other, batches=2 * FULL))
+    # then no more is fetched of the one, and all of the other is handled
+    while len(done) < 2 * FULL:
+        await asyncio.sleep(0)
+    assert held == {still} and set(done) == {other.partition}
+    # and when it goes on, it is fetched again as soon as there is room
+    goes_on.set()
+    while held:
+        await asyncio.sleep(0)
+    assert lanes.depth(still[:2]) <= ROOM
+    await lanes.close()

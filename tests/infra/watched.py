@@ -50,7 +50,7 @@ class Process:
         """All that there is from the position on, in one batch."""
         start = self.owner.position(COMMANDS) or 0
         if records := self.kafka.log(*COMMANDS)[start:]:
-            await self.owner.lanes.put(COMMANDS, Delivery(records, lambda: True, lambda: None))
+            self.owner.lanes.put(COMMANDS, Delivery(records, lambda: True, lambda: None))
         await asyncio.sleep(0.01)
 
     async def look(self) -> None:

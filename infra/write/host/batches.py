@@ -22,6 +22,7 @@ FETCH_WAIT_MS = 50
 # partitions are asked together, and what comes is brought at once.
 IDLE_FETCH_WAIT_MS = 500
 IDLE_S = 5.0
+HELD_S = 0.05
 
 
 class Batch(list[Any]):
@@ -56,6 +57,7 @@ class BatchConsumer(driver.Consumer):
         super().__init__(*args, **known)
         self._readings: dict[TP, int] = defaultdict(int)
         self._to_reread: set[TP] = set()
+        self._held: set[TP] = set()
 
     def _new_consumer_thread(self) -> PollingThread:
         return PollingThread(self, loop=self.loop, beacon=self.beacon)
@@ -68,6 +70,18 @@ class BatchConsumer(driver.Consumer):
         """Read one partition from its position again, after the poll that is under way; what was fetched before is dropped."""
         self._readings[tp] += 1
         self._to_reread.add(tp)
+        self.go_on(tp)
+
+    def hold(self, tp: TP) -> None:
+        """Fetch no more of one partition, so that its records do not stand in the way of others'."""
+        if tp not in self._held:
+            self._held.add(tp)
+            self.pause_partitions({tp})
+
+    def go_on(self, tp: TP) -> None:
+        if tp in self._held:
+            self._held.discard(tp)
+            self.resume_partitions({tp} & self.assignment())
 
     async def _go_back(self) -> set[TP]:
         """Seek where it was asked for; no poll may be under way, for it could bring what it finds behind the seek."""
@@ -90,6 +104,8 @@ class BatchConsumer(driver.Consumer):
         what was acknowledged while a partition was revoked, with which it would commit what nobody has handled yet.
         """
         self._seeks += 1
+        for tp in list(self._held):
+            self.go_on(tp)  # what waited was dropped
         if not self.assignment():
             return
         committed = await self.seek_to_committed()
@@ -107,7 +123,8 @@ class BatchConsumer(driver.Consumer):
         try:
             while not stopped():
                 seeks = self._seeks
-                records, active = await self._wait_next_records(1.0)
+                # who is fetching hears of none that goes on meanwhile
+                records, active = await self._wait_next_records(HELD_S if self._held else 1.0)
                 last = loop.time() if records else last
                 cast(PollingThread, self._thread).wait_for(
                     FETCH_WAIT_MS if loop.time() - last < IDLE_S else IDLE_FETCH_WAIT_MS
@@ -123,7 +140,8 @@ class BatchConsumer(driver.Consumer):
                         if not self.flow_active or self._seeks != seeks:
                             break  # positions are set anew before the flow resumes
                         place = TP(tp.topic, tp.partition)
-                        if place not in again | self._to_reread and (active is None or tp in active):
+                        is_ours = active is None or tp in active or place in self._held  # also if it is held by now
+                        if is_ours and place not in again | self._to_reread:
                             await self._deliver(place, found, generation)
         except self.consumer_stopped_errors:
             if not self.transport.app.should_stop:

@@ -29,6 +29,7 @@ from infra.write.owner import Owner
 from infra.write.state import Budget
 from infra.write.store import Disk
 
+FULL, ROOM = 8, 4  # batches of a partition that wait, until no more of it is fetched, and until there is again
 METADATA_MS = 10_000  # a topic that is made again is nobody's until its group hears of it
 
 
@@ -59,7 +60,15 @@ class Worker:
         async for event in stream.noack().events():
             tp = event.message.tp
             is_current = partial(self._is_current, event.message.generation_id, tp, event.value.reading)
-            await self.owner.lanes.put((tp.topic, tp.partition), Delivery(event.value, is_current, event.ack))
+            place = (tp.topic, tp.partition)
+            self.owner.lanes.put(place, Delivery(event.value, is_current, partial(self._handled, tp, event.ack)))
+            if self.owner.lanes.depth(place) >= FULL:
+                self._consumer.hold(tp)
+
+    def _handled(self, tp: TP, acknowledge: Callable[[], object]) -> None:
+        acknowledge()
+        if self.owner.lanes.depth((tp.topic, tp.partition)) <= ROOM:
+            self._consumer.go_on(tp)
 
     def _is_current(self, generation: int, tp: TP, reading: int) -> bool:
         return bool(generation == self.app.consumer_generation_id and reading == self._consumer.reading(tp))
