@@ -644,21 +644,6 @@ class EagerWriter(Writer):
         await super().handle(records)
 
 
-class HearsayWriter(Writer):
-    """What answers nothing is passed by on what is known here."""
-
-    async def _is_at_end(self) -> bool:
-        return True
-
-
-class HearsayOwner(Owner):
-    writer_kind = HearsayWriter
-
-
-class Hearsay(Node):
-    owner = HearsayOwner
-
-
 class SilentWriter(Writer):
     """A command that finds nothing to do leaves nothing in the log."""
 
@@ -774,9 +759,6 @@ RULES = {
     ),
     "eager": Rule("nothing is done before the log has it", Eager, "nothing_is_done_that_the_log_did_not_ask_for"),
     "silent": Rule("every command leaves an event", Silent, "every_command_is_answered"),
-    "hearsay": Rule(
-        "who does not know the log's end passes nothing by", Hearsay, "nothing_that_was_wanted_is_left_open"
-    ),
     "tearing": Rule(
         "the records of a command are one batch", Tearing, "what_was_decided_follows_from_the_log_before_it"
     ),

@@ -8,7 +8,8 @@ topics of commands are made anew, cut, written over, or lose their beginning. Th
 least is at work, somebody sends again or discards what waits, and accepts what is said to stand still; and when nothing
 moves any more the laws have to hold.
 
-A process has a disk that outlasts it, but for the newest of what it wrote, or another one; some have memory for nothing.
+A process has a disk that outlasts it, but for the newest of what it wrote, or another one, or a new one; some have memory
+for nothing.
 
 What is not run: Faust, Kafka's own protocol and RocksDB, of which Node, MemoryKafka and MemoryDisk are twins; the loss of
 events, and of what a context asks itself; topics that grow, a policy that raises; the read side, and all of the edge.
@@ -210,7 +211,7 @@ class World:
             self._performer(name) if context.connect else None,
             self._failed,
             self.bounds,
-            self.disks[name][0] if self.gentle else self.dice.choice(self.disks[name]),
+            self.disks[name][0] if self.gentle else self.dice.choice((*self.disks[name], MemoryDisk())),
             Budget(self.memory),
         )
         self.nodes[name].append(made)
