@@ -304,11 +304,7 @@ class Watch:
             if cursor < low:
                 _log.warning("commands expired", topic=topic, partition=number, cursor=cursor, begins=low)
                 cursor = low
-            event = Resumed(topic_id=named, cursor=cursor, reason="")
-            events = (aggregates.context.events_topic, number)
-            # no clock of ours: what comes later may not be recorded before it, and Kafka takes nothing from tomorrow
-            offset, at = aggregates.next_offset, aggregates.timestamp
-            return [resumption(aggregates.codec, aggregates.context.name, events, way, event, offset, at)]
+            return [_resumed(aggregates, way, named, cursor)]
 
         await self._owned[number].note(make)
 
@@ -324,21 +320,18 @@ class Watch:
             topic_id, cursor, _ = inbound.inlet(way)
             if place not in self._seen or inbound.passed[way] <= cursor:
                 return []
-            event = Resumed(topic_id=topic_id, cursor=inbound.passed[way], reason="")
-            events = (aggregates.context.events_topic, number)
-            return [
-                resumption(
-                    aggregates.codec,
-                    aggregates.context.name,
-                    events,
-                    way,
-                    event,
-                    aggregates.next_offset,
-                    aggregates.timestamp,
-                )
-            ]
+            return [_resumed(aggregates, way, topic_id, inbound.passed[way])]
 
         await self._owned[number].note(make)
+
+
+def _resumed(aggregates: Aggregates, way: Way, topic_id: str, cursor: int) -> Outgoing:
+    """What says that reading goes on there, at the end of what is known of the log."""
+    event = Resumed(topic_id=topic_id, cursor=cursor, reason="")
+    events = (aggregates.context.events_topic, aggregates.number)
+    # no clock of ours: what comes later may not be recorded before it, and Kafka takes nothing from tomorrow
+    offset, at = aggregates.next_offset, aggregates.timestamp
+    return resumption(aggregates.codec, aggregates.context.name, events, way, event, offset, at)
 
 
 def _last(inlets: Mapping[Place, Inlet]) -> dict[Place, int]:
