@@ -111,7 +111,7 @@ class Hearing(Process):
         for place in places:
             start = max(self.owner.position(place) or 0, self.heard if place == EVENTS else 0)
             if records := self.kafka.log(*place)[start:]:
-                await self.owner.lanes.put(place, Delivery(records, lambda: True, lambda: None))
+                self.owner.lanes.put(place, Delivery(records, lambda: True, lambda: None))
                 await asyncio.sleep(0.02)
                 self.heard = records[-1].offset + 1 if place == EVENTS else self.heard
         await self.owner._save_positions()
