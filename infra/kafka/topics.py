@@ -22,9 +22,10 @@ CIRCUITS_TOPIC = "weft.circuits"
 HEARD_TOPIC = "weft.heard"
 STOPPED_TOPIC = "weft.stopped"
 RETENTION = ("retention.ms", "retention.bytes")
+SIZE = "max.message.bytes"
 COMPACTED = {
     "cleanup.policy": "compact",
-    "max.message.bytes": "2097152",
+    SIZE: "2097152",
     "segment.bytes": str(1 << 20),  # read whole at every start, so it has to be compacted soon
     "min.cleanable.dirty.ratio": "0.1",
 }
@@ -78,14 +79,14 @@ def configs(context: Context, settings: Settings) -> dict[str, dict[str, str]]:
             "cleanup.policy": "delete",
             "retention.ms": "-1",
             "retention.bytes": "-1",
-            "max.message.bytes": "2097152",
+            SIZE: "2097152",
             **safe,
         },
         context.commands_topic: {
             "cleanup.policy": "delete",
             "retention.ms": "-1",  # what is decided is deleted behind the cursor, by who decides it
             "retention.bytes": "-1",
-            "max.message.bytes": str(MAX_POSTED_BYTES),
+            SIZE: str(MAX_POSTED_BYTES),
             "message.timestamp.type": "LogAppendTime",
             **safe,
         },
@@ -93,14 +94,14 @@ def configs(context: Context, settings: Settings) -> dict[str, dict[str, str]]:
             "cleanup.policy": "delete",
             "retention.ms": "-1",  # what is decided is deleted behind the cursor, by who decides it
             "retention.bytes": "-1",
-            "max.message.bytes": str(MAX_POSTED_BYTES),
+            SIZE: str(MAX_POSTED_BYTES),
             "message.timestamp.type": "LogAppendTime",
             **safe,
         },
         context.dead_topic: {
             "cleanup.policy": "delete",
             "retention.ms": "-1",  # whoever waits there has to be dealt with, not forgotten
-            "max.message.bytes": "2097152",
+            SIZE: "2097152",
             **safe,
         },
     }
@@ -134,8 +135,8 @@ def _allow_batches(client: AdminClient, names: Iterable[str]) -> None:
     """Topics that were made for small batches take those we send: a context may hear many partitions."""
     for topic in names:
         entry = ConfigEntry(
-            "max.message.bytes",
-            COMPACTED["max.message.bytes"],
+            SIZE,
+            COMPACTED[SIZE],
             incremental_operation=AlterConfigOpType.SET,
         )
         resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
@@ -143,19 +144,21 @@ def _allow_batches(client: AdminClient, names: Iterable[str]) -> None:
 
 
 def _keep_undecided(client: AdminClient, settings: Settings, contexts: Collection[Context]) -> None:
-    """Command topics of before let commands expire, decided or not: from now on none does."""
+    """Command topics of before let commands expire, decided or not, and take what their broker takes: from now on none expires,
+    and all that is sent on is taken.
+    """
     wanted = {}
     for context in contexts:
         for topic in (context.commands_topic, context.own_topic):
             config = configs(context, settings)[topic]
-            wanted[topic] = {name: config[name] for name in RETENTION}
+            wanted[topic] = {name: config[name] for name in (*RETENTION, SIZE)}
     found = _described(client, wanted)
     changing = []
     for topic, config in wanted.items():
         changes = [
             ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
             for name, value in config.items()
-            if found[topic][name] != value
+            if found[topic][name] != value and not (name == SIZE and int(found[topic][SIZE] or 0) > int(value))
         ]
         if changes:
             changing.append(ConfigResource(ResourceType.TOPIC, topic, incremental_configs=changes))

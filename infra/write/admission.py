@@ -25,7 +25,9 @@ class Admission:
 
     def __init__(self) -> None:
         self._waiting: list[Callable[[], int]] = []
-        self._line = asyncio.Lock()  # whoever asks first is let in first, so that no partition goes without
+        self._line = (
+            asyncio.Lock()
+        )  # of many that ask, who asks first is let in first, so that no partition goes without
         self._size = FIRST
         self._left = 0
         self._begun = -inf
@@ -36,12 +38,21 @@ class Admission:
         self._waiting.append(waiting)
 
     async def admit(self, wanted: int) -> int:
-        """Wait until strangers may come in; how many of them, one at least."""
+        """Wait until strangers may come in; how many of them, one at least.
+
+        Who wants many waits in line; who wants few does not wait behind them.
+        """
+        if wanted <= LEAST:
+            await self._room()
+            return self._let_in(wanted)
         async with self._line:
             await self._room()
-            admitted = min(wanted, self._left)
-            self._left -= admitted
-            return admitted
+            return self._let_in(wanted)
+
+    def _let_in(self, wanted: int) -> int:
+        admitted = min(wanted, self._left)
+        self._left -= admitted
+        return admitted
 
     async def _room(self) -> None:
         loop = asyncio.get_running_loop()

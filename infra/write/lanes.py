@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from infra.wire.record import Record
 
-RECENT_S = 30.0  # what is older than that waits for something that is away, or is history that somebody new hears
+STUCK_S = 30.0  # a lane that has not moved for so long waits for something that is away
+HISTORY_S = 30.0  # what was there so long before the lanes were opened was heard by nobody yet, and is in no hurry
 
 Place = tuple[str, int]  # topic, partition
 Handle = Callable[[Sequence[Record]], Awaitable[None]]
@@ -44,16 +45,19 @@ class Lanes:
         self._lanes: dict[Place, Lane] = {}
         self._waiting: dict[Place, int] = {}  # records that were put in and are not acknowledged
         self._newest: dict[Place, Record] = {}
+        self._moved: dict[Place, float] = {}
+        self._opened = 0.0
         self._open = False
         self._shut: set[Place] = set()
 
     def open(self, shut: Collection[Place] = ()) -> None:
         """Let everything in but what is for these places."""
-        self._open, self._shut = True, set(shut)
+        self._open, self._shut, self._opened = True, set(shut), self._now()
 
     async def shut(self, place: Place) -> None:
         """Drop what is not acknowledged of one place, and what comes for it, until it is let in again."""
         self._shut.add(place)
+        self._newest.pop(place, None)
         if lane := self._lanes.pop(place, None):
             await _dropped([lane])
 
@@ -74,6 +78,8 @@ class Lanes:
             task = asyncio.create_task(self._run(place, queue, handle))
             task.add_done_callback(self._ended)
             self._lanes[place], self._waiting[place] = (queue, task), 0
+        if not self._waiting[place]:
+            self._moved[place] = self._now()
         self._waiting[place] += len(delivery.records)
         self._newest[place] = delivery.records[-1]
         self._lanes[place][0].put_nowait(delivery)
@@ -83,15 +89,20 @@ class Lanes:
         return self._lanes[place][0].qsize() if place in self._lanes else 0
 
     def waiting(self, *, besides: str) -> int:
-        """How many recent records there are to handle but of this topic."""
+        """How many records there are to handle but of this topic, in lanes that move, and are not at history."""
+        moving, history = self._now() - STUCK_S, (self._opened - HISTORY_S) * 1000
         places = [place for place in self._lanes if place[0] != besides and self._waiting[place]]
-        recent = (self._now() - RECENT_S) * 1000
-        return sum(self._waiting[place] for place in places if self._newest[place].timestamp > recent)
+        return sum(
+            self._waiting[place]
+            for place in places
+            if self._moved[place] > moving and self._newest[place].timestamp > history
+        )
 
     async def close(self) -> None:
         """Drop everything that is not acknowledged yet."""
         self._open = False
         lanes, self._lanes = self._lanes, {}
+        self._newest.clear()
         await _dropped(list(lanes.values()))
 
     async def _run(self, place: Place, queue: asyncio.Queue[Delivery], handle: Handle) -> None:
@@ -101,6 +112,7 @@ class Lanes:
                 await handle(delivery.records)
                 delivery.acknowledge()
             self._waiting[place] -= len(delivery.records)
+            self._moved[place] = self._now()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()):

@@ -84,6 +84,7 @@ class Writer:
         self._admission = admission or Admission()
         self._bounds = bounds
         self._turn = asyncio.Lock()
+        self._pauses = _pauses()
         self._own_done = asyncio.Event()
         self._own_done.set()
         self._sources: dict[Way, str] = {}
@@ -100,11 +101,12 @@ class Writer:
 
     async def handle(self, records: Sequence[Record]) -> None:
         """Decide all commands, of one topic; returns when everything they led to is in the log."""
-        start = 0
+        start = end = 0
         while start < len(records):
+            if start == end:
+                end += await self._admission.admit(len(records) - start)
             if not self._own_done.is_set():
                 await self._wait_for_own()
-            end = start + await self._admission.admit(len(records) - start)
             async with self._turn:
                 start = await self._decide(records[:end], start)
 
@@ -112,7 +114,8 @@ class Writer:
         """But not for ever: who asks itself without an end does not keep others out."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE_S):
-                await self._own_done.wait()
+                while not self._own_done.is_set():  # one batch of its own may be followed by another
+                    await self._own_done.wait()
 
     async def handle_own(self, records: Sequence[Record]) -> None:
         """The same of what the context asked itself, before what strangers ask: what was begun is finished first."""
@@ -169,7 +172,9 @@ class Writer:
                     return False
         except Unknown as error:
             self._warn("unknown", error=str(error))
+            await asyncio.sleep(next(self._pauses))
             return False
+        self._pauses = _pauses()
         return True
 
     async def _is_at_end(self) -> bool:

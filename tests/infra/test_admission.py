@@ -1,10 +1,11 @@
 """When strangers' commands are let in, and how many."""
 
 import asyncio
+from collections.abc import Callable
 
 from infra.wire.record import Read
 from infra.write.admission import ENOUGH, FIRST, LEAST, MORE, PATIENCE_S, Admission
-from infra.write.lanes import RECENT_S, Delivery, Lanes
+from infra.write.lanes import HISTORY_S, STUCK_S, Delivery, Handle, Lanes
 
 MANY = 1_000_000
 
@@ -98,17 +99,68 @@ async def test_what_waits_in_lanes_is_counted_until_it_is_handled() -> None:
     await lanes.close()
 
 
-async def test_what_is_long_past_is_history_for_which_nobody_waits() -> None:
-    # given two topics of which nothing is handled
-    async def handle(records: object) -> None:
-        await asyncio.Event().wait()
-
-    now = RECENT_S + 1
-    lanes = Lanes(lambda place: handle, lambda error: None, lambda: now)
+def lane_of(now: Callable[[], float], handle: Handle) -> Lanes:
+    lanes = Lanes(lambda place: handle, lambda error: None, now)
     lanes.open()
-    # when one brings what is as old as can be, and one what came just now
-    for topic, count, at in (("heard", 1000, 0), ("own", 3, now * 1000)):
-        lanes.put((topic, 0), Delivery([Read(topic, 0, 0, int(at), None, None, ())] * count, lambda: True, print))
-    # then what came just now is waited for
+    return lanes
+
+
+def batch(topic: str, count: int, at: float) -> Delivery:
+    return Delivery([Read(topic, 0, 0, int(at * 1000), None, None, ())] * count, lambda: True, lambda: None)
+
+
+async def never(records: object) -> None:
+    await asyncio.Event().wait()
+
+
+async def test_for_history_that_somebody_new_hears_nobody_waits() -> None:
+    # given lanes that are opened now
+    lanes = lane_of(lambda: 1000, never)
+    # when one topic brings what was there long before, and one what came just before
+    lanes.put(("heard", 0), batch("heard", 1000, 1000 - HISTORY_S - 1))
+    lanes.put(("own", 0), batch("own", 3, 999))
+    # then what came just before is waited for
     assert lanes.waiting(besides="commands") == 3
     await lanes.close()
+
+
+async def test_what_follows_from_an_old_command_is_waited_for_all_the_same() -> None:
+    # given lanes that are open for long
+    now = 0.0
+    lanes = lane_of(lambda: now, never)
+    now = 1000.0
+    # when an event comes that has the time of a command which waited
+    lanes.put(("heard", 0), batch("heard", 3, now - 10 * HISTORY_S))
+    # then it counts
+    assert lanes.waiting(besides="commands") == 3
+    await lanes.close()
+
+
+async def test_for_a_lane_that_does_not_move_nobody_waits_for_long() -> None:
+    # given a batch at which its handler is for long
+    now = 0.0
+    lanes = lane_of(lambda: now, never)
+    lanes.put(("own", 0), batch("own", 3, 0))
+    assert lanes.waiting(besides="commands") == 3
+    # when it has not moved for as long as something may be away
+    now = STUCK_S + 1
+    # then nobody waits for it, nor for what comes behind it
+    lanes.put(("own", 0), batch("own", 3, now))
+    assert lanes.waiting(besides="commands") == 0
+    await lanes.close()
+
+
+async def test_who_asks_little_does_not_wait_behind_who_asks_much() -> None:
+    # given a process that is at what it has begun, and many that ask for much
+    admission = Admission()
+    admission.heed(lambda: ENOUGH + 1)
+    many = [asyncio.create_task(admission.admit(MANY)) for _ in range(20)]
+    await asyncio.sleep(0)
+    # when somebody asks for one
+    begun = asyncio.get_running_loop().time()
+    await admission.admit(1)
+    # then it waits no longer than if it were alone
+    assert asyncio.get_running_loop().time() - begun < 3 * PATIENCE_S
+    for task in many:
+        task.cancel()
+    await asyncio.gather(*many, return_exceptions=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import faust
 import pytest
+from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from infra.write.host.batches import BatchConsumer, BatchTransport
@@ -211,3 +212,23 @@ async def test_one_that_is_somebody_elses_by_now_is_not(bench: Bench) -> None:
     bench.consumer.hold(COMMANDS)
     bench.consumer.go_on(COMMANDS)
     assert bench.consumer._active_partitions == {EVENTS}
+
+
+async def test_what_is_active_when_a_poll_begins_is_all_it_asks_for_though_the_last_of_it_is_held_meanwhile(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a poll under way
+    asked: list[set[TP]] = []
+
+    async def poll(consumer: object, active: set[TP], timeout: float) -> dict[TP, list[Fetched]]:
+        asked.append(active)
+        bench.consumer.hold(EVENTS)
+        bench.consumer.hold(COMMANDS)
+        return {}
+
+    monkeypatch.setattr(driver.Consumer, "_getmany", poll)
+    bench.committed = {COMMANDS: None, EVENTS: None}
+    # when all that it asks for is held meanwhile
+    await bench.consumer._getmany(bench.consumer._active_partitions, 1.0)
+    # then it does not ask for everything, as one would that asks for nothing by name
+    assert asked == [{EVENTS, COMMANDS}]

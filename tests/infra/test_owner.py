@@ -91,8 +91,11 @@ async def test_a_partition_that_goes_is_free_for_whoever_has_it_next(tmp_path: P
     await second.stop()
 
 
-async def test_an_owner_stops_though_much_has_to_be_written_at_that_moment(tmp_path: Path) -> None:
-    # given an owner at work
+async def test_an_owner_stops_though_much_has_to_be_written_at_that_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given an owner at work, who writes when it is much and not before
+    monkeypatch.setattr("infra.write.owner.WRITE_SECONDS", 60.0)
     broker = kafka()
     owned = owner(broker, tmp_path)
     await owned.assigned([0])

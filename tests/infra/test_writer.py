@@ -10,7 +10,7 @@ import pytest
 from infra.errors import LogDamaged, Unknown
 from infra.wire.envelope import OUTCOME_OF, OWN_OFFSET
 from infra.wire.record import Outgoing, Read
-from infra.write.admission import PATIENCE_S
+from infra.write.admission import PATIENCE_S, Admission
 from infra.write.aggregates import Aggregates
 from infra.write.decision import WINDOW
 from infra.write.intents import Intent
@@ -205,3 +205,38 @@ async def test_who_does_not_know_the_end_of_the_log_passes_nothing_by() -> None:
     await owner.catch_up()
     await owner.handle_own([ring])
     assert [type(CODEC.decode(r.value or b"")) for r in log.records].count(Rung) == 1
+
+
+async def test_between_two_batches_of_its_own_no_stranger_comes_in() -> None:
+    # given a context that has asked itself several times, and is brought that batch by batch
+    log = MemoryLog()
+    both = writer(log)
+
+    async def ask() -> None:
+        for number in range(20):
+            await both.handle_own([asked_itself(empty(number), f"own-{number}", number)])
+
+    task = asyncio.create_task(ask())
+    await asyncio.sleep(0)
+    # when strangers come meanwhile
+    await both.handle(five())
+    await task
+    # then theirs comes behind the last
+    assert [OWN_OFFSET in dict(record.headers) for record in log.records] == [True] * 20 + [False] * 5
+
+
+async def test_what_was_let_in_and_is_not_decided_yet_is_not_asked_for_again() -> None:
+    # given a log that does not take a batch at once
+    log, asked = MemoryLog(), list[int]()
+    log.faults = ["never arrived", "never arrived"]
+
+    class Counting(Admission):
+        async def admit(self, wanted: int) -> int:
+            asked.append(wanted)
+            return await super().admit(wanted)
+
+    own = Writer(stored(fresh()), log, log, lambda intents: None, admission=Counting())
+    # when it is tried until it is there
+    await own.handle(five())
+    # then it was let in once
+    assert (asked, len(log.records)) == ([5], 5)

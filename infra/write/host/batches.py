@@ -72,6 +72,10 @@ class BatchConsumer(driver.Consumer):
         self._to_reread.add(tp)
         self.go_on(tp)
 
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
+        """Of those that are active now: if the last one is held meanwhile, none would be taken for all."""
+        return await super()._getmany(active_partitions and set(active_partitions), timeout)
+
     def hold(self, tp: TP) -> None:
         """Fetch no more of one partition, so that its records do not stand in the way of others'."""
         if tp not in self._held:
