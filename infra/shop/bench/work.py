@@ -19,6 +19,10 @@ from streams.orders import context as its
 
 PARTITIONS = 4
 
+KEPT = {
+    "retention.ms": "-1"
+}  # a log begins with records of no time: Kafka would take them for old ones within half a minute
+
 
 def context(suffix: str, of: Context = its.context) -> Context:
     """A context, orders if none is named, on topics of its own, and deaf: only its commands are measured."""
@@ -27,7 +31,7 @@ def context(suffix: str, of: Context = its.context) -> Context:
 
 def create(servers: str, topics: list[str], partitions: int = PARTITIONS) -> None:
     with AdminClient({"bootstrap.servers": servers, "log_level": 0}) as admin:
-        for future in admin.create_topics([NewTopic(topic, partitions, 1) for topic in topics]).values():
+        for future in admin.create_topics([NewTopic(topic, partitions, 1, config=KEPT) for topic in topics]).values():
             future.result(30)
 
 
