@@ -74,6 +74,14 @@ def heard_positions(settings: Settings) -> list[Read]:
 def configs(context: Context, settings: Settings) -> dict[str, dict[str, str]]:
     """Each topic of a context with its configuration. Events are never deleted and never compacted: they are the truth."""
     safe = {"min.insync.replicas": "2"} if settings.replication > 2 else {}
+    commands = {
+        "cleanup.policy": "delete",
+        "retention.ms": "-1",  # what is decided is deleted behind the cursor, by who decides it
+        "retention.bytes": "-1",
+        SIZE: str(MAX_POSTED_BYTES),
+        "message.timestamp.type": "LogAppendTime",
+        **safe,
+    }
     return {
         context.events_topic: {
             "cleanup.policy": "delete",
@@ -82,22 +90,8 @@ def configs(context: Context, settings: Settings) -> dict[str, dict[str, str]]:
             SIZE: "2097152",
             **safe,
         },
-        context.commands_topic: {
-            "cleanup.policy": "delete",
-            "retention.ms": "-1",  # what is decided is deleted behind the cursor, by who decides it
-            "retention.bytes": "-1",
-            SIZE: str(MAX_POSTED_BYTES),
-            "message.timestamp.type": "LogAppendTime",
-            **safe,
-        },
-        context.own_topic: {
-            "cleanup.policy": "delete",
-            "retention.ms": "-1",  # what is decided is deleted behind the cursor, by who decides it
-            "retention.bytes": "-1",
-            SIZE: str(MAX_POSTED_BYTES),
-            "message.timestamp.type": "LogAppendTime",
-            **safe,
-        },
+        context.commands_topic: commands,
+        context.own_topic: commands,
         context.dead_topic: {
             "cleanup.policy": "delete",
             "retention.ms": "-1",  # whoever waits there has to be dealt with, not forgotten

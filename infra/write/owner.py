@@ -123,7 +123,7 @@ class Owner:
         )
 
     def _waiting(self) -> int:
-        """How much of what was begun a while ago waits here: records to handle, and what outsides that answer are not asked."""
+        """How much of what was begun waits here: records to handle, and what outsides that answer are not asked yet."""
         outside = self._effects.waiting if self._effects else 0
         return self.lanes.waiting(besides=self.context.commands_topic) + outside
 

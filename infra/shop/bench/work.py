@@ -18,10 +18,8 @@ from schemas.orders import OrderLine
 from streams.orders import context as its
 
 PARTITIONS = 4
-
-KEPT = {
-    "retention.ms": "-1"
-}  # a log begins with records of no time: Kafka would take them for old ones within half a minute
+# A log begins with records of no time: Kafka would take them for old ones within half a minute.
+KEPT = {"retention.ms": "-1"}
 
 
 def context(suffix: str, of: Context = its.context) -> Context:
