@@ -347,7 +347,10 @@ def nobody_asks_what_is_not_theirs(world: World) -> Iterator[str]:
 
 
 def who_takes_an_id_hears_of_it(world: World) -> Iterator[str]:
-    """A stranger's command under an id that stands for another content has an answer of its own."""
+    """A stranger's command under an id that stands for another content has an answer of its own.
+
+    Nobody can tell what stands where a topic was cut, if what came behind that was decided before anybody looked.
+    """
     for partition in world.partitions():
         decided: dict[tuple[bytes, CommandName], Read] = {}
         waited = {(fact.key, fact.command) for fact in partition.facts if fact.is_waiting}
@@ -360,7 +363,8 @@ def who_takes_an_id_hears_of_it(world: World) -> Iterator[str]:
             known = decided.get(name)
             if known is None or name in waited or dict(record.headers).get(TYPE) == DISCARD:
                 continue
-            if record.value != known.value and record.offset not in answered:
+            is_unanswered = record.value != known.value and record.offset not in answered
+            if is_unanswered and not _is_hidden(world, partition, Way.COMMANDS, record.offset):
                 yield f"{place_of(record)}: {identity_of(record).decode()} says something else, and nobody said so"
 
 

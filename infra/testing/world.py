@@ -49,7 +49,7 @@ from infra.write.writer import Bounds
 
 PARTITIONS = 2
 BEGUN_MS = 1_700_000_000_000
-QUIET_S = 4.0  # without anybody appending anything
+QUIET_S = 11.0  # without anybody appending anything: nobody pauses longer before he tries again
 PATIENCE_S = 400.0
 NEAR_S = 60.0  # a deadline that is further away is not waited for
 
