@@ -41,6 +41,14 @@ class GiveUpTelling:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TellWaiting:
+    """Asked by the clock, at once: go on with what waited for a customer who is known by now; `left` is how much."""
+
+    customer_id: str
+    left: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class RequestNotification:
     """Asked by the context's own policy: send this."""
 
@@ -64,7 +72,7 @@ class RecordDelivery:
     reason: str
 
 
-CustomerCommand = RecordContact | ForgetContact | TellCustomer | GiveUpTelling
+CustomerCommand = RecordContact | ForgetContact | TellCustomer | GiveUpTelling | TellWaiting
 MessageCommand = RequestNotification | RecordDelivery
 
 Own = CustomerCommand | MessageCommand

@@ -4,7 +4,7 @@ What a context declares of itself, and what its effects are, is in infra.model.
 """
 
 from infra.errors import Erased, Refusal, Undeliverable, Unknown, Unusable
-from infra.messages import Discarded, Due, Meta, Parked, Refused, Rejected, changed, is_id
+from infra.messages import Discarded, Due, Meta, Parked, Refused, Rejected, changed, derived_id, is_id
 
 __all__ = [
     "Discarded",
@@ -19,5 +19,6 @@ __all__ = [
     "Unknown",
     "Unusable",
     "changed",
+    "derived_id",
     "is_id",
 ]

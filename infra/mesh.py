@@ -50,7 +50,7 @@ class Vocabulary:
 
     @cached_property
     def codec(self) -> Codec:
-        return self.coder or Codec(self.types, self.schemas, self.ids, self.upcasts)
+        return self.coder or Codec(self.types, self.schemas, self.ids, self.upcasts, is_shared=self.locked is not None)
 
 
 @dataclass(frozen=True)

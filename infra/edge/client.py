@@ -20,7 +20,8 @@ from infra.wire.avro import Codec
 from infra.wire.digest import digest_of
 from infra.wire.envelope import command_headers
 from infra.wire.inbox import payload_from_json
-from infra.wire.record import MAX_COMMAND_BYTES, Header, partition_of
+from infra.wire.limits import MAX_COMMAND_BYTES
+from infra.wire.record import Header, partition_of
 from infra.wire.sealing import Personal, personal, seal_payload, unsealed
 
 DELIVERY_TIMEOUT = 15.0

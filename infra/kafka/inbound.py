@@ -24,8 +24,9 @@ from infra.errors import LogDamaged, Unknown
 from infra.kafka import reading
 from infra.kafka.reading import TIMEOUT, Place
 from infra.wire.inbound import CUT, Decided, Inlet, is_the_same
-from infra.wire.record import Read
+from infra.wire.record import TOO_MUCH, UNREAD, Read
 
+TOO_MUCH_TO_UNPACK = (KafkaError._BAD_COMPRESSION, KafkaError._BAD_MSG)
 EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 LOOKS = 3  # at what changes while it is looked at
@@ -318,6 +319,8 @@ class Gauge:
                         found[place] = Read(*place, message.offset(), 0, None, None, ())
                     elif error.code() in reading.NOT_IN_THE_LOG:
                         changed.add(place)
+                    elif error.code() in TOO_MUCH_TO_UNPACK:
+                        found[place] = Read(*place, offsets[place], 0, None, None, [(UNREAD, TOO_MUCH)])
                     else:
                         found[place] = Unanswered(error.str())
                     reader.pause([TopicPartition(*place)])  # one is enough, and others have to be heard

@@ -9,14 +9,8 @@ from collections.abc import Iterator
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
 
-from infra.wire.record import Headers, Read
-
-NUL = "\0"
-
-
-def as_librdkafka_has_them(headers: Headers) -> list[tuple[str, bytes | None]]:
-    """Headers whose names end at a NUL, so that all who read a record, by whichever client, find the same in it."""
-    return [(name.partition(NUL)[0], value) for name, value in headers]
+from infra.kafka.unpacking import Batches
+from infra.wire.record import Read
 
 
 class LeanRecords(fetcher.PartitionRecords):  # type: ignore[misc]
@@ -37,19 +31,15 @@ class LeanRecords(fetcher.PartitionRecords):  # type: ignore[misc]
             if self._check_crcs and not batch.validate_crc():
                 raise CorruptRecordException(f"Invalid CRC - {self._tp}")
             if not batch.is_control_batch:
-                for record in batch:
+                for record in batch.records():
                     offset = record.offset
                     if offset >= self.next_fetch_offset:
                         self.next_fetch_offset = offset + 1
-                        headers = record.headers
-                        for name, _ in headers:
-                            if NUL in name:
-                                headers = as_librdkafka_has_them(headers)
-                                break
-                        yield Read(topic, partition, offset, record.timestamp, record.key, record.value, headers)
+                        yield Read(topic, partition, offset, record.timestamp, record.key, record.value, record.headers)
             self.next_fetch_offset = batch.next_offset
 
 
 def install() -> None:
     """Let every consumer of this process have plain records; to be called before the first one is made."""
     fetcher.PartitionRecords = LeanRecords
+    fetcher.MemoryRecords = Batches

@@ -15,7 +15,8 @@ from aiokafka.errors import KafkaError
 from infra.errors import Unknown
 from infra.kafka import lean
 from infra.kafka.loss import check_beginning
-from infra.wire.record import MAX_BATCH_BYTES, Outgoing, Record, partition_of
+from infra.wire.limits import MAX_BATCH_BYTES
+from infra.wire.record import Outgoing, Record, partition_of
 
 APPEND_TIMEOUT = 15.0
 READ_TIMEOUT = 15.0

@@ -19,7 +19,7 @@ from confluent_kafka.admin import AdminClient
 from infra.errors import LogDamaged, Unknown
 from infra.kafka.loss import check_beginning, check_end
 from infra.settings import Settings, address
-from infra.wire.record import Read, when
+from infra.wire.record import BAD_NAME, UNREAD, Headers, Read, when
 
 Place = tuple[str, int]
 Wanted = frozenset[bytes] | None
@@ -132,7 +132,11 @@ def messages_of(client: Consumer, most: int, timeout: float) -> list[Any]:
 def read_of(message: Any) -> Read:
     """A message of the client as a record."""
     m = message
-    return Read(m.topic(), m.partition(), m.offset(), m.timestamp()[1], m.key(), m.value(), m.headers() or ())
+    try:
+        headers: Headers = m.headers() or ()
+    except UnicodeDecodeError:
+        headers = [(UNREAD, BAD_NAME)]
+    return Read(m.topic(), m.partition(), m.offset(), m.timestamp()[1], m.key(), m.value(), headers)
 
 
 def recorded(client: Consumer, positions: Mapping[Place, int]) -> dict[Place, datetime]:

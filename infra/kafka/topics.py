@@ -14,7 +14,8 @@ from infra.kafka.reading import Place
 from infra.mesh import Growth
 from infra.model.context import Context
 from infra.settings import Settings, address
-from infra.wire.record import MAX_POSTED_BYTES, Read
+from infra.wire.limits import MAX_POSTED_BYTES
+from infra.wire.record import Read
 
 TIMEOUT = 15.0
 GROWN_TOPIC = "weft.topics"

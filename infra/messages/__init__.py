@@ -5,6 +5,7 @@ Names and fields are the storage format: add fields with defaults, never rename.
 
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import blake2b
 from typing import Any, TypeVar
 
 MAX_ID = 255
@@ -14,6 +15,16 @@ REUSED_CODE = "id_reused"  # of the refusal of a command under an id that stands
 def is_id(text: str) -> bool:
     """Whether a text can be the id of an aggregate, and so the key of a record."""
     return 0 < len(text) <= MAX_ID and "\0" not in text
+
+
+def derived_id(*parts: str) -> str:
+    """The id of an aggregate that follows from other ids: these, or as much of them as fits, and a digest of all."""
+    whole = "/".join(parts)
+    if is_id(whole):
+        return whole
+    digest = blake2b("\0".join(parts).encode(errors="replace"), digest_size=16).hexdigest()
+    told = whole.replace("\0", "")[: MAX_ID - len(digest) - 1]
+    return f"{told}~{digest}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +58,12 @@ class Refused:
 class Rejected:
     """The answer to a record that could not be processed; the record itself is kept in `<context>.dead`.
 
-    Later commands of its key wait behind it, until it is sent again under its id and processed, or discarded.
+    If it `blocks`, later commands of its key wait behind it, until it is sent again under its id and processed, or discarded.
     """
 
     code: str
     reason: str
+    blocks: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,12 +16,23 @@ from infra.errors import Unusable
 from infra.kafka import reading
 from infra.kafka.reading import Place
 from infra.mesh import Mesh
-from infra.messages import MAX_ID, Discarded, Parked, Rejected
+from infra.messages import Discarded, Parked, Rejected
 from infra.model.context import Context
 from infra.ops.redrive import Name, Redrive
 from infra.settings import Settings
 from infra.wire.avro import Codec
-from infra.wire.envelope import CAUSATION, ID, TYPE, CommandName, Way, accepted, command_headers, command_name, way_of
+from infra.wire.envelope import (
+    CAUSATION,
+    ID,
+    TYPE,
+    CommandName,
+    Way,
+    accepted,
+    command_headers,
+    command_name,
+    given_id,
+    way_of,
+)
 from infra.wire.inbox import DISCARD, aggregate_key
 from infra.wire.record import Header, Read, place_of, text, when
 from infra.write.parking import PREFIX, Queue, queue_after
@@ -95,7 +106,9 @@ class Queues:
         if command in queue:
             return "waiting" if queue[0] == command else "behind"
         last = self.history.get((key, command), ["?"])[-1]
-        return "kept" if not aggregate_key(key) else "discarded" if "  Discarded" in last else "processed"
+        if not aggregate_key(key) or "  Rejected" in last:
+            return "kept"
+        return "discarded" if "  Discarded" in last else "processed"
 
     def letter(self, record: Read) -> Letter:
         """What was kept, and where it stands."""
@@ -191,7 +204,7 @@ def _outcome(letter: Letter, outcomes: Mapping[Name, str]) -> str:
 def _check_open(letters: Iterable[Letter]) -> None:
     for letter in letters:
         if letter.status == "kept":
-            raise Unusable(f"{letter.id} does not wait: its key is no id, so it is kept, and in nobody's way")
+            raise Unusable(f"{letter.id} does not wait: it was no command, so it is kept, and in nobody's way")
         if letter.status not in OPEN:
             raise Unusable(f"{letter.id} does not wait any more: it is {letter.status}")
 
@@ -221,8 +234,7 @@ def _asked(letter: Letter, value: bytes, headers: list[Header]) -> Asked:
 def _id(record: Read) -> bytes:
     """The id a letter's command goes by: its own, or its first place in the commands topic."""
     headers = dict(record.headers)
-    own = headers.get(ID)
-    if own and len(own) <= MAX_ID:
+    if (own := given_id(headers)) is not None:
         return own
     place = (headers.get(f"dlq-original-{part}") or b"" for part in ("topic", "partition", "offset"))
     return b"/".join(place)

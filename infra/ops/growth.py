@@ -43,7 +43,8 @@ from infra.settings import Settings, address
 from infra.wire.avro import Codec
 from infra.wire.envelope import ID, Way, copied_headers, is_accepted, moved_from
 from infra.wire.inbound import Inbound, id_by_place
-from infra.wire.record import MAX_BATCH_BYTES, Outgoing, Read, partition_of, with_header
+from infra.wire.limits import MAX_BATCH_BYTES
+from infra.wire.record import Outgoing, Read, partition_of, with_header
 
 AT_ONCE = 2000  # records, copied together
 Say = Callable[[str], None]

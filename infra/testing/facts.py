@@ -24,8 +24,8 @@ from infra.wire.envelope import (
     command_name,
 )
 from infra.wire.inbound import id_by_place
+from infra.wire.limits import MAX_KEY
 from infra.wire.record import Read, place_of
-from infra.write.parking import MAX_KEY
 
 StateOf = tuple[str, bytes]  # name of the aggregate's kind, key
 Queues = dict[bytes, dict[CommandName, str]]  # key: command that waits: why it could not be processed
@@ -59,6 +59,11 @@ class Fact:
     def is_waiting(self) -> bool:
         """Whether it says that its command is not decided yet."""
         return isinstance(self.event, Rejected | Parked)
+
+    @property
+    def is_noise(self) -> bool:
+        """Whether it answers a stranger's record that was no command."""
+        return isinstance(self.event, Rejected) and not self.event.blocks
 
 
 Known = dict[tuple[str, int], list[Fact | None]]  # by context and partition; None where nothing was accepted
@@ -163,7 +168,12 @@ def _evolve(fold: Fold, aggregate: Aggregate, fact: Fact) -> None:
 
 
 def requeue(queues: Queues, fact: Fact) -> None:
-    """A command that could not be processed waits, and so do those of its key that came after, until each was answered."""
+    """A command that could not be processed waits, and so do those of its key that came after, until each was answered.
+
+    A stranger's that is none is answered, and nothing more.
+    """
+    if fact.is_noise:
+        return
     if fact.is_waiting:
         if _is_text(fact.key) and is_id(fact.key.decode()):
             code = fact.event.code if isinstance(fact.event, Rejected) else "behind"
@@ -198,7 +208,7 @@ def kept_as(letter: Read, context: Context) -> tuple[bytes, CommandName]:
 
 def _given(record: Read) -> bytes:
     given = dict(record.headers).get(ID) or b""
-    return given if len(given) <= MAX_ID else b""
+    return given if len(given) <= MAX_ID and _is_text(given) else b""
 
 
 def partitions_of(mesh: Mesh, kafka: MemoryKafka, known: Known) -> list[Partition]:

@@ -15,6 +15,7 @@ from infra.model.context import Context
 from infra.testing.facts import Fact, Fold, Partition, Queues, aggregate_of, identity_of, requeue, ways
 from infra.testing.world import World
 from infra.wire.avro import Codec
+from infra.wire.cloudevents import opened
 from infra.wire.envelope import (
     CAUSATION,
     CAUSE_TIME,
@@ -23,18 +24,18 @@ from infra.wire.envelope import (
     ID,
     OUTCOME_OF,
     REACTION,
-    TRACE,
     TYPE,
     CommandName,
     Way,
     command_name,
 )
 from infra.wire.inbox import DISCARD, aggregate_key, is_stranded
-from infra.wire.record import MAX_COMMAND_BYTES, Read, partition_of, place_of
+from infra.wire.limits import MAX_COMMAND_BYTES, MAX_KEY
+from infra.wire.record import UNREAD, Read, partition_of, place_of
 from infra.wire.sealing import personal, unsealed
 from infra.write.intents import slot_of
 from infra.write.layout import AGENDA, STATE, place_in
-from infra.write.parking import MAX_KEY, shown
+from infra.write.parking import shown
 from infra.write.plain import both_in
 from infra.write.reactions import commands_from
 from infra.write.writer import Writer
@@ -99,7 +100,7 @@ def every_command_is_answered(world: World) -> Iterator[str]:
             right = partition_of(key, world.kafka.partitions)
             if right != partition.number and (partition.context.name, way, right, record.key, identity) in lost:
                 continue
-            is_kept_here = right != partition.number and aggregate_key(key) and is_stranded(record)
+            is_kept_here = right != partition.number and aggregate_key(key) and is_stranded(opened(record))
             known = key if len(key) <= MAX_KEY and not is_kept_here else b""
             is_answered = identity in answered[partition.context.name, known, way]
             if not is_answered and not _is_hidden(world, partition, way, record.offset):
@@ -249,12 +250,17 @@ def _is_plain(world: World, context: Context, way: Way, record: Read) -> bool:
     return (
         is_id(subject)
         and record.key == subject.encode()
-        and all(len(headers.get(name) or b"") <= MAX_ID for name in (ID, CORRELATION, TRACE))
-        and headers.get(TYPE, type_name.encode()) == type_name.encode()
+        and UNREAD not in headers
+        and all(_is_short_text(headers.get(name) or b"") for name in (ID, CORRELATION))
+        and headers.get(TYPE) == type_name.encode()
         and (headers.get(CAUSE_TIME) or b"0").isdigit()
         and (way is Way.COMMANDS or A_REACTION.fullmatch(headers.get(REACTION) or b"t/0/0/0") is not None)
         and not (spec and unsealed(spec, message))
     )
+
+
+def _is_short_text(value: bytes) -> bool:
+    return len(value) <= MAX_ID and value.decode(errors="ignore").encode() == value
 
 
 def _decoded_plain(codec: Codec, value: bytes) -> Any:

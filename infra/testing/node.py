@@ -20,7 +20,8 @@ from infra.mesh import Mesh
 from infra.model.context import Context, Perform
 from infra.settings import DAY_MS
 from infra.testing.disk import MemoryDisk, ProcessDisk
-from infra.wire.record import MAX_POSTED_BYTES, Outgoing, Read
+from infra.wire.limits import MAX_POSTED_BYTES
+from infra.wire.record import Outgoing, Read
 from infra.write.lanes import Delivery, Place
 from infra.write.owner import Owner
 from infra.write.state import Budget

@@ -550,14 +550,14 @@ class Mislaying(Node):
 
 
 class AnonymousPort(Port):
-    """A letter that is cut loses the headers at its end."""
+    """A letter of which something is withheld loses the headers at its end."""
 
     async def send(self, topic: str, records: Iterable[tuple[int, Outgoing]]) -> None:
         await super().send(topic, [(partition, _anonymous(record)) for partition, record in records])
 
 
 def _anonymous(record: Outgoing) -> Outgoing:
-    if "dlq-truncated-from" not in dict(record.headers):
+    if "dlq-withheld" not in dict(record.headers):
         return record
     return record._replace(headers=[(name, value) for name, value in record.headers if name != ID])
 

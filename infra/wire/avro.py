@@ -30,7 +30,8 @@ class Codec:
     """Encodes and decodes the messages of one mesh. `types` maps `<context>.<Type>` to dataclasses.
 
     `locked` are the ids there are, those of the locks by default. `upcasts` maps the id of a schema that today's types
-    cannot read to a function from its record to today's message.
+    cannot read to a function from its record to today's message. `is_shared`: whether everybody means the same by an id,
+    since it is a registry's.
     """
 
     def __init__(
@@ -39,8 +40,11 @@ class Codec:
         schemas: Schemas,
         locked: Mapping[int, Locked] | None = None,
         upcasts: Mapping[int, Callable[[dict[str, Any]], Any]] | None = None,
+        *,
+        is_shared: bool = False,
     ) -> None:
         self.few = FEW
+        self.is_shared = is_shared
         locked = schemas.locked() if locked is None else locked
         self.types = dict(types) | RUNTIME_TYPES
         self.names = {t: name for name, t in self.types.items()}

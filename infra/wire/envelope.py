@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NamedTuple
 
-from infra.messages import Meta
+from infra.messages import MAX_ID, Meta
 from infra.wire.record import Header, HeaderMap, Headers, Read, Record, place_of, record_size, text, unreadable, when
 
 CONTENT_TYPE = "content-type"
@@ -68,6 +68,12 @@ Reaction = tuple[bytes, ReactionPlace]  # a source, and a place there
 def command_name(way: Way, command_id: bytes) -> CommandName:
     """What a command is called among those of its key."""
     return command_id if way is Way.COMMANDS else (command_id,)
+
+
+def given_id(headers: HeaderMap) -> bytes | None:
+    """The id a command was given; None if that is none, or cannot be one."""
+    given = headers.get(ID)
+    return given if given and len(given) <= MAX_ID and (given.isascii() or text(given) is not None) else None
 
 
 def way_of(headers: HeaderMap) -> Way:

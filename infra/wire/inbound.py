@@ -7,17 +7,18 @@ Those records alone move a cursor back.
 
 from typing import Any, NamedTuple
 
-from infra.messages import MAX_ID, Resumed
+from infra.messages import Resumed
 from infra.wire.avro import Codec
+from infra.wire.cloudevents import opened
 from infra.wire.envelope import (
     COMMAND_TOPIC,
     DIGEST,
-    ID,
     EventEnvelope,
     EventRecord,
     Way,
+    given_id,
 )
-from infra.wire.record import Header, Outgoing, Record, place_of
+from infra.wire.record import UNREAD, Header, Outgoing, Record, place_of
 from infra.wire.schemas import NAMESPACE
 
 CUT = " cut"  # behind the id of a topic that is known to have been cut, though what was decided last is there again
@@ -113,10 +114,15 @@ def decided_by(event: EventRecord) -> Decided | None:
 
 def is_called(record: Record, command_id: bytes) -> bool:
     """Whether a record in a command topic has this id: the one it was given, else its place."""
-    given = dict(record.headers).get(ID) or b""
-    if 0 < len(given) <= MAX_ID:
+    given = given_id(dict(opened(record).headers))
+    if given is not None:
         return given == command_id
-    return command_id in (id_by_place(record), place_of(record).encode())  # versions of before left the time out
+    place = place_of(record).encode()
+    if (
+        UNREAD in dict(record.headers) and not record.timestamp
+    ):  # of what cannot be unpacked not every client knows the time
+        return command_id.partition(b"@")[0] == place
+    return command_id in (id_by_place(record), place)  # versions of before left the time out
 
 
 def id_by_place(record: Record) -> bytes:

@@ -1,6 +1,8 @@
 """From a record in a commands topic to a command, or to the reason why it cannot be read."""
 
+import contextlib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
@@ -11,6 +13,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from infra.errors import Unreadable
 from infra.messages import MAX_ID, Discard, is_id
 from infra.wire.avro import Codec
+from infra.wire.cloudevents import json_object, opened
 from infra.wire.digest import digest_of
 from infra.wire.envelope import (
     CAUSE_TIME,
@@ -27,21 +30,22 @@ from infra.wire.envelope import (
     Reaction,
     Way,
     command_name,
+    given_id,
     is_remembered,
     moved_from,
     reaction_places,
 )
 from infra.wire.inbound import id_by_place
+from infra.wire.limits import MAX_BATCH_BYTES, MAX_COMMAND_BYTES
 from infra.wire.murmur import partitions_of
 from infra.wire.record import (
-    MAX_BATCH_BYTES,
-    MAX_COMMAND_BYTES,
+    UNREAD,
     Header,
     HeaderMap,
     Outgoing,
-    Read,
     Record,
     record_size,
+    replaced,
     text,
     with_header,
 )
@@ -50,6 +54,8 @@ from infra.wire.sealing import Personal, personal, unsealed
 
 # A cause's time comes with the command, so a producer could lie: it is believed as far as brokers' clocks may differ.
 MAX_CLOCK_SKEW_MS = 60_000
+FRAMED = b"\0"  # what Avro behind a schema id begins with
+TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}[!-~]{0,200}")
 DISCARD = f"{NAMESPACE}.{Discard.__name__}".encode()
 
 
@@ -122,6 +128,7 @@ class CommandReader:
 
     def read(self, records: Sequence[Record], way: Way) -> list[Posted]:
         """What was posted, in the order of the records."""
+        records = [record if (record.value or b"")[:1] == FRAMED else opened(record) for record in records]
         messages = self._codec.decode_many([record.value for record in records])
         keys = [aggregate_key(record.key) for record in records]
         places = partitions_of([key or b"" for key in keys], self._partitions)
@@ -133,16 +140,19 @@ class CommandReader:
     def _posted(self, record: Record, way: Way, message: Any, key: bytes | None, partition: int) -> Posted:
         """`message` and `key` if there are such, and the partition of that key."""
         headers, came = dict(record.headers), record
-        identity, at = headers.get(ID), record.timestamp
-        if not identity or len(identity) > MAX_ID:
+        identity, at = given_id(headers), record.timestamp
+        if identity is None:
             identity = id_by_place(record)
             record = _named(record, identity)
         type_ = headers.get(TYPE)
         reaction: tuple[Reaction, ...] = ()
-        may_name = self._about_persons  # until it was read, and found sealed
+        may_name = way is Way.COMMANDS or self._about_persons  # until it was read, and found sealed
         command: Command | Discard | Unreadable
         try:
-            if type_ == DISCARD and key is not None:
+            if why := headers.get(UNREAD):
+                code, _, reason = why.decode().partition(" ")
+                command = Unreadable(code, reason)
+            elif type_ == DISCARD and key is not None:
                 command = Discard(reason=_json_field(record.value or b"", "reason"))
             else:
                 at = _asked_at(record, headers)
@@ -180,36 +190,51 @@ class CommandReader:
         """The command in a record, unless it is Unreadable; `message` if its value was decoded with others, else None."""
         value, subject = record.value or b"", _checked(record, headers, key)
         kind = self._kinds.get(type(message))
-        if kind is None or headers.get(TYPE, kind.name) != kind.name:
+        if kind is None or headers.get(TYPE, kind.name if self._codec.is_shared else None) != kind.name:
             kind, message = self._decoded(value, text(headers.get(TYPE)), subject)
         if message.__dict__[kind.id_field] != subject:
             raise _mismatch(kind, message, subject)
         if kind.personal is not None:
             _check_sealed(kind.personal, message)
         correlation, trace = headers.get(CORRELATION) or identity, headers.get(TRACE)
-        if len(correlation) > MAX_ID or (trace and len(trace) > MAX_ID):
-            raise Unreadable("bad_header", f"{CORRELATION} and {TRACE} have at most {MAX_ID} bytes")
+        if len(correlation) > MAX_ID or text(correlation) is None:
+            raise Unreadable("bad_header", f"{CORRELATION} has to be UTF-8 text of at most {MAX_ID} bytes")
+        if trace is not None and not TRACEPARENT.fullmatch(trace):
+            trace = None  # who asks without a trace is answered all the same (https://www.w3.org/TR/trace-context/#versioning)
         return Command(kind.name, message, correlation, trace)
 
     def _decoded(self, value: bytes, named: str | None, subject: str) -> tuple[CommandType, Any]:
         """The message in a value of any encoding; `named` is what its header says it is."""
-        if value[0] == 0:
+        if value[:1] == FRAMED:
             return self._from_framed(value, named)
+        content = json_object(value)
         if named is None:
-            content = "JSON" if value[:1] == b"{" else "neither framed Avro nor JSON"
+            what = "neither framed Avro nor JSON" if content is None else "JSON"
             raise Unreadable(
-                "no_type", f"the value is {content} and there is no header {TYPE}; set it to one of {self._asked}"
+                "no_type", f"the value is {what} and there is no header {TYPE}; set it to one of {self._asked}"
             )
         kind = self._kind_of(named)
-        if value[:1] == b"{":
-            return kind, self._from_json(kind, value, subject)
-        return kind, self._from_avro(lambda: self._codec.decode_plain(named, value))
+        if content is None:
+            return kind, self._from_avro(lambda: self._codec.decode_plain(named, value))
+        try:
+            return kind, self._from_json(kind, content, subject)
+        except Unreadable:
+            if content is value:
+                raise
+            with contextlib.suppress(ValueError):  # a length that looks like a blank, and a text that begins like JSON
+                return kind, self._codec.decode_plain(named, value)
+            raise
 
     def _from_framed(self, value: bytes, named: str | None) -> tuple[CommandType, Any]:
         name = self._codec.name_of(value)
         if name is None:
             raise Unreadable(
                 "unknown_schema", f"the schema id {int.from_bytes(value[1:5])} is not in schemas/lock.json"
+            )
+        if named is None and not self._codec.is_shared:
+            raise Unreadable(
+                "no_type",
+                f"a schema id says nothing without a header {TYPE}: without a registry anybody may mean anything by it",
             )
         if named is not None and named != name:
             raise Unreadable("type_mismatch", f"the header {TYPE} says {named!r} but the schema id says {name!r}")
@@ -240,19 +265,19 @@ class CommandReader:
 
 def _named(record: Record, identity: bytes) -> Record:
     """The same record with an id, by which it goes where it is kept."""
-    headers = with_header(record.headers, ID, identity)
-    return Read(record.topic, record.partition, record.offset, record.timestamp, record.key, record.value, headers)
+    return replaced(record, headers=with_header(record.headers, ID, identity))
 
 
 def is_stranded(record: Record) -> bool:
-    """Whether it could not be sent where it belongs as it is: no topic takes it, or its id is none."""
+    """Whether it could not be sent where it belongs as it is: no topic takes it, its id is none, or nobody can read it."""
     is_large = record_size(record.key, record.value, record.headers) + 2 * MAX_ID > MAX_BATCH_BYTES
-    return is_large or len(dict(record.headers).get(ID) or b"") > MAX_ID
+    headers = dict(record.headers)
+    return is_large or UNREAD in headers or (bool(headers.get(ID)) and given_id(headers) is None)
 
 
 def _keyless(record: Record) -> Record:
     """What is answered where it lies is in nobody's way where its key belongs."""
-    return Read(record.topic, record.partition, record.offset, record.timestamp, None, record.value, record.headers)
+    return replaced(record, key=None)
 
 
 def _kind(t: type, codec: Codec) -> CommandType:
@@ -300,8 +325,10 @@ def _checked(record: Record, headers: HeaderMap, key: bytes | None) -> str:
         raise Unreadable("no_key", "the record has no key; the key is the id of the aggregate that is asked")
     if key is None:
         raise Unreadable("bad_key", f"the key has to be UTF-8 text of at most {MAX_ID} characters without NUL")
-    if len(headers.get(ID) or b"") > MAX_ID:
-        raise Unreadable("bad_id", f"a command id ({ID}) has at most {MAX_ID} bytes")
+    if headers.get(ID) and given_id(headers) is None:
+        raise Unreadable("bad_id", f"a command id ({ID}) is UTF-8 text of at most {MAX_ID} bytes")
+    if headers.get(TYPE) and text(headers[TYPE]) is None:
+        raise Unreadable("bad_header", f"{TYPE} has to be UTF-8 text")
     return key.decode()
 
 

@@ -4,17 +4,19 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from infra.errors import LogDamaged
+from infra.wire.limits import MAX_BATCH_RECORDS, MAX_UNPACKED_BYTES
 
 Header = tuple[str, bytes]
 Headers = Sequence[tuple[str, bytes | None]]  # of a record that was read
 HeaderMap = Mapping[str, bytes | None]  # the same by name, the last of each
 
-MAX_COMMAND_BYTES = 256 * 1024
-MAX_BATCH_BYTES = 1_000_000  # events of one command, and of one append
-MAX_POSTED_BYTES = 1_048_588  # a batch in a topic of commands: what a broker takes that nobody has told otherwise
+# The one header of a record that nobody can read: "<code> <reason>". No client brings a name that begins with NUL.
+UNREAD = "\0unread"
+TOO_MUCH = f"too_large it is of a batch of more than {MAX_UNPACKED_BYTES} bytes or {MAX_BATCH_RECORDS} records".encode()
+BAD_NAME = b"bad_header the name of a header is not UTF-8"
 MURMUR_SEED, MURMUR_FACTOR = 0x9747B28C, 0x5BD1E995
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -122,6 +124,12 @@ def text(value: bytes | None) -> str | None:
 
 def when(milliseconds: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=milliseconds)
+
+
+def replaced(record: Record, **parts: Any) -> Read:
+    """The same record with other parts."""
+    fields = (record.topic, record.partition, record.offset, record.timestamp, record.key, record.value, record.headers)
+    return Read(*fields)._replace(**parts)
 
 
 def with_header(headers: Iterable[tuple[str, bytes | None]], name: str, value: bytes) -> list[tuple[str, bytes | None]]:

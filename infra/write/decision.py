@@ -10,7 +10,7 @@ from enum import Enum, auto
 from typing import Any
 
 from infra.errors import Unreadable
-from infra.messages import REUSED_CODE, RUNTIME, Discard, Discarded, Parked, Refused, Rejected
+from infra.messages import REUSED_CODE, RUNTIME, Discard, Discarded, Parked, Refused
 from infra.model.context import Context
 from infra.wire.envelope import (
     DIGEST,
@@ -26,14 +26,13 @@ from infra.wire.envelope import (
 )
 from infra.wire.inbound import Decided
 from infra.wire.inbox import Command, CommandReader, Posted
-from infra.wire.record import MAX_BATCH_BYTES, Header, Outgoing, Record
+from infra.wire.limits import MAX_BATCH_BYTES, MAX_KEY, MAX_REASON, MAX_TYPE
+from infra.wire.record import Header, Outgoing, Record
 from infra.write.aggregates import NOWHERE, Aggregates, Changes, Kind, KnownCommand, Seen
 from infra.write.intents import DUE, PENDING, Intent, told_elsewhere
-from infra.write.parking import MAX_KEY, Queue, behind, dead_letter, failed, queue_after, shown
+from infra.write.parking import Queue, behind, dead_letter, failed, queue_after, rejected, shown
 
 WINDOW = 800  # commands decided, coded and appended together
-MAX_REASON = 1000  # characters of an answer
-MAX_TYPE = 255  # bytes of what a stranger calls his command
 REUSED_ID = Refused(code=REUSED_CODE, reason="another command was decided under this id: ask again under a new one")
 NOTHING_TO_DO = Refused(code="nothing_to_do", reason="the state already says so, or no longer allows it")
 
@@ -167,7 +166,7 @@ class CommandHandler:
     def _unrecordable(self, posted: Posted, end: int, problem: str) -> Decision:
         """The decision on a command that is too much on its own."""
         decision, why = self._nothing(posted.way, end), Unreadable("unrecordable", problem)
-        self._answer(posted, _rejected(why), why, decision)
+        self._answer(posted, rejected(posted.name, why), why, decision)
         _conclude(decision)
         unsaid = self._code(decision)
         assert unsaid is None, "an answer has a bound"
@@ -195,11 +194,13 @@ class CommandHandler:
                 decision.decided[key, posted.name] = Seen(decision.timestamp, None)
         elif standing is REUSED:
             self._answer(posted, REUSED_ID, None, decision)
+        elif standing is NEW and isinstance(why, Unreadable) and not rejected(posted.name, why).blocks:
+            self._answer(posted, rejected(posted.name, why), why, decision)
         elif waits:
             if standing is NEW and posted.name not in queue:
                 self._answer(posted, Parked(behind=shown(queue[0])), behind(queue[0]), decision)
         elif standing is NEW and isinstance(why, Unreadable):
-            self._answer(posted, _rejected(why), why, decision)
+            self._answer(posted, rejected(posted.name, why), why, decision)
         elif standing in (NEW, LATE) and key is not None and isinstance(why, Command):
             self._apply(key, posted, why, standing, decision)
 
@@ -260,7 +261,7 @@ class CommandHandler:
         try:
             steps, state = ([], before) if standing is LATE else _steps(kind, key.decode(), command.payload, before)
         except Unreadable as error:
-            self._answer(posted, _rejected(error), error, decision)
+            self._answer(posted, rejected(posted.name, error), error, decision)
             return
         if queue := self._queue(key, decision):
             decision.queues[key] = queue_after(queue, None, posted.name)
@@ -356,7 +357,3 @@ def _steps(kind: Kind, key: str, command: Any, state: Any) -> tuple[list[tuple[A
     except Exception as error:
         raise failed(error) from error
     return steps, state
-
-
-def _rejected(why: Unreadable) -> Rejected:
-    return Rejected(code=why.code, reason=why.reason[:MAX_REASON])

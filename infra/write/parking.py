@@ -1,7 +1,8 @@
-"""What could not be processed: kept as it came, with the later commands of its key behind it, in order.
+"""What could not be processed: kept, and where order matters with the later commands of its key behind it.
 
-A key's queue of commands is folded from the log like any state. Only the head of a queue is processed, when it is sent
-again under its id; what is decided or discarded leaves the queue, and the next one is its head.
+A stranger's record that is no command is answered and in nobody's way. What a context asked itself, and what a decider failed
+at, has a place among the commands of its key: they wait. A key's queue is folded from the log like any state. Only its head is
+processed, when it is sent again under its id; what is decided or discarded leaves the queue, and the next one is its head.
 https://docs.axoniq.io/axon-framework-reference/4.11/events/event-processors/dead-letter-queue has the same idea.
 """
 
@@ -11,21 +12,27 @@ from typing import Any
 from infra.errors import Unreadable
 from infra.messages import Discarded, Parked, Rejected
 from infra.wire.envelope import COMMAND_HEADERS, CommandName
+from infra.wire.limits import MAX_DEAD_BYTES, MAX_HEADER, MAX_HEADERS, MAX_KEY, MAX_NAME, MAX_REASON, MAX_TRACE
 from infra.wire.record import Header, Headers, Outgoing, Record
 
+FAILED = "failed"  # the code of what a decider failed at
 PREFIX = "dlq-"  # of the headers that say why a record was kept: a stranger's own are not taken over
-MAX_DEAD_BYTES = 1_500_000
-MAX_KEY = 1024
-MAX_NAME, MAX_HEADER, MAX_HEADERS = 255, 1024, 100  # of the headers of what is cut
-MAX_TRACE = 4000
 
 Queue = tuple[CommandName, ...]
+
+
+def rejected(command: CommandName, why: Unreadable) -> Rejected:
+    """The answer to what cannot be processed. A stranger's that was no command before anybody decided on it blocks nobody."""
+    return Rejected(
+        code=why.code, reason=why.reason[:MAX_REASON], blocks=not isinstance(command, bytes) or why.code == FAILED
+    )
 
 
 def queue_after(queue: Queue, event: Any, command: CommandName) -> Queue:
     """A key's queue after an event of this command."""
     if isinstance(event, Rejected | Parked):
-        return queue if command in queue else (*queue, command)
+        is_in_nobodys_way = isinstance(event, Rejected) and not event.blocks
+        return queue if is_in_nobodys_way or command in queue else (*queue, command)
     if isinstance(event, Discarded):
         return tuple(waiting for waiting in queue if waiting != command)
     return queue[1:] if queue[:1] == (command,) else queue
@@ -43,7 +50,7 @@ def behind(head: CommandName) -> Unreadable:
 
 def failed(error: Exception) -> Unreadable:
     """A decider that failed: a bug of ours, and no reason to stop whoever asks something else."""
-    return Unreadable("failed", f"{type(error).__name__}: {error}"[:500])
+    return Unreadable(FAILED, f"{type(error).__name__}: {error}"[:500])
 
 
 def dead_letter(record: Record, error: Unreadable, *, may_name: bool) -> Outgoing:
@@ -59,7 +66,7 @@ def dead_letter(record: Record, error: Unreadable, *, may_name: bool) -> Outgoin
         ("dlq-exception-class", error.code.encode()),
         ("dlq-exception-message", error.reason[:1000].encode()),
     ]
-    if error.__cause__ is not None and error.code == "failed":
+    if error.__cause__ is not None and error.code == FAILED:
         trace = "".join(traceback.format_exception(error.__cause__))
         why.append(("dlq-exception-stacktrace", trace[-MAX_TRACE:].encode()))
     theirs = [(name, value) for name, value in record.headers if not name.startswith(PREFIX)]

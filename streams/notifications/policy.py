@@ -9,6 +9,7 @@ from commands.notifications import (
     RequestNotification,
     TellCustomer,
 )
+from infra import derived_id
 from schemas.notifications import Channel, ChannelChosen
 from schemas.orders import OrderCancelled, OrderConfirmed, OrderDelivered, OrderShipped
 from schemas.payments import PaymentRefunded
@@ -56,7 +57,7 @@ def _tell(
 ) -> TellCustomer:
     return TellCustomer(
         customer_id=event.customer_id,
-        notification_id="/".join((event.order_id, occasion, *which)),
+        notification_id=derived_id(event.order_id, occasion, *which),
         order_id=event.order_id,
         occasion=occasion,
         amount_minor=amount_minor,

@@ -33,6 +33,7 @@ from schemas.orders import (
 
 MAX_LINES = 100
 MAX_TOTAL_MINOR = 10**12
+MAX_TEXT = 500  # characters of a reason, or of what tracks a parcel: they are told the customer
 MAX_PATIENCE_S = 7 * 86_400
 CURRENCY = re.compile(r"[A-Z]{3}")
 
@@ -87,6 +88,10 @@ def decide(command: OrderCommand, order: Order) -> Iterator[OrderEvent | Refused
     match command, order:
         case PlaceOrder(), Unplaced():
             yield _place(command)
+        case CancelOrder(), _ if len(command.reason) > MAX_TEXT:
+            yield Refused(code="bad_reason", reason=f"a reason has at most {MAX_TEXT} characters")
+        case ShipOrder(), _ if len(command.tracking) > MAX_TEXT:
+            yield Refused(code="bad_tracking", reason=f"what tracks a parcel has at most {MAX_TEXT} characters")
         case PlaceOrder(), _:
             yield Refused(code="already_placed", reason=f"order {order_id} was placed before; choose another id")
         case _, Unplaced():

@@ -15,7 +15,7 @@ from commands.payments import (
     RefundPayment,
     VoidPayment,
 )
-from infra import Refused
+from infra import Refused, is_id
 from schemas.payments import (
     CaptureFailed,
     CaptureRequested,
@@ -33,6 +33,7 @@ from schemas.payments import (
 
 CANCELLED = "cancelled"  # the refund of an order that was cancelled after its money was taken
 MAX_REFUNDS = 100
+MAX_TEXT = 500  # characters of a reason
 
 
 @dataclass(frozen=True)
@@ -143,8 +144,10 @@ def _ask_refund(command: RefundPayment, payment: Captured) -> RefundRequested | 
             code="too_much",
             reason=f"{payment.left_minor} of {payment.money.amount_minor} minor units are left to refund",
         )
-    if not command.refund_id or len(payment.known) >= MAX_REFUNDS:
+    if not is_id(command.refund_id) or len(payment.known) >= MAX_REFUNDS:
         return Refused(code="bad_refund", reason=f"a refund needs an id, and a payment has at most {MAX_REFUNDS}")
+    if len(command.reason) > MAX_TEXT:
+        return Refused(code="bad_reason", reason=f"a reason has at most {MAX_TEXT} characters")
     return _refund(command.order_id, command.refund_id, amount, command.reason)
 
 

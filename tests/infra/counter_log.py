@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from infra.model.context import Context
@@ -15,10 +16,21 @@ from infra.write.reactions import outgoing_command
 from infra.write.state import State
 from tests.counter.commands.counter import Add, Carry, Empty
 from tests.counter.mesh import mesh
+from tests.counter.streams.counter import decider
 
 NOW = 1_700_000_000_000
-CONTEXT = mesh.context("counter")
 CODEC = mesh.codec
+BROKEN = 13  # the amount at which this decider has a bug
+
+
+def _decide(command: Any, counter: Any) -> Any:
+    if isinstance(command, Add) and command.amount == BROKEN:
+        raise ZeroDivisionError("a bug")
+    return decider.decide(command, counter)
+
+
+(_aggregate,) = mesh.context("counter").aggregates
+CONTEXT = replace(mesh.context("counter"), aggregates=(replace(_aggregate, decide=_decide),))
 
 
 def fresh(context: Context = CONTEXT, partitions: int = 1, number: int = 0) -> Aggregates:
@@ -88,6 +100,12 @@ def junk(key: bytes, identity: bytes, offset: int) -> Read:
     return Read("counter.commands", 0, offset, NOW, key, b"junk", [("ce_id", identity)])
 
 
+def failing(key: bytes, identity: bytes, offset: int) -> Read:
+    """A command that nobody can decide."""
+    command = outgoing_command(CODEC, Add(counter_id=key.decode(), amount=BROKEN), identity.decode())
+    return Read(CONTEXT.commands_topic, 0, offset, NOW, key, command.value, command.headers)
+
+
 def events(decision: Decision) -> list[Any]:
     return [CODEC.decode(r.value or b"") for r in decision.records]
 
@@ -99,9 +117,9 @@ def said(decision: Decision) -> list[tuple[str, str]]:
 
 
 def blocked() -> Aggregates:
-    """Counter 1 is added to; then junk of the same key, and a command to empty it behind that."""
+    """Counter 1 is added to; then what its decider fails at, and a command to empty it behind that."""
     aggregates = fresh()
-    records = [*commands((add(1), "a")), junk(b"c1", b"bad", 1), *commands((empty(1), "c"), start=2)]
+    records = [*commands((add(1), "a")), failing(b"c1", b"bad", 1), *commands((empty(1), "c"), start=2)]
     decision = decide(aggregates, records)
     assert said(decision) == [("Added", "a"), ("Rejected", "bad"), ("Parked", "c")]
     assert [dict(letter.headers)["ce_id"] for letter in decision.dead] == [b"bad", b"c"]

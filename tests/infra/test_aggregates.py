@@ -7,7 +7,20 @@ from infra.messages import Due
 from infra.wire.record import Read
 from tests.counter.commands.counter import RecordRing
 from tests.counter.streams.counter.decider import PATIENCE_S, Counter, Ring
-from tests.infra.counter_log import NOW, add, blocked, commands, decide, decide_all, empty, fresh, junk, landed, said
+from tests.infra.counter_log import (
+    NOW,
+    add,
+    blocked,
+    commands,
+    decide,
+    decide_all,
+    empty,
+    failing,
+    fresh,
+    junk,
+    landed,
+    said,
+)
 
 
 def emptying(number: int, identity: str, offset: int) -> Read:
@@ -58,7 +71,7 @@ def test_a_fold_opens_what_the_decision_opened() -> None:
 
 def test_a_fold_finds_the_same_queue_as_the_decisions() -> None:
     decided, folded = fresh(), fresh()
-    for start, record in enumerate([*commands((add(1), "a")), junk(b"c1", b"bad", 1), emptying(1, "c", 2)]):
+    for start, record in enumerate([*commands((add(1), "a")), failing(b"c1", b"bad", 1), emptying(1, "c", 2)]):
         decision = decide(decided, [record])
         folded.fold(landed(decision.records, start))
         decided.merge(decision)
@@ -96,7 +109,7 @@ def long_log() -> list[Read]:
     """Counters added to, one emptied, and one blocked with a command behind."""
     records = [
         *commands(*((add(i), f"p-{i}") for i in range(20))),
-        junk(b"c3", b"bad", 20),
+        failing(b"c3", b"bad", 20),
         emptying(3, "c-3", 21),
     ]
     return landed(decide(fresh(), [*records, emptying(5, "c-5", 22)]).records, 0)

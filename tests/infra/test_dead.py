@@ -14,20 +14,25 @@ from infra.errors import Unusable
 from infra.ops.dead import Letter, Office, Queues, again, discard_of
 from infra.ops.positions import stranded
 from infra.settings import Settings
-from infra.wire.record import Read
+from infra.wire.record import Outgoing, Read
 from infra.write.reactions import outgoing_command
 from tests.counter.commands.counter import Carry
 from tests.counter.mesh import mesh
-from tests.infra.counter_log import CODEC, CONTEXT, NOW, add, carry, commands, decide_all, fresh, junk, landed
+from tests.infra.counter_log import CODEC, CONTEXT, NOW, add, carry, commands, decide_all, failing, fresh, junk, landed
 
 
-def letter_of(record: Read) -> Letter:
+def letter_of(record: Read, as_recorded: Callable[[Outgoing], Outgoing] = lambda record: record) -> Letter:
     """What is kept of a command that could not be processed."""
     decision = decide_all(fresh(), [record])
     (kept,) = decision.dead
     queues = Queues(CONTEXT, CODEC, {}, {})
-    list(queues.fold(landed(decision.records, 0)))
+    list(queues.fold(landed(map(as_recorded, decision.records), 0)))
     return queues.letter(Read(CONTEXT.dead_topic, 0, 0, NOW, kept.key, kept.value, kept.headers))
+
+
+def blocking(record: Outgoing) -> Outgoing:
+    """A rejection as it was recorded when every one blocked its key."""
+    return record._replace(value=CODEC.encode(replace(CODEC.decode(record.value or b""), blocks=True)))
 
 
 NO_IDS = [None, b"\xff", b"a\0b", b"k" * 300, b"k" * 2000]
@@ -39,15 +44,19 @@ def test_a_letter_whose_key_is_no_id_is_kept_and_waits_for_nothing(key: bytes | 
 
 
 def test_a_letter_of_an_aggregate_waits() -> None:
-    assert letter_of(junk("\ufffd".encode(), b"bad", 0)).status == "waiting"
+    assert letter_of(failing("\ufffd".encode(), b"bad", 0)).status == "waiting"
+
+
+def test_a_letter_of_what_was_no_command_is_kept_and_waits_for_nothing() -> None:
+    assert letter_of(junk(b"c1", b"bad", 0)).status == "kept"
 
 
 def test_what_does_not_wait_is_neither_sent_again_nor_discarded() -> None:
-    letter = letter_of(junk(b"\xff", b"bad", 0))
+    letter = letter_of(junk(b"c1", b"bad", 0))
     office = Office(Settings(), mesh, CONTEXT)
-    with pytest.raises(Unusable, match="bad does not wait: its key is no id"):
+    with pytest.raises(Unusable, match="bad does not wait: it was no command"):
         office.redrive([letter], 0)
-    with pytest.raises(Unusable, match="bad does not wait: its key is no id"):
+    with pytest.raises(Unusable, match="bad does not wait: it was no command"):
         office.discard(letter, "it never will", 0)
 
 
@@ -55,8 +64,8 @@ def test_what_only_its_context_asks_has_to_be_dealt_with_before_there_are_two_wa
     # given what a policy asked by the one way there was, and what anybody may ask, and neither could be processed
     message = Carry(counter_id="c1")
     command = outgoing_command(CODEC, message, "other.events/0/7/counter/0")
-    mine = letter_of(Read(CONTEXT.commands_topic, 0, 0, NOW, command.key, b"junk", command.headers))
-    theirs = letter_of(junk(b"c1", b"bad", 0))
+    mine = letter_of(Read(CONTEXT.commands_topic, 0, 0, NOW, command.key, b"junk", command.headers), blocking)
+    theirs = letter_of(failing(b"c1", b"bad", 0))
     by_its_way = letter_of(Read(CONTEXT.own_topic, 0, 0, NOW, command.key, b"junk", command.headers))
     # then it is found as long as it waits
     assert stranded(CODEC, CONTEXT, [mine, theirs, by_its_way, replace(mine, status="processed")]) == [mine]
@@ -79,10 +88,10 @@ def test_who_asks_for_what_does_not_wait_is_told_and_the_command_fails(
     assert (guarded(ask), " wait" in capfd.readouterr().err) == (1, True)
 
 
-def test_what_waits_is_asked_under_its_own_id_also_if_that_can_only_be_shown() -> None:
-    letter = letter_of(junk(b"c1", b"\xfe", 0))
+def test_what_waits_is_asked_under_its_own_id() -> None:
+    letter = letter_of(failing(b"c1", "\ufffd".encode(), 0))
     for asked in (again(letter), discard_of(letter, "it never will")):
-        assert (asked.topic, asked.key, dict(asked.headers)["ce_id"]) == ("counter.commands", "c1", b"\xfe")
+        assert (asked.topic, asked.key, dict(asked.headers)["ce_id"].decode()) == ("counter.commands", "c1", "\ufffd")
 
 
 # -- a context whose letters are sent again
@@ -187,9 +196,9 @@ OURS = b"r-t/0/7/0"
 
 
 def squatted() -> Counters:
-    """A stranger posted junk under the id that one of our own was going to have, which cannot be processed either."""
+    """A stranger asked something under the id that one of our own was going to have, which cannot be processed either."""
     counters = Counters()
-    counters.take(junk(b"his", OURS, 0), carry(1, b"t/0/7/0", 0)._replace(value=b"junk"))
+    counters.take(failing(b"his", OURS, 0), carry(1, b"t/0/7/0", 0)._replace(value=b"junk"))
     return counters
 
 
@@ -223,7 +232,7 @@ def test_what_became_of_one_letter_is_not_told_of_another_of_its_id(
 ) -> None:
     # given two letters of one id, one of which can be processed by now
     counters = Counters()
-    counters.take(junk(b"c1", b"bad", 0), *commands((add(1), "same")), junk(b"c2", b"same", 0))
+    counters.take(failing(b"c1", b"bad", 0), *commands((add(1), "same")), failing(b"c2", b"same", 0))
     counters.post_all(Settings(), mesh, [discard_of(counters.letters()[0], "junk")])
     at_work(counters)
     # when both are sent again
@@ -239,22 +248,21 @@ def test_what_became_of_one_letter_is_not_told_of_another_of_its_id(
 def test_the_letter_of_what_has_many_headers_is_reached_under_its_id(at_work: AtWork) -> None:
     counters = at_work(Counters())
     many = [(f"h{i}", b"x") for i in range(100)]
-    large = junk(b"c1", b"bad", 0)._replace(value=b" " * 1_600_000)
-    counters.take(large._replace(headers=[*many, ("ce_id", b"bad")]))
-    assert guarded(lambda: discard("counter", "bad", reason="none")) == 0
+    large = carry(1, b"t/0/7/0", 0)._replace(value=b" " * 1_600_000)
+    counters.take(large._replace(headers=[*many, *large.headers]))
+    assert guarded(lambda: discard("counter", OURS.decode(), reason="none")) == 0
     assert counters.aggregates.queues == {}
 
 
 def test_a_stranger_cannot_say_of_a_record_of_his_that_it_was_withheld() -> None:
-    assert not letter_of(
-        junk(b"c1", b"bad", 0)._replace(headers=[("ce_id", b"bad"), ("dlq-withheld", b"")])
-    ).is_withheld
+    posted = failing(b"c1", b"bad", 0)
+    assert not letter_of(posted._replace(headers=[*posted.headers, ("dlq-withheld", b"")])).is_withheld
 
 
 def test_what_nobody_kept_stops_nobody_elses_letters(at_work: AtWork, capfd: pytest.CaptureFixture[str]) -> None:
     # given a letter that was withheld, and one of another key that can be processed by now
     counters = Counters()
-    counters.take(junk(b"c1", b"bad", 0), *commands((add(1), "good")), junk(b"c2", b"withheld", 0))
+    counters.take(failing(b"c1", b"bad", 0), *commands((add(1), "good")), failing(b"c2", b"withheld", 0))
     counters.post_all(Settings(), mesh, [discard_of(counters.letters()[0], "junk")])
     last = counters.kept[-1]
     counters.kept[-1] = last._replace(value=b"", headers=[*last.headers, ("dlq-withheld", b"it may name a person")])

@@ -1,28 +1,35 @@
 """What one partition would append, remember and refuse."""
 
+import io
 from dataclasses import replace
 from typing import Any
 
+import fastavro
 import pytest
 
 from infra.messages import Refused, Rejected
 from infra.settings import DAY_MS
-from infra.wire.record import MAX_BATCH_BYTES, Read, partition_of
+from infra.wire.limits import MAX_BATCH_BYTES
+from infra.wire.record import Read, partition_of
 from infra.write.decision import Decision
 from tests.counter.commands.counter import Add
+from tests.counter.mesh import mesh
 from tests.counter.schemas.counter import Added
 from tests.infra.counter_log import (
     CONTEXT,
     NOW,
     add,
     blocked,
+    carry,
     commands,
     decide,
     decide_all,
     empty,
     events,
+    failing,
     fresh,
     junk,
+    landed,
     said,
 )
 
@@ -96,14 +103,14 @@ def test_a_refusal_is_an_event_and_leaves_the_state() -> None:
     assert aggregates.states == {}
 
 
-def test_what_cannot_be_read_is_answered_and_kept() -> None:
+def test_what_cannot_be_read_is_answered_and_kept_without_what_nobody_has_read_of_it() -> None:
     record = Read("counter.commands", 0, 3, NOW, b"k", b"garbage", [("ce_id", b"mine")])
     decision = decide(fresh(), [record])
     (answer,) = events(decision)
     (letter,) = decision.dead
     assert isinstance(answer, Rejected)
     assert headers(decision)["ce_causationid"] == b"mine"
-    assert (letter.key, letter.value) == (b"k", b"garbage")
+    assert (letter.key, letter.value) == (b"k", b"")
     assert dict(letter.headers)["dlq-original-offset"] == b"3"
 
 
@@ -145,10 +152,10 @@ def test_what_cannot_be_forwarded_as_it_is_is_answered_where_it_lies_and_is_in_n
     aggregates = fresh(partitions=4, number=number)
     # when it is decided
     decision = decide_all(aggregates, [Read("counter.commands", number, 0, NOW, b"c1", value, [header])])
-    # then it is kept with what it said, and no queue of its key begins here
+    # then it is kept, but not what nobody has read of it, and no queue of its key begins here
     assert (decision.next, decision.forwards, aggregates.queues) == (1, [], {})
     (answer,), (letter,) = events(decision), decision.dead
-    assert (answer.code, decision.records[0].key, letter.key, letter.value) == (code, None, None, value)
+    assert (answer.code, decision.records[0].key, letter.key, letter.value) == (code, None, None, b"")
 
 
 def test_a_command_of_many_headers_that_cannot_be_forwarded_is_told_where_it_belongs() -> None:
@@ -183,6 +190,36 @@ def test_a_decision_stops_before_its_batch_is_too_big() -> None:
 # -- what cannot be processed, and what comes after it
 
 
+def test_nothing_waits_behind_a_strangers_junk() -> None:
+    aggregates = fresh()
+    decision = decide_all(aggregates, [junk(b"c1", b"bad", 0), *commands((add(1), "a"), start=1)])
+    assert (said(decision), aggregates.queues) == ([("Rejected", "bad"), ("Added", "a")], {})
+
+
+def test_a_strangers_junk_is_answered_also_where_others_wait_and_takes_nobodys_turn() -> None:
+    aggregates = blocked()
+    decision = decide_all(aggregates, [junk(b"c1", b"new", 3), junk(b"c1", b"c", 4)])
+    assert said(decision) == [("Rejected", "new"), ("Rejected", "c")]
+    assert aggregates.queues == {b"c1": (b"bad", b"c")}
+
+
+def test_later_commands_wait_behind_what_its_context_asked_itself_and_cannot_be_read() -> None:
+    own = carry(1, b"t/0/7/0", 0)._replace(value=b"junk")
+    aggregates = fresh()
+    assert said(decide_all(aggregates, [own])) == [("Rejected", "r-t/0/7/0")]
+    assert said(decide_all(aggregates, commands((add(1), "a")))) == [("Parked", "a")]
+
+
+def test_a_rejection_of_before_there_was_such_a_field_blocks_its_key() -> None:
+    reader = fresh()
+    records = landed(decide(fresh(), [junk(b"c1", b"bad", 0)]).records, 0)
+    old = next(entry for entry in mesh.vocabulary.ids.values() if entry.name == "weft.Rejected")
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, old.schema, {"code": "not_avro", "reason": "junk"})
+    reader.fold([records[0]._replace(value=b"\0" + old.id.to_bytes(4) + out.getvalue())])
+    assert reader.queues == {b"c1": (b"bad",)}
+
+
 def emptying(identity: str, offset: int) -> Read:
     return commands((empty(1), identity), start=offset)[0]
 
@@ -212,7 +249,7 @@ def test_the_second_in_line_does_not_pass_the_first() -> None:
 
 def test_what_is_rejected_again_stays_the_head_and_is_kept_once() -> None:
     aggregates = blocked()
-    decision = decide(aggregates, [junk(b"c1", b"bad", 3), emptying("c", 4)])
+    decision = decide(aggregates, [failing(b"c1", b"bad", 3), emptying("c", 4)])
     assert (said(decision), decision.dead) == ([("Rejected", "bad")], [])
     aggregates.merge(decision)
     assert aggregates.queues == {b"c1": (b"bad", b"c")}
@@ -230,7 +267,7 @@ def test_a_discarded_command_lets_the_next_one_pass_and_is_never_processed() -> 
 
 
 def test_what_waits_is_not_recorded_before_its_cause() -> None:
-    (bad,), behind = [junk(b"c1", b"bad", 3)], emptying("c", 4)
+    (bad,), behind = [failing(b"c1", b"bad", 3)], emptying("c", 4)
     late = [("weft-cause-time", b"%d" % (NOW + 200))]
     decision = decide(fresh(), [r._replace(headers=[*r.headers, *late]) for r in (bad, behind)])
     assert said(decision) == [("Rejected", "bad"), ("Parked", "c")]
@@ -240,7 +277,7 @@ def test_what_waits_is_not_recorded_before_its_cause() -> None:
 def test_what_was_discarded_and_comes_again_blocks_nobody_anew() -> None:
     aggregates = blocked()
     decide_all(aggregates, [discard(b"bad", 3), discard(b"c", 4)])
-    decision = decide(aggregates, [junk(b"c1", b"bad", 5)])
+    decision = decide(aggregates, [failing(b"c1", b"bad", 5)])
     assert (decision.records, decision.dead) == ([], [])
 
 

@@ -13,7 +13,8 @@ from infra.ops.keeping import of_itself
 from infra.ops.positions import tells_of_a_beginning
 from infra.settings import DAY_MS, Settings
 from infra.testing.disk import MemoryDisk, ProcessDisk, at_once
-from infra.wire.record import MAX_BATCH_BYTES, Read
+from infra.wire.limits import MAX_BATCH_BYTES
+from infra.wire.record import Read
 from infra.write.heard import Heard, Listener
 from infra.write.owner import Owner
 from infra.write.state import Budget

@@ -16,7 +16,7 @@ from infra.write.decision import CommandHandler, Decision
 from infra.write.layout import Batch
 from infra.write.state import AT_ONCE, State
 from tests.counter.commands.counter import RecordRing
-from tests.infra.counter_log import add, commands, decide, empty, fresh, junk, landed, stored
+from tests.infra.counter_log import add, commands, decide, empty, failing, fresh, landed, stored
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ def log(counters: int) -> list[Read]:
         batches = [commands(*asked, start=offset)]
         offset += len(asked)
         if number == 5:
-            batches.append([junk(b"c5", b"bad", offset)])
+            batches.append([failing(b"c5", b"bad", offset)])
             offset += 1
         if number % 4 == 2:
             batches.append(commands(rung, start=number))

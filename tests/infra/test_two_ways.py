@@ -22,8 +22,8 @@ from tests.infra.counter_log import (
     decide_all,
     discard,
     events,
+    failing,
     fresh,
-    junk,
     landed,
     own,
     said,
@@ -194,7 +194,7 @@ def answered_late(wanted: Any, elsewhere: Read, next_: Any, answer: Read) -> tup
     """An answer at the head of its queue: what it is to was answered elsewhere in front of it, and something else is wanted."""
     aggregates = fresh()
     decide_all(aggregates, commands((wanted, "a")))
-    decide_all(aggregates, [junk(b"c1", b"bad", 1)])
+    decide_all(aggregates, [failing(b"c1", b"bad", 1)])
     waiting = [elsewhere, *commands((next_, "b"), start=3), answer]
     for record in waiting:
         decide_all(aggregates, [record])
@@ -240,7 +240,7 @@ def test_what_waited_in_vain_leaves_the_queue_also_for_who_reads_the_log(what: s
 def test_an_outcome_that_waited_counts_while_what_it_answers_is_open() -> None:
     aggregates = full()
     outcome = own(RecordRing(counter_id="c1"), "o", 0, (OUTCOME_OF, OPENED))
-    decide_all(aggregates, [junk(b"c1", b"bad", 1)])
+    decide_all(aggregates, [failing(b"c1", b"bad", 1)])
     decide_all(aggregates, [outcome])
     decide_all(aggregates, [discard(b"bad", 2)])
     assert said(decide(aggregates, [outcome._replace(offset=1)])) == [("Rung", "o")]
@@ -273,7 +273,7 @@ def test_who_reads_the_log_knows_the_content_an_id_stands_for() -> None:
 
 def test_who_takes_an_id_hears_of_it_also_while_others_wait() -> None:
     aggregates = fresh()
-    decide_all(aggregates, [*commands((add(1, 2), "a")), junk(b"c1", b"bad", 1)])
+    decide_all(aggregates, [*commands((add(1, 2), "a")), failing(b"c1", b"bad", 1)])
     assert [e.code for e in events(decide(aggregates, commands((add(1, 1), "a"), start=2)))] == ["id_reused"]
 
 

@@ -28,7 +28,7 @@ from infra.mesh import Mesh
 from infra.read import postgres
 from infra.read.rebuild import Stage
 from infra.settings import Settings, address
-from infra.wire.record import partition_of
+from infra.wire.record import Outgoing, partition_of
 
 T = TypeVar("T")
 ROOT = Path(__file__).parent.parent.parent
@@ -131,8 +131,13 @@ class LiveMesh:
 
     def produce(self, topic: str, value: bytes | None, key: bytes | None, **headers: bytes) -> None:
         """A record by a client that is not ours."""
+        self.post_record(topic, Outgoing(key, value, list(headers.items())))
+
+    def post_record(self, topic: str, record: Outgoing) -> None:
+        """Any record."""
         producer = Producer({"bootstrap.servers": self.settings.kafka, "message.max.bytes": 2_000_000})
-        producer.produce(topic, value, key, partition_of(key or b"", self.settings.partitions), headers=headers)
+        number = partition_of(record.key or b"", self.settings.partitions)
+        producer.produce(topic, record.value, record.key, number, headers=list(record.headers))
         assert producer.flush(20) == 0
 
     def query(self, sql: str, *values: Any) -> list[asyncpg.Record]:

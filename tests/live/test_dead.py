@@ -17,10 +17,15 @@ def status(live: LiveMesh, key: str) -> list[tuple[str, str]]:
     return [(letter["id"], letter["status"]) for letter in map(json.loads, lines) if letter["key"] == key]
 
 
+def junk_of_its_own(live: LiveMesh, order: str, identity: str) -> None:
+    """What the context asked itself, and nobody can read."""
+    live.produce("orders.own", b"junk", order.encode(), ce_type=b"orders.RecordPayment", ce_id=identity.encode())
+
+
 def parked(live: LiveMesh, order: str) -> None:
-    """An order with junk of its key, and a cancellation that waits behind."""
+    """An order with junk of its own, and a cancellation that waits behind."""
     paid_order(live, order)
-    cancel_in_bytes(live, order, f"bad-{order}", b"junk")
+    junk_of_its_own(live, order, f"bad-{order}")
     receipt(live, f"bad-{order}", "rejected")
     cancel_in_bytes(live, order, f"cancel-{order}", b'{"reason": "changed my mind"}')
     receipt(live, f"cancel-{order}", "parked")
@@ -56,34 +61,37 @@ def test_discarding_the_first_lets_the_next_be_redriven(shop: LiveMesh) -> None:
 
 def test_letters_of_one_id_are_told_apart_by_their_keys(shop: LiveMesh) -> None:
     for order in ("dead-5", "dead-6"):
-        cancel_in_bytes(shop, order, "same", b"junk")
+        junk_of_its_own(shop, order, "same")
     until(lambda: status(shop, "dead-5") == status(shop, "dead-6") == [("same", "waiting")], 20, "both wait")
     code, output = dead(shop, "discard", "orders", "same", "--reason", "a test")
-    assert (code, "--key dead-6 --way commands" in output) == (1, True)
+    assert (code, "--key dead-6 --way own" in output) == (1, True)
     code, output = dead(shop, "discard", "orders", "same", "--key", "dead-6", "--reason", "a test")
     assert (code, status(shop, "dead-5"), status(shop, "dead-6")) == (0, [("same", "waiting")], [("same", "discarded")])
     assert dead(shop, "discard", "orders", "same", "--reason", "a test")[0] == 0
 
 
-def test_a_mended_command_under_its_id_takes_the_place_of_the_first(shop: LiveMesh) -> None:
-    parked(shop, "dead-4")
-    mended = weft(shop, "send", "orders.ShipOrder", "dead-4", "{}", "--id", "bad-dead-4", "--wait")
+def test_what_was_no_command_is_in_nobodys_way_and_may_be_sent_again_as_it_was_meant(shop: LiveMesh) -> None:
+    # given an order, and junk of its key
+    paid_order(shop, "dead-4")
+    cancel_in_bytes(shop, "dead-4", "bad-dead-4", b"junk")
+    receipt(shop, "bad-dead-4", "rejected")
+    # then what comes behind it is decided, and it is kept without what nobody has read of it
+    mended = weft(shop, "send", "orders.ShipOrder", "dead-4", "{}", "--wait")
     assert mended.returncode == 0, mended.stdout + mended.stderr
-    code, output = dead(shop, "redrive", "orders", "dead-4")
-    assert (code, "processed" in output) == (0, True)
-    assert receipt(shop, "cancel-dead-4", "refused")["code"] == "already_shipped"
-    until(
-        lambda: status(shop, "dead-4") == [("bad-dead-4", "processed"), ("cancel-dead-4", "processed")], 20, "both left"
-    )
+    assert status(shop, "dead-4") == [("bad-dead-4", "kept")]
+    _, output = dead(shop, "show", "orders", "bad-dead-4")
+    assert ("not_avro" in output, "junk" in output) == (True, False)
+    # and who sent it may say under its id what he meant
+    again = weft(shop, "send", "orders.CancelOrder", "dead-4", '{"reason":"too late"}', "--id", "bad-dead-4", "--wait")
+    assert (again.returncode, "already_shipped" in again.stdout + again.stderr) == (1, True)
+    until(lambda: status(shop, "dead-4") == [("bad-dead-4", "processed")], 20, "it is dealt with")
 
 
 def blocked(live: LiveMesh, order_id: str) -> None:
     """An order with junk of its key in what the context asks itself, before its payment is heard of, which waits behind."""
     place(live, order_id, card="card_stuck", patience_s=900)
     receipt(live, f"place-{order_id}", "accepted")
-    live.produce(
-        "orders.own", b"junk", order_id.encode(), ce_type=b"orders.RecordPayment", ce_id=f"own-{order_id}".encode()
-    )
+    junk_of_its_own(live, order_id, f"own-{order_id}")
     until(lambda: "behind" in [s for _, s in status(live, order_id)], 30, "the payment waits")
 
 

@@ -5,6 +5,7 @@ from commands.notifications import (
     RecordDelivery,
     RequestNotification,
     TellCustomer,
+    TellWaiting,
 )
 from schemas.notifications import (
     Channel,
@@ -32,6 +33,7 @@ tell = TellCustomer(**OCCASION, **MONEY)
 record = RecordContact(customer_id=CUSTOMER, channels=(email,))
 forget = ForgetContact(customer_id=CUSTOMER)
 give_up = GiveUpTelling(customer_id=CUSTOMER)
+go_on = TellWaiting(customer_id=CUSTOMER, left=1)
 postponed = TellingPostponed(**OCCASION, **MONEY)
 chosen = ChannelChosen(**OCCASION, **TEXT)
 known = ContactRecorded(customer_id=CUSTOMER, channels=(email,))

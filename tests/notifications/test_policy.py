@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
 from commands.notifications import ForgetContact, RecordContact
+from infra import is_id
 from schemas.notifications import Channel
 from schemas.users import Channel as UserChannel
 from schemas.users import ContactChannelsChanged, UserErased, UserRegistered
@@ -25,6 +28,14 @@ def test_every_occasion_is_told_under_an_id_of_its_own(event: object, notificati
     (command,) = react(event)
     assert command.notification_id == notification_id
     assert command.occasion in TEMPLATES
+
+
+@pytest.mark.parametrize("order_id", ["o" * 255, "ö" * 255, "\U0001f375" * 255, "o/" * 127])
+def test_an_occasion_of_any_order_is_told_under_an_id(order_id: str) -> None:
+    (command,) = react(replace(confirmed, order_id=order_id))
+    (other,) = react(replace(shipped, order_id=order_id))
+    assert is_id(command.notification_id) and command.notification_id != other.notification_id
+    assert [command] == list(react(replace(confirmed, order_id=order_id)))
 
 
 def test_contacts_follow_the_users() -> None:

@@ -167,3 +167,8 @@ def test_an_undecided_order_has_a_deadline(history: tuple[object, ...], due: Due
     for event in history:
         state = orders.evolve(state, event)
     assert orders.due(ORDER, state) == due
+
+
+def test_what_the_customer_is_told_is_told_in_short() -> None:
+    given(orders, *ready, paid).when(replace(cancel, reason="x" * 501)).then_refused("bad_reason")
+    given(orders, *ready, paid).when(replace(ship, tracking="x" * 501)).then_refused("bad_tracking")

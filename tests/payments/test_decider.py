@@ -1,3 +1,4 @@
+from dataclasses import replace
 from functools import reduce
 
 import pytest
@@ -174,3 +175,12 @@ def test_an_unwanted_payment_keeps_the_intent_it_opened() -> None:
 def test_the_state_says_what_is_wanted_of_the_gateway(history: tuple[object, ...], intent: type | None) -> None:
     wanted = payments.pending(ORDER, reduce(payments.evolve, history, payments.initial))
     assert (wanted and type(wanted)) == intent
+
+
+@pytest.mark.parametrize("refund_id", ["", "r" * 256, "r\0"])
+def test_a_refund_has_an_id(refund_id: str) -> None:
+    given(payments, *taken).when(replace(refund_all, refund_id=refund_id)).then_refused("bad_refund")
+
+
+def test_why_it_is_refunded_is_told_in_short() -> None:
+    given(payments, *taken).when(replace(refund_all, reason="x" * 501)).then_refused("bad_reason")

@@ -39,6 +39,11 @@ def test_a_user_needs_an_address() -> None:
     given(user).when(replace(register, email="")).then_refused("no_email")
 
 
+@pytest.mark.parametrize("key", ["", "k" * 256, "k\0"])
+def test_the_key_of_an_address_is_the_id_of_a_reservation(key: str) -> None:
+    given(user).when(replace(register, email_key=key)).then_refused("no_email")
+
+
 def test_a_user_claims_the_address_that_was_reserved_for_them() -> None:
     given(user, registration).when(claim).then(claimed)
 

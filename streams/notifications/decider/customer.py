@@ -6,7 +6,14 @@ Addresses are sealed: they are handed on, and never looked at.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from commands.notifications import CustomerCommand, ForgetContact, GiveUpTelling, RecordContact, TellCustomer
+from commands.notifications import (
+    CustomerCommand,
+    ForgetContact,
+    GiveUpTelling,
+    RecordContact,
+    TellCustomer,
+    TellWaiting,
+)
 from infra import Due, Refused
 from schemas.notifications import (
     Channel,
@@ -20,7 +27,8 @@ from schemas.notifications import (
 from streams.notifications.decider.templates import TEMPLATES, render
 
 UNKNOWN_S = 7 * 86_400  # how long a customer may stay unknown
-MAX_WAITING = 1000
+MAX_WAITING = 200
+TOLD_AT_ONCE = 50  # of what waited: the events of one command go into the log together, and each has a whole message
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,10 @@ class Unknown:
 
 @dataclass(frozen=True)
 class Known:
+    """`waiting` is what is still to be said of what waited."""
+
     channels: tuple[Channel, ...]
+    waiting: tuple[TellingPostponed, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,22 +70,31 @@ def decide(command: CustomerCommand, customer: Customer) -> Iterator[CustomerEve
             )
         case TellCustomer(), Unknown():
             yield _postpone(command)
+        case TellCustomer(), Known(waiting=waiting) if any(
+            telling.notification_id == command.notification_id for telling in waiting
+        ):
+            return
         case TellCustomer(), Known(channels):
             yield _choose(_postpone(command), channels)
         case TellCustomer(), Forgotten():
             yield _skip(_postpone(command), "the customer was erased")
         case RecordContact(), Unknown(waiting):
             yield ContactRecorded(customer_id=command.customer_id, channels=command.channels)
-            for telling in waiting:
+            for telling in waiting[:TOLD_AT_ONCE]:
                 yield _choose(telling, command.channels)
+        case TellWaiting(), Known(channels, waiting):
+            for telling in waiting[:TOLD_AT_ONCE]:
+                yield _choose(telling, channels)
         case RecordContact(), Known(channels) if channels != command.channels:
             yield ContactRecorded(customer_id=command.customer_id, channels=command.channels)
         case ForgetContact(), Unknown(waiting):
             yield ContactForgotten(customer_id=command.customer_id)
             for telling in waiting:
                 yield _skip(telling, "the customer was erased")
-        case ForgetContact(), Known():
+        case ForgetContact(), Known(waiting=waiting):
             yield ContactForgotten(customer_id=command.customer_id)
+            for telling in waiting:
+                yield _skip(telling, "the customer was erased")
         case GiveUpTelling(), Unknown(waiting):
             for telling in waiting:
                 yield _skip(telling, "nothing became known of the customer")
@@ -116,22 +136,24 @@ def evolve(customer: Customer, event: CustomerEvent) -> Customer:
         case TellingPostponed():
             return replace(customer, waiting=(*customer.waiting, event)) if isinstance(customer, Unknown) else customer
         case ChannelChosen() | TellingSkipped():
-            return _told(customer, event.notification_id) if isinstance(customer, Unknown) else customer
+            return _told(customer, event.notification_id) if isinstance(customer, Unknown | Known) else customer
         case ContactRecorded():
-            return Known(event.channels)
+            return Known(event.channels, () if isinstance(customer, Forgotten) else customer.waiting)
         case ContactForgotten():
             return Forgotten()
 
 
-def _told(customer: Unknown, notification_id: str) -> Unknown:
+def _told(customer: Unknown | Known, notification_id: str) -> Unknown | Known:
     rest = tuple(telling for telling in customer.waiting if telling.notification_id != notification_id)
     return replace(customer, waiting=rest)
 
 
 def due(customer_id: str, customer: Customer) -> Due | None:
-    """What waits for a customer who never turns up is given up."""
+    """What waits for a customer who never turns up is given up; when they do, it is told in portions."""
     match customer:
         case Unknown(waiting) if waiting:
             return Due(UNKNOWN_S, GiveUpTelling(customer_id=customer_id))
+        case Known(waiting=waiting) if waiting:
+            return Due(0, TellWaiting(customer_id=customer_id, left=len(waiting)))
         case _:
             return None

@@ -14,7 +14,7 @@ from commands.users import (
     RegisterUser,
     UserCommand,
 )
-from infra import Refused
+from infra import Refused, is_id
 from schemas.users import (
     Channel,
     ContactChannelsChanged,
@@ -71,8 +71,10 @@ def decide(command: UserCommand, user: User) -> Iterator[UserEvent | Refused]:
     """Yield what happens; a repeated or late command matches nothing."""
     user_id = command.user_id
     match command, user:
-        case RegisterUser(), Unknown() if not (command.email and command.email_key):
-            yield Refused(code="no_email", reason="a user is registered with an e-mail address and its key")
+        case RegisterUser(), Unknown() if not (command.email and is_id(command.email_key)):
+            yield Refused(
+                code="no_email", reason="a user is registered with an e-mail address and its key, which is an id"
+            )
         case RegisterUser(), Unknown():
             yield RegistrationRequested(
                 user_id=user_id, email=command.email, email_key=command.email_key, name=command.name
