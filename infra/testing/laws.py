@@ -271,6 +271,16 @@ def _decoded_plain(codec: Codec, value: bytes) -> Any:
         return None
 
 
+def nobody_waits_behind_noise(world: World) -> Iterator[str]:
+    """What is rejected blocks its key iff its context asked it itself, or a decider failed at it."""
+    for partition in world.partitions():
+        for fact in partition.facts:
+            if isinstance(fact.event, Rejected):
+                blocks = fact.way is Way.OWN or fact.event.code == "failed"
+                if fact.event.blocks is not blocks:
+                    yield f"{fact.place}: {fact.event.code} {'blocks nobody' if blocks else 'blocks its key'}"
+
+
 def nothing_overtakes_what_waits(world: World) -> Iterator[str]:
     """Of a key that has a queue, the head is decided next, or something is discarded."""
     for partition in world.partitions():
@@ -279,7 +289,11 @@ def nothing_overtakes_what_waits(world: World) -> Iterator[str]:
         for fact in partition.facts:
             queue = list(queues.get(fact.key, ()))
             is_free = (
-                fact.is_waiting or isinstance(fact.event, Discarded) or fact.command == begun or _is(fact, "id_reused")
+                fact.is_waiting
+                or isinstance(fact.event, Discarded)
+                or fact.command == begun
+                or _is(fact, "id_reused")
+                or _is(fact, "too_many_wait")
             )
             if queue and queue[0] != fact.command and not is_free:
                 yield f"{fact.place}: {fact.command_id.decode()} was decided before {shown(queue[0])}"
@@ -434,6 +448,7 @@ LAWS: tuple[Law, ...] = (
     the_agenda_is_what_is_open,
     the_queues_are_the_fold_of_the_log,
     what_is_rejected_cannot_be_read,
+    nobody_waits_behind_noise,
     nothing_overtakes_what_waits,
     what_waits_is_kept,
     nothing_is_left_waiting,

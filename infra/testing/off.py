@@ -14,6 +14,7 @@ from typing import Any
 from infra.errors import Unknown, Unreadable
 from infra.kafka.inbound import Seen, Unanswered
 from infra.kafka.log import until_known
+from infra.messages import Rejected
 from infra.model.context import Perform
 from infra.testing.disk import Content, ProcessDisk
 from infra.testing.node import Node, Port
@@ -566,6 +567,25 @@ class Anonymous(Node):
     port = AnonymousPort
 
 
+class TimidHandler(CommandHandler):
+    """Whatever cannot be processed blocks its key."""
+
+    def _rejected(self, posted: Posted, why: Unreadable) -> Rejected:
+        return replace(super()._rejected(posted, why), blocks=True)
+
+
+class TimidWriter(Writer):
+    handler_kind = TimidHandler
+
+
+class TimidOwner(Owner):
+    writer_kind = TimidWriter
+
+
+class Timid(Node):
+    owner = TimidOwner
+
+
 class PushingHandler(CommandHandler):
     """Nobody waits."""
 
@@ -797,6 +817,7 @@ RULES = {
     "mislaying": Rule(
         "what belongs elsewhere is there before the cursor passes it", Mislaying, "every_command_is_answered"
     ),
+    "timid": Rule("nobody waits behind a stranger's noise", Timid, "nobody_waits_behind_noise"),
     "pushing": Rule("a command waits behind one that could not be processed", Pushing, "nothing_overtakes_what_waits"),
     "apart": Rule("state and position are written together", Apart, "the_state_is_the_fold_of_the_log"),
     "swallowing": Rule("what is only taken in is not written", Swallowing, "the_state_is_the_fold_of_the_log"),

@@ -15,6 +15,7 @@ MAX_KEY = 1024  # bytes of a key that is repeated in an answer; an aggregate's i
 MAX_TYPE = 255  # bytes of what a stranger calls his command
 MAX_REASON = 1000  # characters of an answer
 
+MAX_WAITING = 1000  # commands of strangers that wait behind one of their key
 MAX_DEAD_BYTES = 1_500_000  # a letter
 MAX_NAME, MAX_HEADER, MAX_HEADERS = 255, 1024, 100  # of the headers of a letter that is cut
 MAX_TRACE = 4000  # characters of where a decider failed

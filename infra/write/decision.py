@@ -10,7 +10,7 @@ from enum import Enum, auto
 from typing import Any
 
 from infra.errors import Unreadable
-from infra.messages import REUSED_CODE, RUNTIME, Discard, Discarded, Parked, Refused
+from infra.messages import REUSED_CODE, RUNTIME, Discard, Discarded, Parked, Refused, Rejected
 from infra.model.context import Context
 from infra.wire.envelope import (
     DIGEST,
@@ -26,7 +26,7 @@ from infra.wire.envelope import (
 )
 from infra.wire.inbound import Decided
 from infra.wire.inbox import Command, CommandReader, Posted
-from infra.wire.limits import MAX_BATCH_BYTES, MAX_KEY, MAX_REASON, MAX_TYPE
+from infra.wire.limits import MAX_BATCH_BYTES, MAX_KEY, MAX_REASON, MAX_TYPE, MAX_WAITING
 from infra.wire.record import Header, Outgoing, Record
 from infra.write.aggregates import NOWHERE, Aggregates, Changes, Kind, KnownCommand, Seen
 from infra.write.intents import DUE, PENDING, Intent, told_elsewhere
@@ -34,6 +34,10 @@ from infra.write.parking import Queue, behind, dead_letter, failed, queue_after,
 
 WINDOW = 800  # commands decided, coded and appended together
 REUSED_ID = Refused(code=REUSED_CODE, reason="another command was decided under this id: ask again under a new one")
+TOO_MANY_WAIT = Refused(
+    code="too_many_wait",
+    reason=f"{MAX_WAITING} commands wait behind one of this key that could not be processed: ask again",
+)
 NOTHING_TO_DO = Refused(code="nothing_to_do", reason="the state already says so, or no longer allows it")
 
 
@@ -166,7 +170,7 @@ class CommandHandler:
     def _unrecordable(self, posted: Posted, end: int, problem: str) -> Decision:
         """The decision on a command that is too much on its own."""
         decision, why = self._nothing(posted.way, end), Unreadable("unrecordable", problem)
-        self._answer(posted, rejected(posted.name, why), why, decision)
+        self._answer(posted, self._rejected(posted, why), why, decision)
         _conclude(decision)
         unsaid = self._code(decision)
         assert unsaid is None, "an answer has a bound"
@@ -194,13 +198,15 @@ class CommandHandler:
                 decision.decided[key, posted.name] = Seen(decision.timestamp, None)
         elif standing is REUSED:
             self._answer(posted, REUSED_ID, None, decision)
-        elif standing is NEW and isinstance(why, Unreadable) and not rejected(posted.name, why).blocks:
-            self._answer(posted, rejected(posted.name, why), why, decision)
+        elif standing is NEW and isinstance(why, Unreadable) and not self._rejected(posted, why).blocks:
+            self._answer(posted, self._rejected(posted, why), why, decision)
+        elif waits and len(queue) >= MAX_WAITING and posted.way is Way.COMMANDS and posted.name not in queue:
+            self._answer(posted, TOO_MANY_WAIT, None, decision)
         elif waits:
             if standing is NEW and posted.name not in queue:
                 self._answer(posted, Parked(behind=shown(queue[0])), behind(queue[0]), decision)
         elif standing is NEW and isinstance(why, Unreadable):
-            self._answer(posted, rejected(posted.name, why), why, decision)
+            self._answer(posted, self._rejected(posted, why), why, decision)
         elif standing in (NEW, LATE) and key is not None and isinstance(why, Command):
             self._apply(key, posted, why, standing, decision)
 
@@ -261,7 +267,7 @@ class CommandHandler:
         try:
             steps, state = ([], before) if standing is LATE else _steps(kind, key.decode(), command.payload, before)
         except Unreadable as error:
-            self._answer(posted, rejected(posted.name, error), error, decision)
+            self._answer(posted, self._rejected(posted, error), error, decision)
             return
         if queue := self._queue(key, decision):
             decision.queues[key] = queue_after(queue, None, posted.name)
@@ -313,6 +319,9 @@ class CommandHandler:
             decision.intents[place] = Intent(key, number, place, wanted, correlation.decode(errors="replace"), at)
 
     # -- what is not
+
+    def _rejected(self, posted: Posted, why: Unreadable) -> Rejected:
+        return rejected(posted.name, why)
 
     def _answer(self, posted: Posted, event: Any, why: Unreadable | None, decision: Decision) -> None:
         """Answer a command that is not processed; `why` it is kept, unless it was kept before."""

@@ -9,7 +9,7 @@ import pytest
 
 from infra.messages import Refused, Rejected
 from infra.settings import DAY_MS
-from infra.wire.limits import MAX_BATCH_BYTES
+from infra.wire.limits import MAX_BATCH_BYTES, MAX_WAITING
 from infra.wire.record import Read, partition_of
 from infra.write.decision import Decision
 from tests.counter.commands.counter import Add
@@ -307,3 +307,19 @@ def test_a_decider_that_fails_keeps_its_command_and_stops_nobody_else() -> None:
     assert b"ZeroDivisionError" in (letter["dlq-exception-stacktrace"] or b"")
     aggregates.merge(decision)
     assert list(aggregates.states) == [b"c2"]
+
+
+def test_strangers_are_turned_away_where_too_many_wait_and_its_context_is_not() -> None:
+    # given a key behind whose head as many wait as may
+    aggregates = fresh()
+    decide_all(aggregates, [failing(b"c1", b"bad", 0)])
+    many = commands(*((add(1), f"w-{n}") for n in range(MAX_WAITING - 1)), start=1)
+    for start in range(0, len(many), 500):
+        decide_all(aggregates, many[start : start + 500])
+    # when one more comes, and one of its own
+    decision = decide_all(aggregates, commands((add(1), "more"), start=2000))
+    own = decide_all(aggregates, [carry(1, b"t/0/7/0", 0)])
+    # then the stranger's is refused, and may come again
+    assert [(type(e), e.code) for e in events(decision)] == [(Refused, "too_many_wait")]
+    assert said(own) == [("Parked", "r-t/0/7/0")]
+    assert len(aggregates.queues[b"c1"]) == MAX_WAITING + 1
