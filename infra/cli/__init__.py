@@ -41,6 +41,7 @@ def _register() -> WeftError | None:
         ),
         rebuilding.rebuild,
         rebuilding.verify,
+        dead.skip,
         *(
             asking.send,
             asking.receipt,

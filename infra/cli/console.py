@@ -107,3 +107,13 @@ def guarded(command: Callable[[], Any]) -> int:
     except BrokenPipeError:  # the reader of a pipe left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+
+
+def agreed(question: str) -> bool:
+    """What somebody at a terminal answers; no, if nobody is."""
+    if not (sys.stdin.isatty() and out.is_terminal):
+        return False
+    try:
+        return out.input(f"{question} [y/N] ", markup=False).strip().lower() in ("y", "yes")
+    except EOFError:
+        return False

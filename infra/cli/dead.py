@@ -8,9 +8,16 @@ from cyclopts import App, Parameter
 from rich.markup import escape
 from rich.table import Table
 
-from infra.cli.console import DONE, FAILED, Json, out, reached
+from infra.cli.console import DONE, FAILED, Flag, Json, agreed, out, reached
 from infra.errors import Unusable
+from infra.kafka import reading
+from infra.kafka.inbound import gauging
 from infra.ops.dead import OPEN, Letter, Office
+from infra.ops.skip import next_command
+from infra.ops.skip import skip as pass_by
+from infra.settings import address
+from infra.wire.envelope import ID, TYPE, Way
+from infra.wire.record import place_of, when
 
 dead = App(
     name="dead",
@@ -189,6 +196,60 @@ def discard(context: str, id: str, /, *, reason: str, which: Which = ANY, timeou
     outcome = office.discard(letter, reason, timeout)
     out.print(f"{id}: {outcome}", markup=False)
     return DONE if outcome == "discarded" else FAILED
+
+
+def skip(
+    context: str,
+    partition: int,
+    offset: int,
+    /,
+    *,
+    reason: str,
+    way: Literal["commands", "own"] = "commands",
+    yes: Flag = False,
+) -> int:
+    """Pass by the command at OFFSET of a PARTITION, for ever: the last resort where it stops the partition whatever is done.
+
+    Only the next one that is not decided can be passed by; `weft status` says how far a context is. Nobody hears of it but by
+    the log, and what its context asked itself is not asked again: what hangs on it hangs on.
+
+    Example: `weft skip orders 0 4711 --reason "it stops the worker"`
+
+    Parameters
+    ----------
+    context
+        Whose command it is.
+    partition
+        Where it is.
+    offset
+        Where it stands there.
+    reason
+        Why, for whoever reads the log.
+    way
+        The topic it came by: what others ask, or what the context asks itself.
+    yes
+        Do not ask.
+    """
+    s, mesh = reached()
+    c = mesh.context(context)
+    with reading.opened(s) as client, gauging(address(s, "kafka")) as gauge:
+        found = next_command(mesh, client, gauge, c, partition, Way[way.upper()])
+        if found.record.offset != offset:
+            raise Unusable(
+                f"the next command there that is not decided is at offset {found.record.offset}, not at {offset}"
+            )
+        headers = dict(found.record.headers)
+        named = " ".join((headers.get(name) or b"?").decode(errors="replace") for name in (TYPE, ID))
+        size = len(found.record.value or b"")
+        out.print(
+            f"{place_of(found.record)}: {named}, {size} bytes, of {when(found.record.timestamp):%Y-%m-%d %H:%M:%S}",
+            markup=False,
+        )
+        if not yes and not agreed("pass it by for ever?"):
+            raise Unusable("nothing was passed by; `--yes` does not ask")
+        pass_by(s, mesh, client, c, found, reason)
+    out.print(f"{context} goes on behind it", markup=False)
+    return DONE
 
 
 def _office(context: str) -> Office:

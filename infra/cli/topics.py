@@ -1,11 +1,10 @@
 """`weft topics`: what there is on the broker, more partitions for a context, and what becomes of command topics that lost something."""
 
 import json
-import sys
 
 from cyclopts import App
 
-from infra.cli.console import DONE, FAILED, Flag, Json, at_hand, err, out, reached
+from infra.cli.console import DONE, FAILED, Flag, Json, agreed, at_hand, err, out, reached
 from infra.cli.running import fetching, say
 from infra.embedded.instance import Instance
 from infra.errors import Unusable
@@ -122,7 +121,7 @@ def _accept(s: Settings, mesh: Mesh, context: str, partitions: tuple[int, ...], 
             )
             return FAILED if without else DONE
         inbound.check_at_rest(s, mesh, c, offered)
-        if not yes and not _agreed(f"let {context} go on like that?"):
+        if not yes and not agreed(f"let {context} go on like that?"):
             err.print("nothing was accepted; `--yes` does not ask", markup=False)
             return FAILED
         accepted, again = inbound.accept(s, mesh, client, gauge, c, known, offered)
@@ -141,15 +140,6 @@ def _who_asks(offer: inbound.Offer) -> str:
         "what is lost is asked again when its workers start: what its policy heard, what is wanted of the outside, and deadlines; "
         "but not what was sent again of dead letters (`weft dead list`), nor what a webhook brought"
     )
-
-
-def _agreed(question: str) -> bool:
-    if not (sys.stdin.isatty() and out.is_terminal):
-        return False
-    try:
-        return out.input(f"{question} [y/N] ", markup=False).strip().lower() in ("y", "yes")
-    except EOFError:
-        return False
 
 
 def _grow(s: Settings, mesh: Mesh, context: str, partitions: int) -> int:

@@ -199,7 +199,9 @@ async def _accept(
             offered = [await _put_behind(producer, gauge, offer, sources, known) for offer in offered]
         for offer in offered:
             topic, number = offer.trouble.place
-            await _append(mesh.codec, client, producer, context, known[number], offer)
+            await append_word(
+                mesh.codec, client, producer, context, known[number], number, offer.way, offer.inlet, offer.event
+            )
             await producer.send(STOPPED_TOPIC, [(0, Outgoing(f"{topic}/{number}".encode(), None, []))])
     finally:
         await producer.stop()
@@ -232,17 +234,25 @@ async def _put_behind(
     return replace(offer, cursor=offer.found.end)
 
 
-async def _append(
-    codec: Codec, client: Consumer, producer: Producer, context: Context, tail: Tail, offer: Offer
+async def append_word(
+    codec: Codec,
+    client: Consumer,
+    producer: Producer,
+    context: Context,
+    tail: Tail,
+    number: int,
+    way: Way,
+    inlet: Inlet,
+    event: Resumed,
 ) -> None:
-    """Append the word where it counts: behind everything that others append meanwhile."""
-    place = (context.events_topic, offer.trouble.place[1])
+    """Append where reading goes on, where it counts: behind everything that others append meanwhile. Unusable if `inlet` moved."""
+    place = (context.events_topic, number)
     while True:
-        if tail.inbound.inlet(offer.way) != offer.inlet:
+        if tail.inbound.inlet(way) != inlet:
             raise Unusable(
                 f"{context.name} went on meanwhile: look at `weft status`, and run it again if that is not well"
             )
-        record = resumption(codec, context.name, place, offer.way, offer.event, tail.offset, tail.at)
+        record = resumption(codec, context.name, place, way, event, tail.offset, tail.at)
         landed = await producer.append(*place, [record])
         start, (end,) = tail.offset, reading.ends(client, [place]).values()
         for records in reading.read_all(client, {place: start}, {place: end}):

@@ -8,7 +8,8 @@ from infra.wire.limits import MAX_UNPACKED_BYTES
 from infra.wire.record import Outgoing, partition_of
 from tests.live.harness import LiveMesh, until
 from tests.live.raw import STAND_IN, post_what_unpacks_to, post_with_a_name_that_is_no_text
-from tests.live.shop import answer, receipt, until_set_up
+from tests.live.shop import answer, receipt, send, until_set_up
+from tests.live.weft import weft
 
 TOPIC, TYPE = "orders.commands", b"orders.CancelOrder"
 PARTITIONS = 4
@@ -74,3 +75,35 @@ def test_what_unpacks_to_too_much_is_answered_also_where_it_was_decided_last(own
     live.ready(live.worker())
     # then it goes on with what comes behind it
     assert answer(live, "orders.CancelOrder", key, reason="x")["code"] == "unknown_order"
+
+
+@pytest.mark.timeout(120)
+def test_a_command_that_nobody_can_get_past_is_passed_by(own_mesh: LiveMesh) -> None:
+    live = own_mesh
+    worker = live.worker()
+    live.ready(worker)
+    until_set_up(live)
+    key = "stuck-1"
+    number = str(partition_of(key.encode(), PARTITIONS))
+
+    def skip(offset: int, *more: str) -> tuple[int, str]:
+        done = weft(live, "skip", "orders", number, str(offset), "--reason", "a test", *more)
+        return done.returncode, done.stdout + done.stderr
+
+    # given a partition whose worker is stopped, with two commands that are not decided
+    assert answer(live, "orders.CancelOrder", key, reason="x")["code"] == "unknown_order"
+    worker.kill()
+    worker.wait()
+    first, second = (send(live, "orders.CancelOrder", key, reason=str(n)) for n in range(2))
+    assert (first.offset, second.offset) == (1, 2)
+    # when one is passed by that is not the next, or without a word, nothing is
+    assert "the next command there that is not decided is at offset 1" in skip(2, "--yes")[1]
+    code, said = skip(1)
+    assert (code, f"orders.CancelOrder {first.id}" in said, "nothing was passed by" in said) == (1, True, True)
+    # when the next one is, what is behind it is decided, and that is not
+    assert skip(1, "--yes")[0] == 0
+    live.ready(live.worker())
+    assert receipt(live, second.id)["code"] == "unknown_order"
+    assert live.query("SELECT * FROM receipts WHERE command_id = $1", first.id) == []
+    assert "everything up to its end at 3 is decided" in skip(3, "--yes")[1]
+    assert weft(live, "verify").returncode == 0
