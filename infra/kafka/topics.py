@@ -6,7 +6,15 @@ from contextlib import contextmanager
 
 import stamina
 from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+    TopicMetadata,
+)
 
 from infra.errors import Unknown, Unusable
 from infra.kafka import reading
@@ -24,6 +32,11 @@ HEARD_TOPIC = "weft.heard"
 STOPPED_TOPIC = "weft.stopped"
 RETENTION = ("retention.ms", "retention.bytes")
 SIZE = "max.message.bytes"
+UNCLEAN = "unclean.leader.election.enable"
+IN_SYNC = "min.insync.replicas"
+LATEST = "message.timestamp.after.max.ms"
+KIND = "message.timestamp.type"
+AT_LEAST = (SIZE, IN_SYNC)  # of which a topic may have more
 COMPACTED = {
     "cleanup.policy": "compact",
     SIZE: "2097152",
@@ -73,14 +86,17 @@ def heard_positions(settings: Settings) -> list[Read]:
 
 
 def configs(context: Context, settings: Settings) -> dict[str, dict[str, str]]:
-    """Each topic of a context with its configuration. Events are never deleted and never compacted: they are the truth."""
-    safe = {"min.insync.replicas": "2"} if settings.replication > 2 else {}
+    """Each topic of a context with its configuration. Events are never deleted and never compacted: they are the truth.
+
+    They are recorded at a time of their own, which a broker whose clock was ahead has led to: none is refused for it (KIP-937).
+    """
+    safe = {UNCLEAN: "false"} | ({IN_SYNC: "2"} if settings.replication > 1 else {})
     commands = {
         "cleanup.policy": "delete",
         "retention.ms": "-1",  # what is decided is deleted behind the cursor, by who decides it
         "retention.bytes": "-1",
         SIZE: str(MAX_POSTED_BYTES),
-        "message.timestamp.type": "LogAppendTime",
+        KIND: "LogAppendTime",
         **safe,
     }
     return {
@@ -89,6 +105,8 @@ def configs(context: Context, settings: Settings) -> dict[str, dict[str, str]]:
             "retention.ms": "-1",
             "retention.bytes": "-1",
             SIZE: "2097152",
+            KIND: "CreateTime",
+            LATEST: str((1 << 63) - 1),
             **safe,
         },
         context.commands_topic: commands,
@@ -106,7 +124,7 @@ def prepare(settings: Settings, contexts: Collection[Context]) -> None:
     """Create the topics that are missing, then check all."""
     with admin(settings) as client:
         _create_missing(client, settings, contexts)
-        _keep_undecided(client, settings, contexts)
+        _mend(client, settings, contexts)
     check(settings, contexts)
 
 
@@ -138,28 +156,40 @@ def _allow_batches(client: AdminClient, names: Iterable[str]) -> None:
         client.incremental_alter_configs([resource])[resource].result(TIMEOUT)
 
 
-def _keep_undecided(client: AdminClient, settings: Settings, contexts: Collection[Context]) -> None:
-    """Command topics of before let commands expire, decided or not, and take what their broker takes: from now on none expires,
-    and all that is sent on is taken.
-    """
+def _mend(client: AdminClient, settings: Settings, contexts: Collection[Context]) -> None:
+    """Give topics of before what they have to have by now: commands that do not expire, events of any time, safe elections."""
+    there = client.list_topics(timeout=TIMEOUT).topics
     wanted = {}
     for context in contexts:
-        for topic in (context.commands_topic, context.own_topic):
-            config = configs(context, settings)[topic]
-            wanted[topic] = {name: config[name] for name in (*RETENTION, SIZE)}
+        for topic, config in configs(context, settings).items():
+            left = {KIND, "cleanup.policy"}  # what is there was written otherwise: for whoever runs it to decide
+            if _is_alone(there[topic]):
+                left.add(IN_SYNC)  # nobody could write there any more
+            if topic in (context.events_topic, context.dead_topic):
+                left |= {*RETENTION}  # to be said, as it may have lost what nobody can bring back
+            wanted[topic] = {name: value for name, value in config.items() if name not in left}
     found = _described(client, wanted)
     changing = []
     for topic, config in wanted.items():
         changes = [
             ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
             for name, value in config.items()
-            if found[topic][name] != value and not (name == SIZE and int(found[topic][SIZE] or 0) > int(value))
+            if not _is_so(name, found[topic][name], value)
         ]
         if changes:
             changing.append(ConfigResource(ResourceType.TOPIC, topic, incremental_configs=changes))
     if changing:
         for future in client.incremental_alter_configs(changing).values():
             future.result(TIMEOUT)
+
+
+def _is_alone(topic: TopicMetadata) -> bool:
+    """Whether there is one replica only of a part of it."""
+    return any(len(partition.replicas) < 2 for partition in topic.partitions.values())
+
+
+def _is_so(name: str, actual: str | None, wanted: str) -> bool:
+    return actual == wanted or (name in AT_LEAST and int(actual or 0) > int(wanted))
 
 
 @stamina.retry(
@@ -223,7 +253,6 @@ def check(settings: Settings, contexts: Iterable[Context]) -> None:
 
 def _check(client: AdminClient, settings: Settings, contexts: Iterable[Context]) -> None:
     existing = client.list_topics(timeout=TIMEOUT).topics
-    essential = {"cleanup.policy", "retention.ms", "retention.bytes", "message.timestamp.type"}
     for context in contexts:
         for topic, config in configs(context, settings).items():
             if topic not in existing:
@@ -236,16 +265,22 @@ def _check(client: AdminClient, settings: Settings, contexts: Iterable[Context])
                 raise Unusable(
                     f"{topic} has {count} partitions, there should be {wanted}: set WEFT_PARTITIONS={count}; `weft topics grow` is the way to have more"
                 )
-            if topic in (context.commands_topic, context.own_topic):
-                essential_here = {"message.timestamp.type", *RETENTION}
-            else:
-                essential_here = essential - {"message.timestamp.type"} if topic == context.events_topic else set()
             actual_config = _described(client, [topic])[topic]
-            for name in essential_here & config.keys():
-                if actual_config[name] != config[name]:
+            for name in (_essential(context, topic) & config.keys()) - (
+                {IN_SYNC} if _is_alone(existing[topic]) else set()
+            ):
+                if not _is_so(name, actual_config[name], config[name]):
                     raise Unusable(
                         f"{topic} has {name}={actual_config[name]}, it has to be {config[name]}; mend it with `weft setup` or kafka-configs"
                     )
+
+
+def _essential(context: Context, topic: str) -> set[str]:
+    """What of a topic's configuration the rule depends on."""
+    if topic == context.dead_topic:
+        return set()
+    ours = {"cleanup.policy", LATEST} if topic == context.events_topic else set()
+    return {KIND, UNCLEAN, IN_SYNC, *RETENTION, *ours}
 
 
 def torn(settings: Settings, contexts: Iterable[Context]) -> list[str]:
