@@ -4,7 +4,7 @@ What a context declares of itself, and what its effects are, is in infra.model.
 """
 
 from infra.errors import Erased, Refusal, Undeliverable, Unknown, Unusable
-from infra.messages import Discarded, Due, Meta, Parked, Refused, Rejected, changed, derived_id, is_id
+from infra.messages import Discarded, Due, Meta, Parked, Refused, Rejected, changed, derived_id, is_id, shown_json
 
 __all__ = [
     "Discarded",
@@ -21,4 +21,5 @@ __all__ = [
     "changed",
     "derived_id",
     "is_id",
+    "shown_json",
 ]

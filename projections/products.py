@@ -1,10 +1,9 @@
 """What can be asked about products: searched by words and by attributes."""
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
 
-from infra import Meta, changed
+from infra import Meta, changed, shown_json
 from schemas.products import PriceChanged, ProductDelisted, ProductEvent, ProductListed
 
 
@@ -33,7 +32,7 @@ def project(row: ProductRow | None, event: ProductEvent, meta: Meta) -> ProductR
                 sku=event.sku,
                 name=event.name,
                 description=event.description,
-                attributes=_json({a.name: a.value for a in event.attributes}),
+                attributes=shown_json({a.name: a.value for a in sorted(event.attributes, key=lambda a: a.name)}),
                 unit_price_minor=event.unit_price_minor,
                 currency=event.currency,
                 listed=True,
@@ -45,8 +44,3 @@ def project(row: ProductRow | None, event: ProductEvent, meta: Meta) -> ProductR
             )
         case ProductDelisted():
             return row and changed(row, listed=False, changed_at=meta.at)
-
-
-def _json(attributes: dict[str, str]) -> str:
-    """Postgres has no NUL, not even escaped."""
-    return json.dumps(attributes, ensure_ascii=False, sort_keys=True).replace("\\u0000", "\N{REPLACEMENT CHARACTER}")

@@ -3,12 +3,15 @@
 Names and fields are the storage format: add fields with defaults, never rename. Their schemas and ids are beside this file.
 """
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
+from math import isfinite
 from typing import Any, TypeVar
 
 MAX_ID = 255
+ESCAPED_NUL = r"\u0000"  # in JSON; also what a text of a backslash and these letters looks like there
 REUSED_CODE = "id_reused"  # of the refusal of a command under an id that stands for another one
 
 
@@ -148,6 +151,36 @@ class Meta:
     command_digest: str
     command_offset: int
     correlation_id: str
+
+
+def shown_json(content: Any) -> str:
+    """Content as JSON that Postgres takes as `jsonb`: a NUL in a text is U+FFFD there, and what is no number is a text.
+
+    https://www.postgresql.org/docs/current/datatype-json.html
+    """
+    try:
+        text = _json(content)
+    except ValueError:
+        return _json(_harmless(content))
+    return _json(_harmless(content)) if ESCAPED_NUL in text else text
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _harmless(content: Any) -> Any:
+    match content:
+        case str():
+            return content.replace("\0", "\N{REPLACEMENT CHARACTER}")
+        case float() if not isfinite(content):
+            return str(content)
+        case dict():
+            return {_harmless(name): _harmless(value) for name, value in content.items()}
+        case list() | tuple():
+            return [_harmless(value) for value in content]
+        case _:
+            return content
 
 
 R = TypeVar("R")

@@ -140,7 +140,7 @@ def test_a_product_row_follows_its_product() -> None:
 
 
 def test_attributes_are_json_that_postgres_can_read() -> None:
-    assert fold(products, LISTED).attributes == '{"colour": "blue\N{REPLACEMENT CHARACTER}"}'
+    assert fold(products, LISTED).attributes == '{"colour":"blue\N{REPLACEMENT CHARACTER}"}'
 
 
 def test_a_stock_row_always_adds_up() -> None:

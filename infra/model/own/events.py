@@ -1,11 +1,10 @@
 """The whole history in SQL: one row an event, of every context."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from infra.messages import Meta
+from infra.messages import Meta, shown_json
 from infra.wire import content as telling
 from infra.wire import sealing
 from infra.wire.content import content
@@ -42,5 +41,5 @@ def project(row: EventRow | None, event: object, meta: Meta, schemas: Mapping[ty
         command_id=meta.command_id,
         command_type=meta.command_type,
         correlation_id=meta.correlation_id,
-        content=json.dumps(content(event, schemas[type(event)]), ensure_ascii=False, separators=(",", ":")),
+        content=shown_json(content(event, schemas[type(event)])),
     )
