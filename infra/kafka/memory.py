@@ -11,6 +11,12 @@ from infra.kafka.inbound import Found, Seen
 from infra.wire.record import Outgoing, Read
 
 Place = tuple[str, int]
+MARK = Outgoing(None, None, [("\0mark", b"")])  # of a transaction: it takes an offset, and nobody reads it
+
+
+def without_marks(records: Sequence[Read]) -> list[Read]:
+    """What a client makes of these: marks are passed over."""
+    return [record for record in records if record.headers != tuple(MARK.headers)]
 
 
 class MemoryKafka:

@@ -35,7 +35,8 @@ def consumer(servers: str, group: str = "weft-reader", **more: Any) -> Consumer:
             "bootstrap.servers": servers,
             "group.id": group,
             "enable.auto.commit": False,
-            "enable.partition.eof": False,
+            "enable.partition.eof": True,  # where it ends, also if nothing but marks of transactions stands there
+            "isolation.level": "read_uncommitted",  # what counts in a log is said by its offset; others' open transactions stop nobody
             "auto.offset.reset": "error",
             "fetch.queue.backoff.ms": 5,  # the default sleeps a second once the local queue is full (librdkafka #2879)
             "fetch.wait.max.ms": 100,
@@ -110,14 +111,21 @@ def assign(client: Consumer, positions: Mapping[Place, int]) -> None:
 
 
 def poll(client: Consumer, most: int, timeout: float, wanted: Wanted = None) -> tuple[list[Read], dict[Place, int]]:
-    """What is there, as soon as anything is, and the position behind it; waits up to `timeout` seconds for the first record.
+    """What is there, as soon as anything is, and the position behind it; waits up to `timeout` seconds for the first.
 
-    If only some are `wanted`, by the first five bytes of their values, the others are passed over.
+    That may be the end of a partition, once it is reached. If only some are `wanted`, by the first five bytes of their values,
+    the others are passed over.
     """
-    messages = messages_of(client, most, timeout)
-    for error in filter(None, [message.error() for message in messages]):
-        _raise(error)
-    positions = {(message.topic(), message.partition()): message.offset() + 1 for message in messages}
+    positions: dict[Place, int] = {}
+    messages = []
+    for message in messages_of(client, most, timeout):
+        if error := message.error():
+            if error.code() != KafkaError._PARTITION_EOF:
+                _raise(error)
+            positions[message.topic(), message.partition()] = message.offset()
+        else:
+            positions[message.topic(), message.partition()] = message.offset() + 1
+            messages.append(message)
     if wanted is not None:
         messages = [message for message in messages if (message.value() or b"")[:5] in wanted]
     return list(map(read_of, messages)), positions
@@ -142,13 +150,15 @@ def read_of(message: Any) -> Read:
 def recorded(client: Consumer, positions: Mapping[Place, int]) -> dict[Place, datetime]:
     """When the record at each of these positions was recorded; of those whose record comes in time."""
     times: dict[Place, datetime] = {}
-    while left := {place: offset for place, offset in positions.items() if place not in times}:
+    ended: set[Place] = set()
+    while left := {place: offset for place, offset in positions.items() if place not in times.keys() | ended}:
         assign(client, left)
-        records, _ = poll(client, 1000, TIMEOUT)
+        records, reached = poll(client, 1000, TIMEOUT)
         for record in records:
             times.setdefault((record.topic, record.partition), when(record.timestamp))
-        if not records:
+        if not reached:
             break
+        ended |= reached.keys() - times.keys()
     return times
 
 

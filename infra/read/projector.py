@@ -96,12 +96,14 @@ async def follow(client: Consumer, store: Store, fold: Fold, topic_ids: Mapping[
         return asyncio.create_task(asyncio.to_thread(read_batch, client, fold))
 
     reading_ahead, checked = ahead(), time.monotonic()
+    at: dict[Place, int] = {}
     try:
         while True:
             batch, ends = await asyncio.shield(reading_ahead)
             reading_ahead = ahead()
-            if batch.positions:
+            if any(at.get(place) != position for place, position in batch.positions.items()):
                 await store.commit(fold, batch, topic_ids, ends)
+                at |= batch.positions
                 checked = time.monotonic()
             elif time.monotonic() - checked > CHECKED_EVERY_S:
                 await store.still_there()

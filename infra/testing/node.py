@@ -14,7 +14,7 @@ from typing import Any
 
 from infra.errors import LogDamaged, Unknown
 from infra.kafka.inbound import Seen, Unanswered
-from infra.kafka.memory import MemoryKafka
+from infra.kafka.memory import MemoryKafka, without_marks
 from infra.kafka.topics import HEARD_TOPIC
 from infra.mesh import Mesh
 from infra.model.context import Context, Perform
@@ -87,11 +87,12 @@ class Port:
             await self.passes()
             if self.unlucky(self.faults.unreadable):
                 raise Unknown("the log is away")
-            records = self.log(partition)[start : min(end, start + self.dice.randint(1, 20))]
-            if not records:
+            if len(self.log(partition)) < end:
                 raise LogDamaged(f"{self.topic}/{partition} ends at {start}, not at {end}")
-            yield records
-            start += len(records)
+            position = min(end, start + self.dice.randint(1, 20))
+            if records := without_marks(self.log(partition)[start:position]):
+                yield records
+            start = position
 
     async def look(self, places: Collection[Place], at: Mapping[Place, int]) -> dict[Place, Seen]:
         await self.passes()
@@ -296,8 +297,9 @@ class Node:
         while Node.is_current(self, place, generation, reading):
             await self.kafka.beyond(place, position)
             await self.way.passes()
-            if records := self.fetched(place, position):
-                position = records[-1].offset + 1
+            if found := self.fetched(place, position):
+                position = found[-1].offset + 1
+            if records := without_marks(found):
                 done = partial(self._acknowledge, place, position)
                 is_current = partial(self.is_current, place, generation, reading)
                 self.own.lanes.put(place, Delivery(records, is_current, done))

@@ -567,6 +567,22 @@ class Anonymous(Node):
     port = AnonymousPort
 
 
+class GaplessWriter(Writer):
+    """A log ends with its last record."""
+
+    def __init__(self, *args: Any, **known: Any) -> None:
+        super().__init__(*args, **known)
+        self.aggregates.pass_to = lambda end: None  # type: ignore[method-assign]
+
+
+class GaplessOwner(Owner):
+    writer_kind = GaplessWriter
+
+
+class Gapless(Node):
+    owner = GaplessOwner
+
+
 class TimidHandler(CommandHandler):
     """Whatever cannot be processed blocks its key."""
 
@@ -811,6 +827,7 @@ RULES = {
     "nearsighted": Rule("what was decided last is still where it stood", Nearsighted, "every_command_is_answered"),
     "by name": Rule("a command topic is known by its id", ByName, "the_log_names_the_command_topics_that_are_there"),
     "blind": Rule("an idle owner sees what others append", Blind, "an_owner_knows_the_end_of_its_log"),
+    "gapless": Rule("marks of transactions are passed over", Gapless, "an_owner_knows_the_end_of_its_log"),
     "sluggish": Rule("what was taken in is folded by itself", Sluggish, "nothing_that_was_wanted_is_left_open"),
     "untidy": Rule("what cannot be processed is kept before it is answered", Untidy, "what_waits_is_kept"),
     "anonymous": Rule("a letter keeps the id it goes by", Anonymous, "what_waits_is_kept"),

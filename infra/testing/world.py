@@ -28,7 +28,7 @@ import purgatory.domain.model
 import structlog
 
 from infra.kafka.log import addressed
-from infra.kafka.memory import MemoryKafka
+from infra.kafka.memory import MARK, MemoryKafka
 from infra.kafka.topics import HEARD_TOPIC, STOPPED_TOPIC
 from infra.mesh import Mesh
 from infra.messages import Due
@@ -404,9 +404,9 @@ class World:
     def _intrude(self) -> None:
         """Somebody writes into a log who has no business there."""
         context = self.dice.choice(list(self.mesh.contexts.values()))
-        junk = Outgoing(b"junk", b"junk", [("weft-expected-offset", b"%d" % self.dice.randint(0, 50))])
-        self.kafka.append(context.events_topic, self.dice.randrange(PARTITIONS), [junk._replace(headers=[])])
-        self.say(f"junk in {context.events_topic}")
+        what, record = self.dice.choice((("junk", Outgoing(b"junk", b"junk", [])), ("a mark", MARK)))
+        self.kafka.append(context.events_topic, self.dice.randrange(PARTITIONS), [record])
+        self.say(f"{what} in {context.events_topic}")
 
     def _disturb(self, place: tuple[str, int] | None = None) -> None:
         """Somebody asks what is no command; anywhere, unless it is said where."""

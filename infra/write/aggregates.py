@@ -228,6 +228,10 @@ class Aggregates:
             self.next_offset = later[-1].offset + 1
         return later
 
+    def pass_to(self, end: int) -> None:
+        """The log is known up to here: marks of others' transactions may stand at its end, which are no records."""
+        self.next_offset = max(self.next_offset, end)
+
     def _pass(self, record: EventRecord) -> None:
         """Time, the command of an event, and the reaction it was are behind us; of every record once, in order."""
         if record.at > self.timestamp:

@@ -268,6 +268,7 @@ class Writer:
             with nothing_collected():
                 async for records in self._log.read(number, start, end):
                     await self._take(records)
+        aggregates.pass_to(end)
         self._tell_intents()
 
     async def _fold(self, records: Sequence[Record]) -> None:
