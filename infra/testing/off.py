@@ -14,7 +14,7 @@ from typing import Any
 from infra.errors import Unknown, Unreadable
 from infra.kafka.inbound import Seen, Unanswered
 from infra.kafka.log import until_known
-from infra.model.context import Perform
+from infra.model.context import Attempt, Perform
 from infra.testing.disk import Content, ProcessDisk
 from infra.testing.node import Node, Port
 from infra.wire.envelope import CAUSE_TIME, EXPECTED_OFFSET, ID, REACTION, Way, reaction_place
@@ -218,9 +218,10 @@ class Untimely(Node):
 class Careless(Node):
     """The outside is asked with another key each time."""
 
-    async def attempt(self, perform: Perform[Any, Any], intent: Any, key: str) -> Any:
+    async def attempt(self, perform: Perform[Any, Any], intent: Any, attempt: Attempt) -> Any:
         self.times = getattr(self, "times", count(1))
-        return await super().attempt(perform, intent, f"{key}/{self.name}/{next(self.times)}")
+        key = f"{attempt.key}/{self.name}/{next(self.times)}"
+        return await super().attempt(perform, intent, replace(attempt, key=key))
 
 
 class HastyOwner(Owner):

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from commands.payments import RecordGatewayOutcome
 from infra.errors import Refusal, Unknown
+from infra.model import Attempt
 from streams.payments.decider import Authorise, Capture, Money, Refund, Void
 from streams.payments.effects.stripe import connect, hear
 from streams.payments.needs import Needs
@@ -42,7 +43,7 @@ def mock() -> Iterator[str]:
 @pytest.mark.parametrize("intent", [authorise, capture, void, refund])
 async def test_every_request_is_one_that_stripe_understands(mock: str, intent: Any) -> None:
     async with connect(needs(mock)) as perform:
-        record = await perform(intent, "payments.events/0/1")
+        record = await perform(intent, Attempt("payments.events/0/1"))
     assert (record.order_id, record.step) == (ORDER, type(intent).__name__.lower())
     assert not record.reason.startswith("refused")
 
@@ -75,7 +76,7 @@ async def answering(answers: Answers, requests: list[web.Request] | None = None)
 
 async def outcome(intent: Any, *answers: tuple[int, dict[str, Any]]) -> RecordGatewayOutcome:
     async with answering(list(answers)) as address, connect(needs(address)) as perform:
-        return await perform(intent, "k")
+        return await perform(intent, Attempt("k"))
 
 
 def payment(status: str) -> tuple[int, dict[str, Any]]:
@@ -136,7 +137,7 @@ async def test_what_leaves_the_outcome_open_is_unknown(intent: Any, answers: Ans
 async def test_nobody_there_is_unknown() -> None:
     async with connect(needs("http://127.0.0.1:1")) as perform:
         with pytest.raises(Unknown):
-            await perform(authorise, "k")
+            await perform(authorise, Attempt("k"))
 
 
 async def test_asking_again_carries_the_same_idempotency_key() -> None:
@@ -146,7 +147,7 @@ async def test_asking_again_carries_the_same_idempotency_key() -> None:
         connect(needs(address)) as perform,
     ):
         for _ in range(2):
-            await perform(authorise, "payments.events/0/1")
+            await perform(authorise, Attempt("payments.events/0/1"))
     assert [request.headers["Idempotency-Key"] for request in requests] == ["payments.events/0/1"] * 2
 
 

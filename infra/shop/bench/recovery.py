@@ -193,7 +193,7 @@ class Nowhere(KafkaEventLog):
         return int(dict(records[0].headers)[EXPECTED_OFFSET] or b"")
 
 
-async def _away(wanted: object, key: str) -> object:
+async def _away(wanted: object, attempt: object) -> object:
     raise Unknown("nobody is there")
 
 

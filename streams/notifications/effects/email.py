@@ -8,6 +8,7 @@ from email.policy import SMTP
 import aiosmtplib
 
 from infra import Undeliverable, Unknown
+from infra.model import Attempt
 from streams.notifications.decider.message import Deliver
 from streams.notifications.needs import Needs
 
@@ -15,12 +16,12 @@ SENDER = "Weft <shop@weft.example>"
 
 
 @asynccontextmanager
-async def connect(needs: Needs) -> AsyncIterator[Callable[[Deliver, str], Awaitable[str]]]:
+async def connect(needs: Needs) -> AsyncIterator[Callable[[Deliver, Attempt], Awaitable[str]]]:
     """The mail server; sending returns the Message-ID."""
 
-    async def send(message: Deliver, key: str) -> str:
+    async def send(message: Deliver, attempt: Attempt) -> str:
         host, _, port = needs.smtp.removeprefix("smtp://").rpartition(":")
-        message_id = f"<{key.replace('/', '.')}@weft.example>"
+        message_id = f"<{attempt.key.replace('/', '.')}@weft.example>"
         try:
             await aiosmtplib.send(
                 _mail(message, message_id),

@@ -14,6 +14,7 @@ import aiohttp
 from pywebpush import WebPushException, webpush_async
 
 from infra import Undeliverable, Unknown
+from infra.model import Attempt
 from streams.notifications.decider.message import Deliver
 from streams.notifications.needs import Needs
 
@@ -23,14 +24,14 @@ GONE = (404, 410)  # the browser has unsubscribed
 
 
 @asynccontextmanager
-async def connect(needs: Needs) -> AsyncIterator[Callable[[Deliver, str], Awaitable[str]]]:
+async def connect(needs: Needs) -> AsyncIterator[Callable[[Deliver, Attempt], Awaitable[str]]]:
     """Any push service a browser names; sending returns the message's topic."""
     async with aiohttp.ClientSession() as client:
 
-        async def send(message: Deliver, key: str) -> str:
+        async def send(message: Deliver, attempt: Attempt) -> str:
             if needs.push_key is None:
                 raise Unknown("no key to sign push messages with: set WEFT_PUSH_KEY")
-            topic = blake2b(key.encode(), digest_size=16).hexdigest()
+            topic = blake2b(attempt.key.encode(), digest_size=16).hexdigest()
             try:
                 subscription = json.loads(message.recipient)
                 secure = urlsplit(subscription["endpoint"]).scheme == "https"

@@ -11,6 +11,7 @@ from hashlib import blake2b
 import aiohttp
 
 from infra import Undeliverable, Unknown
+from infra.model import Attempt
 from streams.notifications.decider.message import Deliver
 from streams.notifications.needs import Needs
 
@@ -18,15 +19,15 @@ MAX_BODY = 1600  # characters; Twilio's limit
 
 
 @asynccontextmanager
-async def connect(needs: Needs) -> AsyncIterator[Callable[[Deliver, str], Awaitable[str]]]:
+async def connect(needs: Needs) -> AsyncIterator[Callable[[Deliver, Attempt], Awaitable[str]]]:
     """The message API; sending returns the mark the message carries."""
     timeout = aiohttp.ClientTimeout(total=needs.gateway_timeout)
     token = needs.sms_token.get_secret_value() if needs.sms_token else ""
     auth = aiohttp.BasicAuth(needs.sms_account, token)
     async with aiohttp.ClientSession(timeout=timeout, auth=auth) as client:
 
-        async def send(message: Deliver, key: str) -> str:
-            mark = blake2b(key.encode(), digest_size=4).hexdigest()
+        async def send(message: Deliver, attempt: Attempt) -> str:
+            mark = blake2b(attempt.key.encode(), digest_size=4).hexdigest()
             url = f"{needs.sms}/2010-04-01/Accounts/{needs.sms_account}/Messages.json"
             text = f"{message.subject}. {message.body}"[: MAX_BODY - 12]
             form = {"To": message.recipient, "From": needs.sms_from, "Body": f"{text} ({mark})"}

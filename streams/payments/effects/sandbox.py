@@ -7,7 +7,7 @@ import aiohttp
 
 from commands.payments import RecordGatewayOutcome
 from infra import Unknown, Unusable
-from infra.model import Perform
+from infra.model import Attempt, Perform
 from streams.payments.decider import Authorise, Capture, Refund, Void
 from streams.payments.needs import Needs
 
@@ -22,10 +22,10 @@ async def connect(needs: Needs) -> AsyncIterator[Perform[Intent, RecordGatewayOu
     timeout = aiohttp.ClientTimeout(total=needs.gateway_timeout)
     async with aiohttp.ClientSession(needs.gateway, timeout=timeout) as client:
 
-        async def perform(intent: Intent, key: str) -> RecordGatewayOutcome:
+        async def perform(intent: Intent, attempt: Attempt) -> RecordGatewayOutcome:
             path, body = _request(intent)
             try:
-                async with client.post(path, json=body, headers={"Idempotency-Key": key}) as answer:
+                async with client.post(path, json=body, headers={"Idempotency-Key": attempt.key}) as answer:
                     if answer.status != 201:
                         raise Unknown(f"the payment gateway answered {answer.status}: {(await answer.text())[:200]}")
                     content = await answer.json()

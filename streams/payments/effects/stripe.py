@@ -14,7 +14,7 @@ import stripe
 
 from commands.payments import RecordGatewayOutcome
 from infra import Refusal, Unknown
-from infra.model import Perform
+from infra.model import Attempt, Perform
 from streams.payments.decider import Authorise, Capture, Refund, Void
 from streams.payments.needs import Needs
 
@@ -45,9 +45,9 @@ async def connect(needs: Needs) -> AsyncIterator[Perform[Intent, RecordGatewayOu
     )
     try:
 
-        async def perform(intent: Intent, key: str) -> RecordGatewayOutcome:
+        async def perform(intent: Intent, attempt: Attempt) -> RecordGatewayOutcome:
             try:
-                return await _ask(client, intent, {"idempotency_key": key})
+                return await _ask(client, intent, {"idempotency_key": attempt.key})
             except stripe.CardError as error:
                 return _outcome(intent, False, "", error.user_message or error.code or "declined")
             except stripe.InvalidRequestError as error:
