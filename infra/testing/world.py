@@ -492,9 +492,9 @@ def _faults(dice: random.Random, gentle: bool) -> Faults:
         **chances,
         before=level * dice.random(),
         after=level * dice.random(),
-        nonsense=level * dice.random(),
         failing=dice.choice((0.0, level)),
         slow_s=dice.choice((0.02, 0.2)),
+        nonsense=level * dice.random(),
     )
 
 

@@ -30,13 +30,14 @@ async def connect(needs: Needs) -> AsyncIterator[Perform[Deliver, RecordDelivery
         async def perform(intent: Deliver, attempt: Attempt) -> RecordDelivery:
             try:
                 recipient = await keys.unseal(intent.recipient)
-                message_id = await send[intent.channel](replace(intent, recipient=recipient), attempt)
             except Erased:
                 return _outcome(intent, "", "the customer was erased")
-            except Undeliverable as error:
-                return _outcome(intent, "", str(error))
             except ValueError:
                 return _outcome(intent, "", "the address is not sealed for the customer")
+            try:
+                message_id = await send[intent.channel](replace(intent, recipient=recipient), attempt)
+            except Undeliverable as error:
+                return _outcome(intent, "", str(error))
             return _outcome(intent, message_id, "")
 
         yield perform
