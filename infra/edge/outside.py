@@ -50,10 +50,11 @@ def is_refusal(status: int | None) -> bool:
 
 
 def client(timeout_s: float, **more: Any) -> aiohttp.ClientSession:
-    """Whoever answers is not unpacked: a small answer may become a very large one."""
+    """What is answered is not unpacked, since a small answer may become a very large one; and nobody's cookies are kept."""
     timeout = aiohttp.ClientTimeout(total=timeout_s)
     headers = {"Accept-Encoding": "identity"}
-    return aiohttp.ClientSession(timeout=timeout, auto_decompress=False, headers=headers, **more)
+    jar = aiohttp.DummyCookieJar()
+    return aiohttp.ClientSession(timeout=timeout, auto_decompress=False, headers=headers, cookie_jar=jar, **more)
 
 
 async def post(client: aiohttp.ClientSession, url: str, who: str, **request: Any) -> Answer:

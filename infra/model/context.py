@@ -71,7 +71,8 @@ class Perform(Protocol[I_contra, C_co]):
 class Effects(Protocol[I_contra, C_co, N_contra]):
     """What a context does outside. `target` names whom an intent needs: each has a circuit breaker of its own.
 
-    `hear(needs, headers, body)` is an optional function: what a webhook says, as (command id, command) or None.
+    `hear(needs, headers, body)` is an optional function: what a webhook says, as (command id, command) or None. So is
+    `give_up(intent, reason)`: the outcome of what nobody tries any more.
     """
 
     def target(self, intent: I_contra, /) -> str: ...
@@ -107,6 +108,7 @@ class Context:
     connect: Callable[[Any], AbstractAsyncContextManager[Perform[Any, Any]]] | None
     target: Callable[[Any], str]
     hear: Callable[[Any, Mapping[str, str], bytes], tuple[str, Any] | None] | None
+    give_up: Callable[[Any, str], Any] | None
     needs: type[Variables]
     hears: tuple[type, ...]
     generation: int = 1  # of its events topic, which grows into another one
@@ -164,7 +166,7 @@ def bounded_context(
     for decider in deciders:
         _only(decider, "decide", "evolve", "pending", "due")
     _only(policy, "react")
-    _only(effects, "target", "connect", "hear")
+    _only(effects, "target", "connect", "hear", "give_up")
     _performed(name, deciders, effects)
     aggregates = tuple(map(_aggregate, deciders))
     _posted(name, aggregates, _members(asked), _members(own))
@@ -177,6 +179,7 @@ def bounded_context(
         connect=effects.connect if effects else None,
         target=effects.target if effects else partial(_itself, name),
         hear=getattr(effects, "hear", None),
+        give_up=getattr(effects, "give_up", None),
         needs=needs or Variables,
         hears=parameter_types(policy.react, 0) if policy else (),
     )

@@ -6,7 +6,7 @@ away makes nobody ask the outside again.
 
 An outcome that is not known is no outcome: it is asked for again, with growing pauses. So is whatever an adapter raises that
 nobody planned for: it is a failed attempt of that one intent, and says nothing about the target, so it opens no circuit. What
-is still open after MAX_AGE_S is parked: nobody tries it by itself any more, and a person has to look (`weft effects`).
+is still open after a day is parked: nobody tries it by itself any more, and a person has to look (`weft effects`).
 
 An open intent is an entry in its target's queue. Each target has a circuit breaker and AT_ONCE attempts of its own, so that
 one that is down holds up nothing else.
@@ -36,6 +36,7 @@ from infra.write.aggregates import kinds_of
 from infra.write.circuits import Circuit, Circuits
 from infra.write.intents import PENDING, Intent, subject_of
 from infra.write.reactions import outgoing_command
+from infra.write.tries import is_parked
 
 _log = structlog.get_logger()
 
@@ -43,9 +44,6 @@ AT_ONCE = 32  # attempts of a target
 ATTEMPT_TIMEOUT_S = 120.0  # an adapter has its own; one that never ends holds a place of its target for ever
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 300.0
 LONGEST_POSTING_PAUSE_S = 10.0
-# Providers forget idempotency keys after a day, and who was to be told, or charged, has gone on without it: what is older is
-# not done by a program that cannot know what has become of it.
-MAX_AGE_S = 24 * 3600.0
 SLOW_S, LATE_S = 0.5, 2.0  # an outside that takes longer, and a place in its queue, that nobody is held up for
 MAX_SAID = 200  # characters of what an attempt said
 MAX_PART = 300
@@ -88,12 +86,20 @@ class _PartUnknown(Unknown):
     """A part of the target did not answer, or is not asked: that says nothing about the target."""
 
 
-class _Misdirected(Exception):
-    """An outcome that is no command for the aggregate that wanted it."""
+class Misdirected(Exception):
+    """An outcome that is no command for the aggregate that wanted it, or that no topic takes."""
 
 
-class _TooLarge(Exception):
-    """An outcome that no topic takes."""
+def outcome_of(context: Context, codec: Codec, intent: Intent, outcome: Any, how: str) -> Outgoing:
+    """What answers an intent, as a record of the context's own topic. Misdirected if it answers nothing, or is too large."""
+    kind = next((kind for kind in kinds_of(context) if type(outcome) in kind.commands), None)
+    if kind is None or kind.prefix + subject_of(outcome).encode() + PENDING != intent.place:
+        raise Misdirected("an outcome is a command for the aggregate that wanted it")
+    cause = Cause(intent.correlation, intent.key, intent.at)
+    record = outgoing_command(codec, outcome, f"{intent.key}/{how}", cause, (OUTCOME_OF, intent.key.encode()))
+    if record.size() > MAX_POSTED_BYTES:
+        raise Misdirected(f"an outcome of {record.size()} bytes; the limit is {MAX_POSTED_BYTES}")
+    return record
 
 
 @dataclass(slots=True)
@@ -146,7 +152,6 @@ class EffectRunner:
     ) -> None:
         self._context = context
         self._codec = codec
-        self._prefixes = {command: kind.prefix for kind in kinds_of(context) for command in kind.commands}
         self.circuits = Circuits(tell, now=now)
         self._parts = Circuits(self._part_changed, now=now)
         self._perform = perform
@@ -244,7 +249,8 @@ class EffectRunner:
             self._make_ready(target, heapq.heappop(target.paused)[2], now)
         wait: float | None = 0.0
         while target.ready and len(target.running) < AT_ONCE:
-            if self._is_too_old(target.ready[0].intent):
+            intent = target.ready[0].intent
+            if is_parked(intent.key, intent.at, self.asked_again, self._now()):
                 self._park(target.ready.popleft().intent)
                 continue
             wait = self.circuits.wait(target.name)
@@ -284,11 +290,6 @@ class EffectRunner:
 
     def _age_s(self, intent: Intent) -> float:
         return self._now() - intent.at / 1000
-
-    def _is_too_old(self, intent: Intent) -> bool:
-        """Of its age, or since somebody has asked for it to be tried again."""
-        asked = max(self.asked_again.get(intent.key, 0), self.asked_again.get("", 0)) / 1000
-        return min(self._age_s(intent), max(0.0, self._now() - asked)) > MAX_AGE_S
 
     def _park(self, intent: Intent) -> None:
         _log.error("an effect needs a person", context=self._context.name, key=intent.key)
@@ -354,24 +355,12 @@ class EffectRunner:
         if self.circuits.answered(target.name):
             self._end_pauses(target)
             self._go_on(target)
-        if self._place(outcome) != intent.place:
-            raise _Misdirected("an outcome is a command for the aggregate that wanted it")
-        cause = Cause(intent.correlation, intent.key, intent.at)
-        identity = (OUTCOME_OF, intent.key.encode())
-        record = outgoing_command(self._codec, outcome, f"{intent.key}/outcome", cause, identity)
-        if record.size() > MAX_POSTED_BYTES:
-            raise _TooLarge(f"it has {record.size()} bytes, the limit is {MAX_POSTED_BYTES}")
-        return record
-
-    def _place(self, outcome: Any) -> bytes | None:
-        """Where it would be looked for what an outcome answers; None for what is no command of the context."""
-        prefix = self._prefixes.get(type(outcome))
-        return None if prefix is None else prefix + subject_of(outcome).encode() + PENDING
+        return outcome_of(self._context, self._codec, intent, outcome, "outcome")
 
     def _unplanned(self, target: Target, work: Work, error: BaseException) -> str:
         """What an error nobody planned for says: its kind, since its text may name anybody."""
         self.circuits.let_go(target.name)
-        kind = type(error).__name__.lstrip("_")
+        kind = type(error).__name__
         _log.error("an effect failed", target=target.name, key=work.intent.key, error=kind, at=_where(error))
         return kind
 

@@ -16,6 +16,9 @@ STATE, AGAIN = "state", "again"
 ALL = "*"
 MOST = 50
 LATEST_MS = 1 << 60
+# Providers forget idempotency keys after a day, and who was to be told, or charged, has gone on without it: what is older is
+# not done by a program that cannot know what has become of it.
+MAX_AGE_S = 24 * 3600.0
 
 
 def state_record(context: str, partition: int, parked: int, tried: Sequence[Mapping[str, Any]]) -> Outgoing:
@@ -43,6 +46,12 @@ def asked_again(records: Iterable[Record], context: str) -> dict[str, int]:
             key = name.removeprefix(prefix)
             asked["" if key == ALL else key] = at
     return asked
+
+
+def is_parked(key: str, opened_ms: int, asked: Mapping[str, int], now_s: float) -> bool:
+    """Whether an intent is too old to be tried by itself, also since somebody has asked for it to be tried again."""
+    since_ms = max(opened_ms, min(max(asked.get(key, 0), asked.get("", 0)), int(now_s * 1000)))
+    return now_s - since_ms / 1000 > MAX_AGE_S
 
 
 def _last(records: Iterable[Record], kind: str) -> dict[str, dict[str, Any]]:

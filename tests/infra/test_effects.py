@@ -15,8 +15,9 @@ from infra.wire.envelope import ID, OUTCOME_OF
 from infra.wire.record import Outgoing
 from infra.write import effects
 from infra.write.circuits import FAILURES, OPEN_S
-from infra.write.effects import AT_ONCE, ATTEMPT_TIMEOUT_S, LATE_S, LONGEST_PAUSE_S, MAX_AGE_S, EffectRunner
+from infra.write.effects import AT_ONCE, ATTEMPT_TIMEOUT_S, LATE_S, LONGEST_PAUSE_S, EffectRunner
 from infra.write.intents import PENDING, Intent
+from infra.write.tries import MAX_AGE_S
 from tests.counter.commands.counter import Carry, RecordRing
 from tests.counter.streams.counter.decider import Ring
 from tests.infra.counter_log import CODEC, CONTEXT, NOW

@@ -12,6 +12,7 @@ from infra.errors import Unknown
 from infra.model import Attempt
 from infra.shop.outside.gateway import Gateway, Ledger
 from streams.payments.decider import Authorise, Capture, Money, Refund, Void
+from streams.payments.effects import give_up
 from streams.payments.effects.sandbox import connect
 from streams.payments.needs import Needs
 from tests.answering import Said, answering, serving
@@ -111,3 +112,10 @@ async def test_what_an_authorisation_is_called_is_one_step_of_a_path() -> None:
     async with answering(Said(201, content())) as somebody, connect(Needs(gateway=somebody.address)) as perform:
         await perform(Void(ORDER, "../../v1/outage?x"), Attempt("key"))
     assert somebody.asked[0].raw_path == "/v1/authorisations/..%2F..%2Fv1%2Foutage%3Fx/void"
+
+
+@pytest.mark.parametrize("intent", INTENTS)
+def test_what_is_given_up_is_refused_for_a_reason(intent: Any) -> None:
+    outcome = give_up(intent, "nobody knows of it")
+    assert (outcome.order_id, outcome.step, outcome.ok) == (ORDER, type(intent).__name__.lower(), False)
+    assert (outcome.reason, outcome.refund_id) == ("nobody knows of it", "r1" if isinstance(intent, Refund) else "")

@@ -16,6 +16,11 @@ def target(intent: Deliver) -> str:
     return intent.channel
 
 
+def give_up(intent: Deliver, reason: str) -> RecordDelivery:
+    """The customer is not told."""
+    return _outcome(intent, "", reason)
+
+
 @asynccontextmanager
 async def connect(needs: Needs) -> AsyncIterator[Perform[Deliver, RecordDelivery]]:
     """Every channel; performing raises Unknown for whatever leaves the outcome open."""
