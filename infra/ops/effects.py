@@ -58,8 +58,13 @@ class Open:
 
 def _readable(value: Any) -> str:
     if isinstance(value, str):
-        return "(sealed)" if is_sealed(value) else value[:MAX_SHOWN]
+        return "(sealed)" if is_sealed(value) else _harmless(value)
     return repr(value)[:MAX_SHOWN]
+
+
+def _harmless(text: str) -> str:
+    """A text that somebody else wrote, fit for a terminal."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text[:MAX_SHOWN])
 
 
 class Outside:
@@ -160,7 +165,7 @@ def shown(context: Context, intents: Iterable[Intent], tried: Sequence[Read], no
                 f"{when(intent.at):%Y-%m-%d %H:%M:%S}",
                 max(0, int(now_s - intent.at / 1000)),
                 int(tries.get("tries", 0)),
-                str(tries.get("said", "")),
+                _harmless(str(tries.get("said", ""))),
                 intent,
             )
         )

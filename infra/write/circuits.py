@@ -44,8 +44,20 @@ def circuit_record(context: str, circuit: Circuit) -> Outgoing:
 
 def current(records: Iterable[Record], now: float) -> list[dict[str, Any]]:
     """The circuits that are not closed; one that nobody has tried for long belongs to a process that is gone."""
-    latest = {record.key: json.loads(record.value or b"{}") for record in records}
+    latest = {record.key: _read(record) for record in records}
     return [c for c in latest.values() if c and c["state"] != CLOSED and c["since"] > now - 4 * OPEN_S]
+
+
+def _read(record: Record) -> dict[str, Any] | None:
+    """What a record says of a circuit; None if that is nothing, as anybody may write there who may write anywhere."""
+    try:
+        content = json.loads(record.value or b"")
+    except (ValueError, RecursionError):
+        return None
+    is_circuit = isinstance(content, dict) and all(
+        isinstance(content.get(n), str) for n in ("context", "target", "state")
+    )
+    return content if is_circuit and isinstance(content.get("since"), int | float) else None
 
 
 @dataclass(slots=True)

@@ -292,7 +292,8 @@ class EffectRunner:
         return self._now() - intent.at / 1000
 
     def _park(self, intent: Intent) -> None:
-        _log.error("an effect needs a person", context=self._context.name, key=intent.key)
+        if not self.parked[intent.partition]:  # there may be very many, which `weft effects` lists
+            _log.error("an effect needs a person", context=self._context.name, key=intent.key)
         self.parked[intent.partition] += 1
         self._forget(intent)
 

@@ -120,6 +120,14 @@ def read(circuit: Circuit) -> Read:
 
 
 @pytest.mark.parametrize(
+    "value", [None, b"", b"{", b"5", b"[" * 100_000, b'{"state": 5}', b'{"state": "opened"}', b"\xff"]
+)
+def test_what_is_no_circuit_is_not_shown_and_hides_none(value: bytes | None) -> None:
+    records = [read(Circuit("gateway", "opened", 1000.0)), Read("weft.circuits", 0, 1, 0, b"junk", value, ())]
+    assert [c["target"] for c in current(records, 1001.0)] == ["gateway"]
+
+
+@pytest.mark.parametrize(
     ("history", "age", "shown"),
     [
         (["opened"], 1, ["opened"]),
