@@ -494,7 +494,7 @@ def _faults(dice: random.Random, gentle: bool) -> Faults:
         after=level * dice.random(),
         failing=dice.choice((0.0, level)),
         slow_s=dice.choice((0.02, 0.2)),
-        nonsense=level * dice.random(),
+        nonsense=dice.choice((0.0, 0.5)),
     )
 
 

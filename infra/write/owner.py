@@ -70,6 +70,7 @@ class Owner:
     agenda_kind: type[Agenda] = Agenda
     state_kind: type[State] = State
     watch_kind: type[Watch] = Watch
+    effects_kind: type[EffectRunner] = EffectRunner
 
     def __init__(
         self,
@@ -128,7 +129,7 @@ class Owner:
 
     def perform_with(self, perform: Perform[Any, Any]) -> None:
         """From now on, what states want of the outside is done by `perform`."""
-        self._effects = EffectRunner(
+        self._effects = self.effects_kind(
             self.context,
             self._codec,
             perform,
