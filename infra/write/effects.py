@@ -44,6 +44,7 @@ AT_ONCE = 32  # attempts of a target
 ATTEMPT_TIMEOUT_S = 120.0  # an adapter has its own; one that never ends holds a place of its target for ever
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 300.0
 LONGEST_POSTING_PAUSE_S = 10.0
+LETTING_GO_S = 10.0
 SLOW_S, LATE_S = 0.5, 2.0  # an outside that takes longer, and a place in its queue, that nobody is held up for
 MAX_SAID = 200  # characters of what an attempt said
 MAX_PART = 300
@@ -232,7 +233,8 @@ class EffectRunner:
             del self.parked[number]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:
+            await asyncio.wait(tasks, timeout=LETTING_GO_S)  # an adapter may not hear of it
         for target in list(self._targets.values()):
             self._go_on(target)
 
@@ -299,7 +301,8 @@ class EffectRunner:
 
     def _ended(self, target: Target, work: Work, task: asyncio.Task[str | None]) -> None:
         target.running.pop(work.intent.key, None)
-        if task.cancelled():  # who let go of it goes on with the others
+        if task.cancelled():  # perhaps before it began; who let go of it goes on with the others
+            self.circuits.let_go(target.name)
             self._forget(work.intent)
             return
         if error := task.exception():
@@ -329,12 +332,11 @@ class EffectRunner:
             said = str(error) if isinstance(error, Unknown) else type(error).__name__
             _log.warning("outcome unknown", target=target.name, key=work.intent.key, error=said)
             return said
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             return self._unplanned(target, work, error)
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():
-                self.circuits.let_go(target.name)
                 raise
             return self._unplanned(target, work, error)  # the adapter's own
         took = asyncio.get_running_loop().time() - begun

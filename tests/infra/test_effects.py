@@ -1,6 +1,7 @@
 """What states want of the outside: performed until there is an outcome, then posted; whatever an adapter does ends nothing else."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
@@ -124,7 +125,10 @@ UNPLANNED = [
 ]
 
 
-@pytest.mark.parametrize("error", [*UNPLANNED, ExceptionGroup("several", [ValueError()]), asyncio.CancelledError()])
+ALSO = [ExceptionGroup("several", [ValueError()]), asyncio.CancelledError(), SystemExit(1)]
+
+
+@pytest.mark.parametrize("error", [*UNPLANNED, *ALSO])
 def test_an_error_nobody_planned_for_is_a_failed_attempt_and_ends_nothing(error: BaseException) -> None:
     async def main() -> None:
         world = Outside(raising(error))
@@ -432,6 +436,42 @@ def test_who_is_let_go_of_is_not_tried_any_more_and_others_are() -> None:
         world.runner.start([wish(n) for n in range(50)])
         await asyncio.sleep(1)
         assert len(world.told) == 100
+
+    story(main)
+
+
+def test_an_attempt_that_was_let_go_of_before_it_began_leaves_a_circuit_to_the_next() -> None:
+    async def main() -> None:
+        world = Outside(raising(*[Unknown("away")] * FAILURES))
+        world.runner.start([wish(number) for number in range(FAILURES)])
+        await asyncio.sleep(0.01)
+        await world.runner.stop()
+        await asyncio.sleep(OPEN_S + 2)
+        # given one that is to try the circuit, and is let go of at once
+        world.runner.start([wish(10)])
+        await world.runner.stop()
+        # then the next one does
+        world.runner.start([wish(11)])
+        await asyncio.sleep(1)
+        assert (world.rang("c10"), world.told) == (0, ["c11"])
+
+    story(main)
+
+
+def test_an_adapter_that_does_not_let_go_keeps_nobody_from_going_on() -> None:
+    async def main() -> None:
+        async def deaf(intent: Ring, attempt: Attempt) -> RecordRing:
+            while True:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(50)
+                    return await rings(intent, attempt)
+
+        world = Outside(deaf)
+        world.runner.start([wish(1)])
+        await asyncio.sleep(1)
+        begun = world.now()
+        await world.runner.stop()
+        assert world.now() - begun < 20
 
     story(main)
 
