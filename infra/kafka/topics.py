@@ -73,9 +73,11 @@ def heard_positions(settings: Settings) -> list[Read]:
 
 
 @stamina.retry(on=Unknown, timeout=TIMEOUT)
-def tried_effects(settings: Settings) -> list[Read]:
-    """What there is of `weft.effects`; nothing, if it is not there."""
+def tried_effects(settings: Settings) -> list[Read] | None:
+    """What there is of `weft.effects`; None if there is no such topic."""
     with reading.opened(settings) as client:
+        if not reading.partitions_of(client, [EFFECTS_TOPIC]):
+            return None
         return [record for batch in reading.read_whole(client, [EFFECTS_TOPIC]) for record in batch]
 
 

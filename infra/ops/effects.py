@@ -78,7 +78,7 @@ class Outside:
 
     def open(self) -> list[Open]:
         """All of it, oldest first; the whole events topic is read."""
-        tried = list(tried_effects(self._settings))
+        tried = tried_effects(self._settings) or []
         intents = self._intents()
         return shown(self.context, intents, tried, time.time())
 

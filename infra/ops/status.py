@@ -70,7 +70,7 @@ def circuits(settings: Settings) -> list[dict[str, Any]]:
 
 def effects(settings: Settings) -> list[dict[str, Any]]:
     """Of each partition where it is so: how much of what is wanted of the outside is parked, and what was tried in vain."""
-    return states(topics.tried_effects(settings))
+    return states(topics.tried_effects(settings) or ())
 
 
 def stopped(settings: Settings) -> list[dict[str, Any]] | None:

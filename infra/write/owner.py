@@ -34,7 +34,7 @@ from infra.write.reactions import commands_from
 from infra.write.state import Budget, State
 from infra.write.store import Disk
 from infra.write.timers import fire
-from infra.write.tries import MOST, asked_again, state_record
+from infra.write.tries import MOST, asked_again, state_record, states
 from infra.write.watch import CommandTopics, Watch
 from infra.write.writer import Bounds, Writer
 
@@ -51,8 +51,8 @@ TRIES_SECONDS = 10.0  # what is tried in vain is said that often at most, if it 
 AGAIN_SECONDS = 5.0  # and somebody who wants it to be tried again is heard by then
 
 
-async def _nothing_tried() -> Iterable[Record]:
-    return ()
+async def _nothing_tried() -> Sequence[Record] | None:
+    return None
 
 
 class Owner:
@@ -60,7 +60,8 @@ class Owner:
 
     `topic_ids` are Kafka's of the context's topics and of those it hears; `heard` reads what there is of `weft.heard`;
     `topics` says what its command topics are now, `reread` has one of their partitions read from its position again, and
-    `keep_ms` is how long a decided command stays there; `tried` reads what there is of `weft.effects`.
+    `keep_ms` is how long a decided command stays there; `tried` reads what there is of `weft.effects`,
+    None if there is no such topic.
     `admission` says when strangers' commands are let in, and is that of the process, as are
     `disk`, which has a store for each partition, and `budget`, which says how many bytes of them one may keep in memory as well.
     """
@@ -90,7 +91,7 @@ class Owner:
         *,
         admission: Admission | None = None,
         keep_ms: int = 7 * DAY_MS,
-        tried: Callable[[], Awaitable[Iterable[Record]]] = _nothing_tried,
+        tried: Callable[[], Awaitable[Sequence[Record] | None]] = _nothing_tried,
         now: Callable[[], float] = time.time,
         bounds: Bounds = Bounds(),  # noqa: B008 (frozen)
     ) -> None:
@@ -117,7 +118,8 @@ class Owner:
         self._unsaid: dict[bytes, Outgoing] = {}
         self._read_heard = heard
         self._read_tried = tried
-        self._told_tries: dict[int, Outgoing] = {}
+        self._told_tries: dict[int, Outgoing | None] = {}  # None if that is not known
+        self._has_tries = False
         self._disk = disk
         self._budget = budget
         self._code = fingerprint(context, mesh.codec)
@@ -166,7 +168,7 @@ class Owner:
         await self._exchange(numbers)
         await until_known(self._load_heard)
         if self._effects:
-            await until_known(self._load_tried)
+            await until_known(self._load_told_tries)
         resumed = {p: writer.aggregates.next_offset for p, writer in sorted(self.writers.items())}
         await asyncio.gather(*map(self._bring_up, self.writers))
         await self.watch.take_over(self.writers)
@@ -190,10 +192,19 @@ class Owner:
     async def _load_heard(self) -> None:
         self._heard.load(await self._read_heard())
 
-    async def _load_tried(self) -> None:
+    async def _load_told_tries(self) -> None:
+        """What others have said of the partitions that are this process's now is perhaps not so any more."""
+        for said in states(await self._load_tried()):
+            if said["context"] == self.context.name:
+                self._told_tries[said["partition"]] = None
+
+    async def _load_tried(self) -> Sequence[Record]:
         """Who asked for what to be tried again, so that it is not parked for its age."""
         assert self._effects is not None
-        self._effects.asked_again = asked_again(await self._read_tried(), self.context.name)
+        found = await self._read_tried()
+        self._has_tries = found is not None
+        self._effects.asked_again = asked_again(found or (), self.context.name)
+        return found or ()
 
     async def _exchange(self, numbers: Collection[int]) -> None:
         gone = [number for number in self.writers if number not in numbers]
@@ -360,7 +371,7 @@ class Owner:
         """For whoever asks for the status, or looks after effects."""
         while True:
             await asyncio.sleep(TRIES_SECONDS)
-            if self._effects and (unsaid := dict(self._unsaid_tries(self._effects))):
+            if self._effects and self._has_tries and (unsaid := dict(self._unsaid_tries(self._effects))):
                 try:
                     await self._sink.send(EFFECTS_TOPIC, [(0, record) for record in unsaid.values()])
                     self._told_tries |= {number: record for number, record in unsaid.items() if number in self.writers}
@@ -374,7 +385,7 @@ class Owner:
                 for work, target in islice(effects.troubled(number), MOST)
             ]
             record = state_record(self.context.name, number, effects.parked[number], tried)
-            if self._told_tries.get(number) != record:
+            if self._told_tries.get(number, state_record(self.context.name, number, 0, [])) != record:
                 yield number, record
 
     async def _try_again(self) -> None:
