@@ -4,20 +4,25 @@ A status of 4xx is an answer, however often it is asked; but for those that say 
 let in, which is ours to mend. What nobody foresaw is no answer.
 """
 
+import asyncio
 import json
+import socket
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import ip_address
 from typing import Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import DefaultResolver
 
 from infra.errors import Undeliverable, Unknown
 
 MAX_ANSWER = 64 * 1024  # bytes
 MAX_TOLD = 200  # characters of what somebody outside says, that are kept
+RESOLVED_AT_ONCE = 8  # names
+NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 NOT_NOW = (408, 409, 425, 429)
 OURS_TO_MEND = (401, 403, 407)
 
@@ -99,21 +104,31 @@ def is_public(address: str) -> bool:
 class PublicResolver(AbstractResolver):
     """Knows no address but public ones. What it finds is what is connected to, so a name cannot mean another one then.
 
-    A host that is an address itself is not resolved: whoever asks it looks at it before.
+    A host that is an address itself is not resolved: whoever asks it looks at it before. It has threads of its own, since whoever
+    names a host may have those wait who look for it.
     """
 
     def __init__(self) -> None:
-        self._resolver = DefaultResolver()
+        self._threads = ThreadPoolExecutor(RESOLVED_AT_ONCE, "resolve")
 
-    async def resolve(self, host: str, *args: Any, **more: Any) -> list[ResolveResult]:
-        found = await self._resolver.resolve(host, *args, **more)
-        public = [result for result in found if is_public(result["host"])]
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        look = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(self._threads, look)
+        except UnicodeError as error:
+            raise Undeliverable("no host is called so") from error
+        public = [entry for entry in found if is_public(str(entry[4][0]))]
         if found and not public:
             raise Undeliverable("the host is not on the public internet")
-        return public
+        return [
+            ResolveResult(hostname=host, host=str(place[0]), port=port, family=kind, proto=proto, flags=NUMERIC)
+            for kind, _, proto, _, place in public
+        ]
 
     async def close(self) -> None:
-        await self._resolver.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 def public_client(timeout_s: float) -> aiohttp.ClientSession:

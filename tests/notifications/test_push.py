@@ -1,7 +1,9 @@
 """Push addresses, which a customer names: no host that is not on the public internet is asked, whatever they say."""
 
+import asyncio
 import json
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -137,16 +139,11 @@ async def test_without_a_stand_in_nothing_nearby_is_asked() -> None:
 def resolving(monkeypatch: pytest.MonkeyPatch, **hosts: list[str]) -> Iterator[None]:
     """Names as they are found, instead of by DNS."""
 
-    class Names:
-        async def resolve(self, host: str, port: int = 0, family: Any = None) -> list[dict[str, Any]]:
-            return [
-                {"hostname": host, "host": ip, "port": port, "family": socket.AF_INET, "proto": 0, "flags": 0}
-                for ip in hosts[host.partition(".")[0]]
-            ]
+    def look(host: str, port: int, *_: Any, **__: Any) -> list[tuple[Any, ...]]:
+        found = hosts[host.partition(".")[0]]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in found]
 
-        async def close(self) -> None: ...
-
-    monkeypatch.setattr(outside, "DefaultResolver", Names)
+    monkeypatch.setattr(socket, "getaddrinfo", look)
     yield
 
 
@@ -162,6 +159,32 @@ async def test_of_what_a_name_leads_to_only_public_addresses_are_connected_to(mo
     with resolving(monkeypatch, both=["127.0.0.1", "1.1.1.1"]):
         found = await outside.PublicResolver().resolve("both.example", 443)
     assert [result["host"] for result in found] == ["1.1.1.1"]
+
+
+async def test_a_name_that_nobody_can_have_is_not_gone_to() -> None:
+    with pytest.raises(Undeliverable):
+        await sent(subscription(f"https://{'x' * 64}.example/x"))
+
+
+async def test_names_that_are_looked_for_without_end_keep_no_other_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+
+    def hang(*_: Any, **__: Any) -> list[Any]:
+        over.wait(20)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    resolver = outside.PublicResolver()
+    looking = [asyncio.create_task(resolver.resolve(f"host-{number}.example")) for number in range(100)]
+    await asyncio.sleep(0.1)
+    try:
+        async with asyncio.timeout(5):
+            assert await asyncio.to_thread(lambda: "free") == "free"
+    finally:
+        over.set()
+        for task in looking:
+            task.cancel()
+        await resolver.close()
 
 
 # -- what the service answers
