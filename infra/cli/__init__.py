@@ -27,7 +27,7 @@ app = App(
 @cache
 def _register() -> WeftError | None:
     """Every command; returns what keeps the application's from being loaded."""
-    from infra.cli import asking, dead, looking, new, querying, rebuilding, running, topics
+    from infra.cli import asking, dead, effects, looking, new, querying, rebuilding, running, topics
 
     commands: list[Callable[..., Any]] = [
         *(
@@ -57,6 +57,7 @@ def _register() -> WeftError | None:
     app.command(looking.map_, name="map")
     app.command(looking.schemas)
     app.command(dead.dead)
+    app.command(effects.effects)
     app.command(topics.topics)
     app.command(new.new)
     try:

@@ -252,7 +252,7 @@ def webhooks(*, host: str = "127.0.0.1", port: int = 8182) -> int:
 
 
 def status(*, json_: Json = False) -> int:
-    """What runs, and how far everything is behind the log. Exit 1 if Kafka or Postgres cannot be reached, or something stands still.
+    """What runs, and how far everything is behind the log. Exit 1 if Kafka or Postgres cannot be reached, something stands still, or is parked.
 
     Example: `weft status --json`
     """
@@ -272,7 +272,8 @@ def status(*, json_: Json = False) -> int:
         _show_status(gathered)
     # without weft.stopped nobody knows what stands still
     is_well = "kafka_error" not in gathered and "postgres_error" not in gathered and gathered["stopped"] == []
-    return DONE if is_well else FAILED
+    needs_somebody = any(said["parked"] for said in gathered.get("effects", ()))
+    return DONE if is_well and not needs_somebody else FAILED
 
 
 def _show_status(gathered: dict[str, Any]) -> None:
@@ -295,6 +296,7 @@ def _show_status(gathered: dict[str, Any]) -> None:
             style="yellow",
             markup=False,
         )
+    _show_effects(gathered.get("effects", ()))
     if gathered.get("stopped", ()) is None:
         err.print(
             f"there is no topic {STOPPED_TOPIC}, so nobody can say whether anything stands still: `weft setup` makes it",
@@ -311,6 +313,17 @@ def _show_status(gathered: dict[str, Any]) -> None:
     for error in ("kafka_error", "postgres_error"):
         if error in gathered:
             err.print(gathered[error], style="red", markup=False)
+
+
+def _show_effects(said: Sequence[dict[str, Any]]) -> None:
+    for context in sorted({s["context"] for s in said}):
+        parked = sum(s["parked"] for s in said if s["context"] == context)
+        tried = sum(len(s["tried"]) for s in said if s["context"] == context)
+        if parked:
+            text = f"{parked} effects of {context} need a person; `weft effects list {context}` is next"
+            out.print(text, style="red", markup=False)
+        if tried:
+            out.print(f"{tried} effects of {context} were tried in vain so far, and are tried again", markup=False)
 
 
 def _next(stopped: dict[str, Any]) -> str:

@@ -30,6 +30,7 @@ GROWN_TOPIC = "weft.topics"
 CIRCUITS_TOPIC = "weft.circuits"
 HEARD_TOPIC = "weft.heard"
 STOPPED_TOPIC = "weft.stopped"
+EFFECTS_TOPIC = "weft.effects"
 RETENTION = ("retention.ms", "retention.bytes")
 SIZE = "max.message.bytes"
 UNCLEAN = "unclean.leader.election.enable"
@@ -85,6 +86,15 @@ def heard_positions(settings: Settings) -> list[Read]:
         return [record for batch in reading.read_whole(client, [HEARD_TOPIC]) for record in batch]
 
 
+@stamina.retry(on=Unknown, timeout=TIMEOUT)
+def tried_effects(settings: Settings) -> list[Read] | None:
+    """What there is of `weft.effects`; None if there is no such topic."""
+    with reading.opened(settings) as client:
+        if not reading.partitions_of(client, [EFFECTS_TOPIC]):
+            return None
+        return [record for batch in reading.read_whole(client, [EFFECTS_TOPIC]) for record in batch]
+
+
 def configs(context: Context, settings: Settings) -> dict[str, dict[str, str]]:
     """Each topic of a context with its configuration. Events are never deleted and never compacted: they are the truth.
 
@@ -136,7 +146,7 @@ def _create_missing(client: AdminClient, settings: Settings, contexts: Collectio
         for topic, config in configs(context, settings).items()
         if topic not in existing
     ]
-    for topic in (CIRCUITS_TOPIC, HEARD_TOPIC, STOPPED_TOPIC):
+    for topic in (CIRCUITS_TOPIC, HEARD_TOPIC, STOPPED_TOPIC, EFFECTS_TOPIC):
         if topic not in existing:
             wanted.append(NewTopic(topic, 1, settings.replication, config=COMPACTED))
     if wanted:

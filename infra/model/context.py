@@ -5,7 +5,7 @@ signature is the subscription and nothing is registered.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
 from inspect import isfunction
@@ -39,16 +39,40 @@ class Policy(Protocol[H_contra, C_co]):
     def react(self, event: H_contra, /) -> Iterator[C_co]: ...
 
 
-class Perform(Protocol[I_contra, C_co]):
-    """Do what an intent wants, once for each key; the outcome is a command for whoever wants it, or Unknown is raised."""
+def _freely(part: str) -> AbstractContextManager[None]:
+    return nullcontext()
 
-    def __call__(self, intent: I_contra, key: str, /) -> Awaitable[C_co]: ...
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One of the times that what an intent wants is tried.
+
+    `key` is the same each time, and that of no other intent, also of a topic that was made anew: who is asked again under it
+    answers as before, as long as they remember. `age_s` is how many seconds ago the intent was opened; `is_doubtful` says that
+    it was tried before, and that nobody knows what came of that. `through(part)` is for targets that are many, such as hosts:
+    within it a part is asked that has a circuit breaker of its own; it raises Unknown at once while that is open.
+    """
+
+    key: str
+    age_s: float = 0.0
+    is_doubtful: bool = False
+    through: Callable[[str], AbstractContextManager[None]] = _freely
+
+
+class Perform(Protocol[I_contra, C_co]):
+    """Do what an intent wants, once for each key; the outcome is a command for whoever wants it.
+
+    Unknown says that nobody knows yet whether it was done: it is tried again, as after any error that nobody planned for.
+    """
+
+    def __call__(self, intent: I_contra, attempt: Attempt, /) -> Awaitable[C_co]: ...
 
 
 class Effects(Protocol[I_contra, C_co, N_contra]):
     """What a context does outside. `target` names whom an intent needs: each has a circuit breaker of its own.
 
-    `hear(needs, headers, body)` is an optional function: what a webhook says, as (command id, command) or None.
+    `hear(needs, headers, body)` is an optional function: what a webhook says, as (command id, command) or None. So is
+    `give_up(intent, reason)`: the outcome of what nobody tries any more.
     """
 
     def target(self, intent: I_contra, /) -> str: ...
@@ -84,6 +108,7 @@ class Context:
     connect: Callable[[Any], AbstractAsyncContextManager[Perform[Any, Any]]] | None
     target: Callable[[Any], str]
     hear: Callable[[Any, Mapping[str, str], bytes], tuple[str, Any] | None] | None
+    give_up: Callable[[Any, str], Any] | None
     needs: type[Variables]
     hears: tuple[type, ...]
     generation: int = 1  # of its events topic, which grows into another one
@@ -141,7 +166,7 @@ def bounded_context(
     for decider in deciders:
         _only(decider, "decide", "evolve", "pending", "due")
     _only(policy, "react")
-    _only(effects, "target", "connect", "hear")
+    _only(effects, "target", "connect", "hear", "give_up")
     _performed(name, deciders, effects)
     aggregates = tuple(map(_aggregate, deciders))
     _posted(name, aggregates, _members(asked), _members(own))
@@ -154,6 +179,7 @@ def bounded_context(
         connect=effects.connect if effects else None,
         target=effects.target if effects else partial(_itself, name),
         hear=getattr(effects, "hear", None),
+        give_up=getattr(effects, "give_up", None),
         needs=needs or Variables,
         hears=parameter_types(policy.react, 0) if policy else (),
     )

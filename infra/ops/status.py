@@ -22,6 +22,7 @@ from infra.ops.setup import deployed
 from infra.read import postgres, tables
 from infra.settings import Settings, address, as_role
 from infra.write.circuits import current
+from infra.write.tries import states
 from infra.write.watch import standing_still
 
 TIMEOUT = 10.0
@@ -65,6 +66,11 @@ def circuits(settings: Settings) -> list[dict[str, Any]]:
     """The circuits to the outside that are not closed: context, target, state, since when, and whose."""
     with reading.opened(settings) as client:
         return current((r for batch in reading.read_whole(client, [CIRCUITS_TOPIC]) for r in batch), time.time())
+
+
+def effects(settings: Settings) -> list[dict[str, Any]]:
+    """Of each partition where it is so: how much of what is wanted of the outside is parked, and what was tried in vain."""
+    return states(topics.tried_effects(settings) or ())
 
 
 def stopped(settings: Settings) -> list[dict[str, Any]] | None:
@@ -137,6 +143,7 @@ async def gather(settings: Settings, mesh: Mesh) -> dict[str, Any]:
         report["contexts"] = await asyncio.to_thread(contexts, settings, mesh)
         report["circuits"] = await asyncio.to_thread(circuits, settings)
         report["stopped"] = await asyncio.to_thread(stopped, settings)
+        report["effects"] = await asyncio.to_thread(effects, settings)
     except (Unusable, Unknown, KafkaException) as error:
         report["kafka_error"] = str(error)
         return report

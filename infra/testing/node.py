@@ -7,7 +7,7 @@ stands still, and ends when it is killed. What was on its way then may arrive al
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from random import Random
 from typing import Any
@@ -15,9 +15,9 @@ from typing import Any
 from infra.errors import LogDamaged, Unknown
 from infra.kafka.inbound import Seen, Unanswered
 from infra.kafka.memory import MemoryKafka, without_marks
-from infra.kafka.topics import HEARD_TOPIC
+from infra.kafka.topics import EFFECTS_TOPIC, HEARD_TOPIC
 from infra.mesh import Mesh
-from infra.model.context import Context, Perform
+from infra.model.context import Attempt, Context, Perform
 from infra.settings import DAY_MS
 from infra.testing.disk import MemoryDisk, ProcessDisk
 from infra.wire.limits import MAX_POSTED_BYTES
@@ -42,6 +42,7 @@ class Faults:
     unreadable: float = 0.0  # the log cannot be reached
     before: float = 0.0  # the outside fails before it does anything
     after: float = 0.0  # it does it, and its answer is lost
+    nonsense: float = 0.0  # it does it, and what comes back is none
     failing: float = 0.0  # a decider raises instead of saying its next event
     slow_s: float = 0.02  # what anything takes at most
 
@@ -116,6 +117,12 @@ class Port:
         if self.unlucky(self.faults.unreadable):
             raise Unknown("the positions are away")
         return list(self.kafka.log(HEARD_TOPIC, 0))
+
+    async def tried(self) -> list[Read]:
+        await self.passes()
+        if self.unlucky(self.faults.unreadable):
+            raise Unknown("what was tried in vain is away")
+        return list(self.kafka.log(EFFECTS_TOPIC, 0))
 
     async def append(self, partition: int, records: Sequence[Outgoing]) -> int:
         return await self._deliver(partial(self.kafka.append, self.topic, partition, records))
@@ -205,6 +212,7 @@ class Node:
             self.reread,
             self.disk,
             budget,
+            tried=self.way.tried,
             now=self.clock,
             bounds=bounds,
         )
@@ -248,15 +256,31 @@ class Node:
         else:
             await asyncio.sleep(0)
 
-    async def attempt(self, perform: Perform[Any, Any], intent: Any, key: str) -> Any:
+    async def attempt(self, perform: Perform[Any, Any], intent: Any, attempt: Attempt) -> Any:
         await self.way.passes()
         if self.way.unlucky(self.faults.before):
             raise Unknown("the outside did not answer")
-        outcome = await perform(intent, key)
+        outcome = await perform(intent, attempt)
         await self.way.passes()
         if self.way.unlucky(self.faults.after):
             raise Unknown("the outside's answer was lost")
+        if self.way.unlucky(self.faults.nonsense):
+            return self._nonsense(outcome)
         return outcome
+
+    def _nonsense(self, outcome: Any) -> Any:
+        """What no adapter should say: an error nobody planned for, no command, or one for another aggregate."""
+        which = self.dice.randrange(4)
+        if which == 0:
+            raise self.dice.choice(
+                (KeyError("outcome"), TypeError("NoneType"), ConnectionResetError(), RecursionError())
+            )
+        if which == 1:
+            raise asyncio.CancelledError  # of its own
+        if which == 2:
+            return None
+        subject = fields(outcome)[0].name
+        return replace(outcome, **{subject: f"{getattr(outcome, subject)}-elsewhere"})
 
     # -- what Faust does for it
 

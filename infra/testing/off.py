@@ -1,6 +1,6 @@
 """Each rule of the design, switched off: kinds of processes that break it, and the law that is seen to break then.
 
-A rule whose absence nobody notices is not proved. The rules are those of DESIGN §2, §4 and §6.
+A rule whose absence nobody notices is not proved. The rules are those of DESIGN §2, §4, §6 and §8.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from infra.errors import Unknown, Unreadable
 from infra.kafka.inbound import Seen, Unanswered
 from infra.kafka.log import until_known
 from infra.messages import Rejected
-from infra.model.context import Perform
+from infra.model.context import Attempt, Perform
 from infra.testing.disk import Content, ProcessDisk
 from infra.testing.node import Node, Port
 from infra.wire.envelope import CAUSE_TIME, EXPECTED_OFFSET, ID, REACTION, Way, reaction_place
@@ -24,6 +24,7 @@ from infra.wire.record import Header, Outgoing, Read, with_header
 from infra.write.agenda import Agenda
 from infra.write.aggregates import Aggregates, Position, Unwritten
 from infra.write.decision import CommandHandler, Decision, Standing
+from infra.write.effects import EffectRunner, Target, Work
 from infra.write.intents import CLOCK
 from infra.write.lanes import Lanes, Place
 from infra.write.layout import POSITION, behind, line_prefix
@@ -219,9 +220,25 @@ class Untimely(Node):
 class Careless(Node):
     """The outside is asked with another key each time."""
 
-    async def attempt(self, perform: Perform[Any, Any], intent: Any, key: str) -> Any:
+    async def attempt(self, perform: Perform[Any, Any], intent: Any, attempt: Attempt) -> Any:
         self.times = getattr(self, "times", count(1))
-        return await super().attempt(perform, intent, f"{key}/{self.name}/{next(self.times)}")
+        key = f"{attempt.key}/{self.name}/{next(self.times)}"
+        return await super().attempt(perform, intent, replace(attempt, key=key))
+
+
+class BrittleEffects(EffectRunner):
+    """An error that nobody planned for is everybody's."""
+
+    def _unplanned(self, target: Target, work: Work, error: BaseException) -> str:
+        raise error
+
+
+class BrittleOwner(Owner):
+    effects_kind = BrittleEffects
+
+
+class Brittle(Node):
+    owner = BrittleOwner
 
 
 class HastyOwner(Owner):
@@ -828,6 +845,7 @@ RULES = {
     "by name": Rule("a command topic is known by its id", ByName, "the_log_names_the_command_topics_that_are_there"),
     "blind": Rule("an idle owner sees what others append", Blind, "an_owner_knows_the_end_of_its_log"),
     "gapless": Rule("marks of transactions are passed over", Gapless, "an_owner_knows_the_end_of_its_log"),
+    "brittle": Rule("an attempt that fails is one intent's", Brittle, "no_process_fails_by_itself"),
     "sluggish": Rule("what was taken in is folded by itself", Sluggish, "nothing_that_was_wanted_is_left_open"),
     "untidy": Rule("what cannot be processed is kept before it is answered", Untidy, "what_waits_is_kept"),
     "anonymous": Rule("a letter keeps the id it goes by", Anonymous, "what_waits_is_kept"),

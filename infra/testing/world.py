@@ -20,19 +20,17 @@ import gc
 import math
 import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import purgatory.domain.model
 import structlog
 
 from infra.kafka.log import addressed
 from infra.kafka.memory import MARK, MemoryKafka
-from infra.kafka.topics import HEARD_TOPIC, STOPPED_TOPIC
+from infra.kafka.topics import EFFECTS_TOPIC, HEARD_TOPIC, STOPPED_TOPIC
 from infra.mesh import Mesh
 from infra.messages import Due
-from infra.model.context import Aggregate, Context, Perform
+from infra.model.context import Aggregate, Attempt, Context, Perform
 from infra.testing import clerk
 from infra.testing.disk import MemoryDisk
 from infra.testing.facts import Known, Partition, kept_as, partitions_of, ways
@@ -42,8 +40,10 @@ from infra.testing.strangers import noise
 from infra.wire.columns import FEW
 from infra.wire.envelope import ID, CommandName
 from infra.wire.record import Outgoing, Read
+from infra.write.owner import TRIES_SECONDS
 from infra.write.reactions import outgoing_command
 from infra.write.state import Budget
+from infra.write.tries import ALL, again_record, states
 from infra.write.watch import standing_still
 from infra.write.writer import Bounds
 
@@ -97,6 +97,7 @@ class World:
         self.schedule: list[str] = []
         self.cuts: list[Cut] = []
         self.resting = False
+        self._asked_again: dict[str, float] = {}
         self._made = 0
         self._noises = 0
         self._said: tuple[int, list[Partition]] = (-1, [])
@@ -130,7 +131,7 @@ class World:
     def play(self, story: Story) -> None:
         """Run it to the end; the laws may be asked then."""
         random.seed(self.seed)  # pauses and jitter come from here too
-        with _clock_of(self):
+        with structlog.testing.capture_logs():
             run(self.loop, self._play(story))
         for node in (node for nodes in self.nodes.values() for node in nodes):
             node.tasks.clear()
@@ -163,6 +164,7 @@ class World:
             await asyncio.sleep(1)
             self._restart()
             stands_still = self.accept_lost()
+            self._try_again()
             if self.kafka.appends != appends or self.sort_out() or stands_still or self._open(outside_is_up):
                 appends, since = self.kafka.appends, self.loop.now
             elif self.loop.now - since >= QUIET_S:
@@ -225,7 +227,8 @@ class World:
         if outside is None:
             return None
 
-        async def perform(intent: Any, key: str) -> Any:
+        async def perform(intent: Any, attempt: Attempt) -> Any:
+            key = attempt.key
             if key not in self.done:
                 self.done[key] = await outside(intent, key)
                 self.say(f"done outside: {key} {intent}")
@@ -463,6 +466,15 @@ class World:
                 self.kafka.append(context.events_topic, place[1], [word])
         return bool(said)
 
+    def _try_again(self) -> None:
+        """Somebody looks after what is said to be parked, as `weft effects retry` does it."""
+        for said in states(self.kafka.log(EFFECTS_TOPIC, 0)):
+            name = said["context"]
+            if said["parked"] and self.loop.now - self._asked_again.get(name, -math.inf) > 2 * TRIES_SECONDS:
+                self._asked_again[name] = self.loop.now
+                self.say(f"somebody wants what {name} has parked to be tried again")
+                self.kafka.append(EFFECTS_TOPIC, 0, [again_record(name, ALL, self.kafka.now())])
+
     def _begin_one(self) -> None:
         name = self.dice.choice(list(self.nodes))
         if len(self.nodes[name]) < 3:
@@ -482,6 +494,7 @@ def _faults(dice: random.Random, gentle: bool) -> Faults:
         after=level * dice.random(),
         failing=dice.choice((0.0, level)),
         slow_s=dice.choice((0.02, 0.2)),
+        nonsense=dice.choice((0.0, 0.5)),
     )
 
 
@@ -502,25 +515,3 @@ def _owned(task: asyncio.Task[Any]) -> None:
         node.tasks.append(task)
         if not node.alive:
             task.cancel()
-
-
-class _Clock:
-    """What purgatory, which reads the time itself, reads instead: the clock of the process that asks."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    def time(self) -> float:
-        node = RUNNING.get()
-        return node.clock() if node else self._world.kafka.now() / 1000
-
-
-@contextmanager
-def _clock_of(world: World) -> Any:
-    real: Any = purgatory.domain.model
-    before, real.time = real.time, _Clock(world)
-    try:
-        with structlog.testing.capture_logs():
-            yield
-    finally:
-        real.time = before

@@ -232,7 +232,7 @@ class EventRecord(NamedTuple):
     """What folding needs of an accepted record. `origin`: its offset, or its id if it was copied here; `at` in ms.
 
     `identity` is what tells its command from others beside its id: one of IDENTITIES; `owns` are the partitions it was in
-    before it was copied.
+    before it was copied, and `first_topic` is Kafka's id of the topic that it was written to then.
     """
 
     key: bytes
@@ -245,6 +245,7 @@ class EventRecord(NamedTuple):
     correlation: bytes
     identity: Header | None
     owns: tuple[bytes, ...] = ()
+    first_topic: bytes = b""
 
     @property
     def name(self) -> CommandName:
@@ -266,9 +267,11 @@ def _identity(header: tuple[str, bytes | None]) -> Header | None:
     return (name, value) if name in IDENTITIES and value is not None else None
 
 
-def _before(headers: HeaderMap) -> tuple[bytes, tuple[bytes, ...]]:
-    """The id of an event that was copied, and the partitions it was in."""
-    return headers[ID] or b"", tuple(place.split(b"/")[-2] for place in (headers.get(EARLIER) or b"").split())
+def _before(headers: HeaderMap) -> tuple[bytes, tuple[bytes, ...], bytes]:
+    """The id of an event that was copied, the partitions it was in, and the topic that it was first in."""
+    places = (headers.get(EARLIER) or b"").split()
+    first_topic = places[0].rsplit(b"/", 2)[0] if places else b""
+    return headers[ID] or b"", tuple(place.split(b"/")[-2] for place in places), first_topic
 
 
 _new: Any = tuple.__new__  # what a NamedTuple has of its own takes twice as long
@@ -295,11 +298,11 @@ def event_record(record: Record) -> EventRecord:
         if correlation is None or command_id is None or offset is None:
             raise ValueError("a header has no value")
         number = int(offset)
-        origin, owns = (record.offset, ()) if number != NO_OFFSET else _before(dict(headers))
+        origin, owns, first = (record.offset, (), b"") if number != NO_OFFSET else _before(dict(headers))
     except (ValueError, KeyError, IndexError) as error:
         raise unreadable(place_of(record), error) from error
     key, value, at = record.key or b"", record.value or b"", record.timestamp
-    fields = (key, value, origin, at, command_id, OFFSETS[asked_at], number, correlation, identity, owns)
+    fields = (key, value, origin, at, command_id, OFFSETS[asked_at], number, correlation, identity, owns, first)
     event: EventRecord = _new(EventRecord, fields)
     return event
 

@@ -90,10 +90,12 @@ class Agenda:
         return found
 
     async def _next_of(self, name: bytes, line: Line) -> list[Intent]:
-        passed, room = line.passed, AT_HAND - line.at_hand
+        passed, reached, room = line.passed, line.reached, AT_HAND - line.at_hand
         if not await self._state.write():
             return []
-        rows = await self._state.open_in(line.reached + b"\0", behind(line_prefix(name)), room)
+        rows = await self._state.open_in(reached + b"\0", behind(line_prefix(name)), room)
+        if line.reached < reached:  # it is begun anew, so these are not the next any more
+            return []
         taken = [intent for key, intent in rows if self._hand_out(line, key, intent)]
         line.is_all_at_hand = len(rows) < room and line.passed == passed
         if line.at_hand == 0 and line.is_all_at_hand:

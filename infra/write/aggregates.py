@@ -329,7 +329,8 @@ class Aggregates:
 
     def _open(self, place: bytes, wanted: Any, record: EventRecord) -> None:
         key, correlation = self.event_id(record.origin), record.correlation.decode(errors="replace")
-        self._reopen(place, Intent(key, self.number, place, wanted, correlation, record.at))
+        first_topic = record.first_topic.decode(errors="replace")
+        self._reopen(place, Intent(key, self.number, place, wanted, correlation, record.at, topic_id=first_topic))
 
     def _close(self, place: bytes) -> None:
         if place in self.intents:
@@ -404,10 +405,10 @@ class Aggregates:
         for want in kind.wants:
             opened = said[self.suffixes.index(want.suffix)]
             if opened is not None:
-                event_id, correlation, at, nth = opened
+                event_id, correlation, at, nth, topic_id = opened
                 wanted = want.of(key.decode(), state)
                 line = line_of(wanted, self.context.target)
-                yield Intent(event_id, self.number, slot + want.suffix, wanted, correlation, at, line, nth)
+                yield Intent(event_id, self.number, slot + want.suffix, wanted, correlation, at, line, nth, topic_id)
 
     def position(self) -> Position:
         return Position(

@@ -1,8 +1,10 @@
-"""What stands between an effect and the outside: a circuit breaker and a bulkhead for each target.
+"""What stands between an effect and the outside: a circuit breaker for each target.
 
-Five failures in a row open the circuit for 30 seconds; then one attempt alone shows whether the target is back. A target
-that hangs fills its own slots and nobody else's.
-https://learn.microsoft.com/azure/architecture/patterns/circuit-breaker and .../bulkhead
+Five failures in a row open the circuit for 30 seconds; then one attempt alone shows whether the target is back.
+https://learn.microsoft.com/azure/architecture/patterns/circuit-breaker
+
+Only targets that have failed since they last answered are known at all, and no more than MOST of them: a target may be a host
+that a stranger has named.
 """
 
 import asyncio
@@ -10,21 +12,18 @@ import json
 import os
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from random import random
-from typing import Any, TypeVar
-
-from purgatory import AsyncCircuitBreakerFactory
-from purgatory.domain.model import CLOSED
+from typing import Any
 
 from infra.wire.record import Outgoing, Record
 
 FAILURES = 5
 OPEN_S = 30.0
-AT_ONCE = 32
-
-_T = TypeVar("_T")
+MOST = 1000
+CLOSED, OPENED, HALF_OPENED = "closed", "opened", "half-opened"
 
 
 @dataclass(frozen=True)
@@ -45,12 +44,37 @@ def circuit_record(context: str, circuit: Circuit) -> Outgoing:
 
 def current(records: Iterable[Record], now: float) -> list[dict[str, Any]]:
     """The circuits that are not closed; one that nobody has tried for long belongs to a process that is gone."""
-    latest = {record.key: json.loads(record.value or b"{}") for record in records}
+    latest = {record.key: _read(record) for record in records}
     return [c for c in latest.values() if c and c["state"] != CLOSED and c["since"] > now - 4 * OPEN_S]
 
 
+def _read(record: Record) -> dict[str, Any] | None:
+    """What a record says of a circuit; None if that is nothing, as anybody may write there who may write anywhere."""
+    try:
+        content = json.loads(record.value or b"")
+    except (ValueError, RecursionError):
+        return None
+    is_circuit = isinstance(content, dict) and all(
+        isinstance(content.get(n), str) for n in ("context", "target", "state")
+    )
+    return content if is_circuit and isinstance(content.get("since"), int | float) else None
+
+
+@dataclass(slots=True)
+class Breaker:
+    """Of a target that has failed; `until` is a time of the event loop, None while the circuit is closed."""
+
+    failures: int = 0
+    until: float | None = None
+    is_tried: bool = False
+
+
 class Circuits:
-    """The circuits of one context in one process; `changed` hears of every one that opens, closes or is tried."""
+    """The circuits of one context in one process; `changed` hears of every one that opens, closes or is tried.
+
+    Whoever asks a target says so (`begin`), and what came of it: it `answered`, it `failed`, or that says nothing about the
+    target (`let_go`).
+    """
 
     def __init__(
         self, changed: Callable[[Circuit], None], *, open_s: float = OPEN_S, now: Callable[[], float] = time.time
@@ -58,46 +82,47 @@ class Circuits:
         self._now = now
         self._changed = changed
         self._open_s = open_s
-        self._breakers = AsyncCircuitBreakerFactory(default_threshold=FAILURES, default_ttl=open_s)
-        self._breakers.add_listener(self._heard)
-        self._slots: dict[str, asyncio.Semaphore] = {}
-        self._trying: dict[str, asyncio.Lock] = {}
-        self.waiting = 0  # attempts for which a target that is there has no slot
+        self._failing: OrderedDict[str, Breaker] = OrderedDict()
 
-    async def through(self, target: str, attempt: Callable[[], Awaitable[_T]]) -> _T:
-        """The attempt's result, or what it raised; waits while the circuit is open."""
-        breaker = await self._breakers.get_breaker(target, exclude=[asyncio.CancelledError])
-        context = breaker.context
-        slots = self._slots.setdefault(target, asyncio.Semaphore(AT_ONCE))
-        while True:
-            if context.opened_at is not None and (left := context.opened_at + self._open_s - self._now()) > 0:
-                await asyncio.sleep(left + random())
-            elif context.state == CLOSED:
-                await self._a_slot(slots)
-                try:
-                    if context.state == CLOSED:
-                        return await self._guarded(breaker, attempt)
-                finally:
-                    slots.release()
-            else:
-                async with self._trying.setdefault(target, asyncio.Lock()):
-                    if context.state != CLOSED and self._is_due(context.opened_at):
-                        return await self._guarded(breaker, attempt)
+    def __len__(self) -> int:
+        return len(self._failing)
 
-    async def _a_slot(self, slots: asyncio.Semaphore) -> None:
-        self.waiting += 1
-        try:
-            await slots.acquire()
-        finally:
-            self.waiting -= 1
+    def wait(self, target: str) -> float | None:
+        """Seconds until the target may be asked, 0 if that is now; None while one attempt alone tries it."""
+        breaker = self._failing.get(target)
+        if breaker is None or breaker.until is None:
+            return 0.0
+        return None if breaker.is_tried else max(0.0, breaker.until - asyncio.get_running_loop().time())
 
-    async def _guarded(self, breaker: Any, attempt: Callable[[], Awaitable[_T]]) -> _T:
-        async with breaker:
-            return await attempt()
+    def begin(self, target: str) -> None:
+        """The target, which may be asked, is being asked."""
+        breaker = self._failing.get(target)
+        if breaker is not None and breaker.until is not None:
+            breaker.is_tried = True
+            self._tell(target, HALF_OPENED)
 
-    def _heard(self, name: str, kind: str, event: Any) -> None:
-        if kind == "state_changed":
-            self._changed(Circuit(name, event.state, self._now()))
+    def answered(self, target: str) -> bool:
+        """Whether that closed its circuit."""
+        breaker = self._failing.pop(target, None)
+        if breaker is None or breaker.until is None:
+            return False
+        self._tell(target, CLOSED)
+        return True
 
-    def _is_due(self, opened_at: float | None) -> bool:
-        return opened_at is None or opened_at + self._open_s < self._now()
+    def failed(self, target: str) -> None:
+        breaker = self._failing.setdefault(target, Breaker())
+        self._failing.move_to_end(target)
+        breaker.failures += 1
+        if breaker.is_tried or (breaker.until is None and breaker.failures >= FAILURES):
+            breaker.until = asyncio.get_running_loop().time() + self._open_s + random()
+            self._tell(target, OPENED)
+        breaker.is_tried = False
+        if len(self._failing) > MOST:
+            self._failing.popitem(last=False)
+
+    def let_go(self, target: str) -> None:
+        if breaker := self._failing.get(target):
+            breaker.is_tried = False
+
+    def _tell(self, target: str, state: str) -> None:
+        self._changed(Circuit(target, state, self._now()))

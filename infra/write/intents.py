@@ -20,6 +20,7 @@ CLOCK = b"clock"  # whose line is for deadlines; a target's begins otherwise
 class Intent:
     """Something a state wants of the outside, or of the clock (a Due); `key` is the id of the event that opened it.
 
+    `topic_id` is Kafka's id of the topic that event was first written to, if that is another than its partition's own.
     Where it stands is said when it is opened in a partition: in which line, and the how-manieth of all that were. Nothing
     else of it ever changes.
     """
@@ -32,9 +33,11 @@ class Intent:
     at: int
     line: bytes = field(default=b"", compare=False)
     nth: int = field(default=0, compare=False)
+    topic_id: str = ""
 
 
-Said = tuple[str, str, int, int]  # of an intent, what the state that wants it does not tell: key, correlation, at, nth
+# of an intent, what the state that wants it does not tell: key, correlation, at, nth, topic_id
+Said = tuple[str, str, int, int, str]
 
 
 class Want(NamedTuple):

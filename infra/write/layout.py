@@ -65,7 +65,7 @@ def decided_key(decided: KnownCommand) -> bytes:
 
 def said_of(intent: Intent) -> Said:
     """What is not seen by the state."""
-    return intent.key, intent.correlation, intent.at, intent.nth
+    return intent.key, intent.correlation, intent.at, intent.nth, intent.topic_id
 
 
 def batch_of(position: Position, unwritten: Unwritten) -> Batch:

@@ -7,14 +7,15 @@ command stands a barrier: the owned partitions are folded to the end of the log,
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import structlog
 
 from infra.errors import Unknown
 from infra.kafka.log import CommandSink, EventLog, addressed, until_known
-from infra.kafka.topics import CIRCUITS_TOPIC, HEARD_TOPIC, STOPPED_TOPIC
+from infra.kafka.topics import CIRCUITS_TOPIC, EFFECTS_TOPIC, HEARD_TOPIC, STOPPED_TOPIC
 from infra.mesh import Mesh
 from infra.model.context import Context, Perform
 from infra.settings import DAY_MS
@@ -23,7 +24,7 @@ from infra.wire.record import Outgoing, Record
 from infra.write.admission import Admission
 from infra.write.agenda import DUE_AT_ONCE, Agenda
 from infra.write.aggregates import Aggregates
-from infra.write.circuits import Circuit, Circuits, circuit_record
+from infra.write.circuits import Circuit, circuit_record
 from infra.write.effects import EffectRunner
 from infra.write.fingerprint import fingerprint
 from infra.write.heard import Heard, Listener
@@ -33,6 +34,7 @@ from infra.write.reactions import commands_from
 from infra.write.state import Budget, State
 from infra.write.store import Disk
 from infra.write.timers import fire
+from infra.write.tries import MOST, asked_again, state_record, states
 from infra.write.watch import CommandTopics, Watch
 from infra.write.writer import Bounds, Writer
 
@@ -45,6 +47,12 @@ FLUSH_SECONDS = 30.0  # and outlasts a crash by then
 FORGET_SECONDS = 6 * 3600.0  # command ids that are too old
 DUE_SECONDS = 0.5
 HEARD_SECONDS = 1.0
+TRIES_SECONDS = 10.0  # what is tried in vain is said that often at most, if it is not what was said
+AGAIN_SECONDS = 5.0  # and somebody who wants it to be tried again is heard by then
+
+
+async def _nothing_tried() -> Sequence[Record] | None:
+    return None
 
 
 class Owner:
@@ -52,7 +60,8 @@ class Owner:
 
     `topic_ids` are Kafka's of the context's topics and of those it hears; `heard` reads what there is of `weft.heard`;
     `topics` says what its command topics are now, `reread` has one of their partitions read from its position again, and
-    `keep_ms` is how long a decided command stays there.
+    `keep_ms` is how long a decided command stays there; `tried` reads what there is of `weft.effects`,
+    None if there is no such topic.
     `admission` says when strangers' commands are let in, and is that of the process, as are
     `disk`, which has a store for each partition, and `budget`, which says how many bytes of them one may keep in memory as well.
     """
@@ -62,6 +71,7 @@ class Owner:
     agenda_kind: type[Agenda] = Agenda
     state_kind: type[State] = State
     watch_kind: type[Watch] = Watch
+    effects_kind: type[EffectRunner] = EffectRunner
 
     def __init__(
         self,
@@ -81,6 +91,7 @@ class Owner:
         *,
         admission: Admission | None = None,
         keep_ms: int = 7 * DAY_MS,
+        tried: Callable[[], Awaitable[Sequence[Record] | None]] = _nothing_tried,
         now: Callable[[], float] = time.time,
         bounds: Bounds = Bounds(),  # noqa: B008 (frozen)
     ) -> None:
@@ -106,6 +117,9 @@ class Owner:
         self._heard = Heard(self._listener)
         self._unsaid: dict[bytes, Outgoing] = {}
         self._read_heard = heard
+        self._read_tried = tried
+        self._told_tries: dict[int, Outgoing | None] = {}  # None if that is not known
+        self._has_tries = False
         self._disk = disk
         self._budget = budget
         self._code = fingerprint(context, mesh.codec)
@@ -117,10 +131,23 @@ class Owner:
 
     def perform_with(self, perform: Perform[Any, Any]) -> None:
         """From now on, what states want of the outside is done by `perform`."""
-        circuits = Circuits(self._tell, now=self._now)
-        self._effects = EffectRunner(
-            self.context, self._codec, perform, self._sink, self.partitions, self._failed, self._done, circuits
+        self._effects = self.effects_kind(
+            self.context,
+            self._codec,
+            perform,
+            self._sink,
+            self.partitions,
+            self._topic_ids[self.context.events_topic],
+            self._failed,
+            self._done,
+            self._tell,
+            self._is_open,
+            self._now,
         )
+
+    async def _is_open(self, intent: Intent) -> bool:
+        writer = self.writers.get(intent.partition)
+        return writer is not None and await writer.state.is_open(intent)
 
     def _waiting(self) -> int:
         """How much of what was begun waits here: records to handle, and what outsides that answer are not asked yet."""
@@ -140,6 +167,8 @@ class Owner:
         await self.lanes.close()
         await self._exchange(numbers)
         await until_known(self._load_heard)
+        if self._effects:
+            await until_known(self._load_told_tries)
         resumed = {p: writer.aggregates.next_offset for p, writer in sorted(self.writers.items())}
         await asyncio.gather(*map(self._bring_up, self.writers))
         await self.watch.take_over(self.writers)
@@ -163,10 +192,25 @@ class Owner:
     async def _load_heard(self) -> None:
         self._heard.load(await self._read_heard())
 
+    async def _load_told_tries(self) -> None:
+        """What others have said of the partitions that are this process's now is perhaps not so any more."""
+        for said in states(await self._load_tried()):
+            if said["context"] == self.context.name:
+                self._told_tries[said["partition"]] = None
+
+    async def _load_tried(self) -> Sequence[Record]:
+        """Who asked for what to be tried again, so that it is not parked for its age."""
+        assert self._effects is not None
+        found = await self._read_tried()
+        self._has_tries = found is not None
+        self._effects.asked_again = asked_again(found or (), self.context.name)
+        return found or ()
+
     async def _exchange(self, numbers: Collection[int]) -> None:
         gone = [number for number in self.writers if number not in numbers]
         for number in gone:
             self._agendas.pop(number, None)
+            self._told_tries.pop(number, None)
         if self._effects:
             await self._effects.stop(gone)
         for number in gone:
@@ -244,6 +288,8 @@ class Owner:
                 self._flush,
                 self._forget,
                 self._save_heard,
+                self._say_tried,
+                self._try_again,
                 self.watch.run,
                 self.watch.sweep_up,
             ):
@@ -320,6 +366,48 @@ class Owner:
             except Unknown as error:
                 self._heard.not_saved()
                 _log.warning("positions not written", context=self.context.name, error=str(error))
+
+    async def _say_tried(self) -> None:
+        """For whoever asks for the status, or looks after effects."""
+        while True:
+            await asyncio.sleep(TRIES_SECONDS)
+            if self._effects and self._has_tries and (unsaid := dict(self._unsaid_tries(self._effects))):
+                try:
+                    await self._sink.send(EFFECTS_TOPIC, [(0, record) for record in unsaid.values()])
+                    self._told_tries |= {number: record for number, record in unsaid.items() if number in self.writers}
+                except Unknown as error:
+                    _log.warning("what is tried in vain is not published", context=self.context.name, error=str(error))
+
+    def _unsaid_tries(self, effects: EffectRunner) -> Iterator[tuple[int, Outgoing]]:
+        for number in self.writers:
+            tried = [
+                {"key": work.intent.key, "target": target, "tries": work.tries, "said": work.said}
+                for work, target in islice(effects.troubled(number), MOST)
+            ]
+            record = state_record(self.context.name, number, effects.parked[number], tried)
+            if self._told_tries.get(number, state_record(self.context.name, number, 0, [])) != record:
+                yield number, record
+
+    async def _try_again(self) -> None:
+        """Hear who wants something to be tried again; nobody has to be asked while nothing has a pause or is parked."""
+        while True:
+            await asyncio.sleep(AGAIN_SECONDS)
+            if self._effects and self._effects.needs_somebody:
+                before = self._effects.asked_again
+                try:
+                    await self._load_tried()
+                except Unknown as error:
+                    _log.warning("who wants what again is not known", context=self.context.name, error=str(error))
+                    continue
+                if self._effects.asked_again != before:
+                    await self._want_parked(self._effects)
+
+    async def _want_parked(self, effects: EffectRunner) -> None:
+        for number in list(effects.parked):
+            del effects.parked[number]
+            if agenda := self._agendas.get(number):
+                await agenda.resume()
+        effects.hasten()
 
     def _resumed(self, place: Place) -> None:
         """A way in goes on: what was asked by it may be lost, so what is open is wanted again."""

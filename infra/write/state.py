@@ -279,6 +279,13 @@ class State:
         intents = await self._aside(partial(self._intents_at, [place_in(key) for key in keys]))
         return [i for i, key in zip(intents, keys, strict=True) if i is not None and agenda_key(i) == key]
 
+    async def is_open(self, intent: Intent) -> bool:
+        """Whether an intent is still open, as far as is folded."""
+        if slot_of(intent.place) in self.aggregates.states:
+            found = self.aggregates.intents.get(intent.place)
+            return found is not None and found.key == intent.key
+        return any(found.key == intent.key for found in await self.open_at([agenda_key(intent)]))
+
     def _intents_at(self, places: Sequence[bytes]) -> list[Intent | None]:
         """What is open there, as it is written."""
         slots = [slot_of(place) for place in places]

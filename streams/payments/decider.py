@@ -178,6 +178,9 @@ def _record(outcome: RecordGatewayOutcome, payment: Payment) -> Iterator[Payment
             yield PaymentCaptured(order_id=order_id, amount_minor=money.amount_minor, currency=money.currency)
             if payment.unwanted:
                 yield _refund(order_id, CANCELLED, money.amount_minor, "the order was cancelled")
+        case "capture", Voiding(money) if outcome.ok:  # somebody took it at the gateway: it can only be given back
+            yield PaymentCaptured(order_id=order_id, amount_minor=money.amount_minor, currency=money.currency)
+            yield _refund(order_id, CANCELLED, money.amount_minor, "the order was cancelled")
         case "void", Voiding(money):  # if the gateway refuses, it holds nothing any more
             yield PaymentVoided(order_id=order_id, amount_minor=money.amount_minor, currency=money.currency)
         case "refund", Captured(money, open_=(Asking(refund_id, amount), *_)) if refund_id == outcome.refund_id:
@@ -204,7 +207,11 @@ def evolve(payment: Payment, event: PaymentEvent) -> Payment:
         case VoidRequested():
             return _unwanted(payment)
         case PaymentCaptured():
-            return Captured(payment.money, payment.authorisation) if isinstance(payment, Capturing) else payment
+            match payment:
+                case Capturing(money, authorisation) | Voiding(money, authorisation):
+                    return Captured(money, authorisation)
+                case _:
+                    return payment
         case RefundRequested():
             return _asking(payment, event) if isinstance(payment, Captured) else payment
         case PaymentRefunded():

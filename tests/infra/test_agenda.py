@@ -294,3 +294,30 @@ async def test_what_is_open_is_wanted_again_where_what_was_asked_may_be_lost() -
     seen += [number(i) for i in await partition.agenda.more()]
     assert seen == [0, 1, 2]
     assert await partition.due(5) == [9]
+
+
+@pytest.mark.usefixtures("two_at_hand")
+async def test_what_is_begun_anew_while_the_disk_is_read_is_begun_at_its_beginning() -> None:
+    # given a line whose first ones were let go of, and a disk that is slow
+    partition = Partition()
+    for intent in partition.open(*(wish(i, "mail") for i in range(6))):
+        partition.agenda.done(intent)
+    state = partition.agenda._state
+    read = state.open_in
+
+    async def slow(*where: object) -> list[tuple[bytes, Intent]]:
+        rows = await read(*where)  # type: ignore[arg-type]
+        state.open_in = read  # type: ignore[method-assign]
+        await partition.agenda.resume()
+        return rows
+
+    state.open_in = slow  # type: ignore[method-assign]
+    # when somebody wants all of them again meanwhile
+    seen: list[int] = []
+    for _ in range(6):
+        begun = await partition.agenda.more()
+        seen += [number(i) for i in begun]
+        for intent in begun:
+            partition.agenda.done(intent)
+    # then all of them come, in order
+    assert seen == [0, 1, 2, 3, 4, 5]

@@ -4,7 +4,10 @@ import pytest
 
 from infra.errors import LogDamaged
 from infra.messages import Due
+from infra.wire.envelope import copied_headers
 from infra.wire.record import Read
+from infra.write.intents import slot_of
+from infra.write.layout import said_of
 from tests.counter.commands.counter import RecordRing
 from tests.counter.streams.counter.decider import PATIENCE_S, Counter, Ring
 from tests.infra.counter_log import (
@@ -151,3 +154,23 @@ def test_what_is_folded_after_the_taking_comes_after_it() -> None:
     aggregates.take(records[:-1])
     aggregates.fold(records[-1:])
     assert aggregates.states[b"c5"] == Counter(filling=1)
+
+
+def test_what_is_open_of_a_copied_event_names_the_topic_that_it_was_first_written_to() -> None:
+    # given an intent of a log that was copied twice, as it grew
+    log = landed(decide(fresh(), commands((add(1, 3), "a"))).records, 0)
+    for topic_id in ("first-id", "second-id"):
+        log = [
+            record._replace(
+                headers=tuple(copied_headers(record.headers, f"{topic_id}/0/{record.offset}".encode(), record.offset))
+            )
+            for record in log
+        ]
+    grown = fresh()
+    grown.fold(log)
+    # then what it is known by outside is what it was before
+    (intent,) = grown.intents.values()
+    assert (intent.key, intent.topic_id) == ("counter.events/0/0", "first-id")
+    # also once it was written down, and found again
+    slot = slot_of(intent.place)
+    assert list(grown.intents_of(slot, grown.states[slot], [said_of(intent), None])) == [intent]

@@ -1,138 +1,130 @@
-"""Circuit breaker and bulkhead: five failures open a circuit, one attempt tries it, a target that hangs hangs alone."""
+"""Circuit breaker: five failures open a circuit, one attempt tries it, and strangers' hosts take no memory without end."""
 
 import asyncio
-import time
-from collections.abc import Awaitable
+from collections.abc import Coroutine
 from typing import Any
 
 import pytest
 
-from infra.errors import Unknown
+from infra.testing.loop import VirtualLoop, run
 from infra.wire.record import Read
-from infra.write.circuits import AT_ONCE, FAILURES, OPEN_S, Circuit, Circuits, circuit_record, current
+from infra.write.circuits import FAILURES, MOST, OPEN_S, Circuit, Circuits, circuit_record, current
 
-OPEN = 0.3  # seconds, here
-
-
-class Target:
-    """Something outside that is there or not; counts who asks it."""
-
-    def __init__(self) -> None:
-        self.there = True
-        self.asked = 0
-        self.at_once = 0
-        self.most = 0
-
-    async def answer(self) -> str:
-        self.asked += 1
-        self.at_once += 1
-        self.most = max(self.most, self.at_once)
-        try:
-            await asyncio.sleep(0.01)
-        finally:
-            self.at_once -= 1
-        if not self.there:
-            raise Unknown("away")
-        return "yes"
+Heard = list[tuple[str, str]]
 
 
-def circuits() -> tuple[Circuits, list[tuple[str, str]]]:
-    heard: list[tuple[str, str]] = []
-    return Circuits(lambda c: heard.append((c.target, c.state)), open_s=OPEN), heard
+def in_virtual_time(work: Coroutine[Any, Any, None]) -> None:
+    run(VirtualLoop(), work)
 
 
-async def fails(attempt: Awaitable[Any]) -> None:
-    with pytest.raises(Unknown):
-        await attempt
+def circuits() -> tuple[Circuits, Heard]:
+    heard: Heard = []
+    return Circuits(lambda c: heard.append((c.target, c.state))), heard
 
 
-async def opened(made: Circuits, target: Target) -> None:
-    target.there = False
-    for _ in range(FAILURES):
-        await fails(made.through("gateway", target.answer))
+def fail(made: Circuits, target: str, times: int = FAILURES) -> None:
+    for _ in range(times):
+        made.begin(target)
+        made.failed(target)
 
 
-async def test_five_failures_in_a_row_open_the_circuit_and_others_wait() -> None:
-    made, heard = circuits()
-    target = Target()
-    await opened(made, target)
-    assert heard == [("gateway", "opened")]
-    waiting = asyncio.create_task(made.through("gateway", target.answer))
-    await asyncio.sleep(OPEN / 2)
-    assert target.asked == FAILURES
-    waiting.cancel()
+def test_five_failures_in_a_row_open_the_circuit_and_others_wait() -> None:
+    async def main() -> None:
+        made, heard = circuits()
+        fail(made, "gateway", FAILURES - 1)
+        assert made.wait("gateway") == 0
+        fail(made, "gateway", 1)
+        assert heard == [("gateway", "opened")]
+        assert (made.wait("gateway") or 0) >= OPEN_S
+        assert made.wait("mail") == 0
+
+    in_virtual_time(main())
 
 
-async def test_an_answer_in_between_starts_the_count_anew() -> None:
-    made, heard = circuits()
-    target = Target()
-    for there in (False, False, False, False, True, False, False, False, False):
-        target.there = there
-        await (made.through("gateway", target.answer) if there else fails(made.through("gateway", target.answer)))
-    assert heard == []
+def test_an_answer_in_between_begins_to_count_anew() -> None:
+    async def main() -> None:
+        made, heard = circuits()
+        fail(made, "gateway", FAILURES - 1)
+        made.answered("gateway")
+        fail(made, "gateway", FAILURES - 1)
+        assert heard == []
+
+    in_virtual_time(main())
 
 
-async def test_one_attempt_alone_tries_a_circuit_and_closes_it_for_all() -> None:
-    made, heard = circuits()
-    target = Target()
-    await opened(made, target)
-    target.there, target.most = True, 0
-    seen: list[int] = []
+def test_one_attempt_alone_tries_a_circuit_and_closes_it_for_all() -> None:
+    async def main() -> None:
+        made, heard = circuits()
+        fail(made, "gateway")
+        await asyncio.sleep(OPEN_S + 1)
+        made.begin("gateway")
+        assert made.wait("gateway") is None
+        assert made.answered("gateway")
+        assert made.wait("gateway") == 0
+        assert [state for _, state in heard] == ["opened", "half-opened", "closed"]
 
-    async def first_alone() -> str:
-        seen.append(target.at_once)
-        return await target.answer()
-
-    answers = await asyncio.gather(*(made.through("gateway", first_alone) for _ in range(20)))
-    assert answers == ["yes"] * 20
-    assert seen[0] == 0
-    assert [state for _, state in heard] == ["opened", "half-opened", "closed"]
+    in_virtual_time(main())
 
 
-async def test_an_attempt_that_fails_opens_it_again() -> None:
-    made, heard = circuits()
-    target = Target()
-    await opened(made, target)
-    begun = time.monotonic()
-    await fails(made.through("gateway", target.answer))
-    assert time.monotonic() - begun >= OPEN
-    assert [state for _, state in heard] == ["opened", "half-opened", "opened"]
-    assert target.asked == FAILURES + 1
+def test_an_attempt_that_fails_opens_it_again() -> None:
+    async def main() -> None:
+        made, heard = circuits()
+        fail(made, "gateway")
+        await asyncio.sleep(OPEN_S + 1)
+        fail(made, "gateway", 1)
+        assert (made.wait("gateway") or 0) >= OPEN_S
+        assert [state for _, state in heard] == ["opened", "half-opened", "opened"]
+
+    in_virtual_time(main())
 
 
-async def test_a_target_that_hangs_hangs_alone() -> None:
-    made, _ = circuits()
-    never = asyncio.Event()
-    hanging = [asyncio.create_task(made.through("sms", never.wait)) for _ in range(2 * AT_ONCE)]
-    await asyncio.sleep(0.05)
-    async with asyncio.timeout(1):
-        assert await made.through("email", Target().answer) == "yes"
-    for task in hanging:
-        task.cancel()
+def test_who_lets_go_is_no_failure_and_the_next_one_tries() -> None:
+    async def main() -> None:
+        made, heard = circuits()
+        for _ in range(FAILURES):
+            made.begin("gateway")
+            made.let_go("gateway")
+        assert heard == []
+        fail(made, "gateway")
+        await asyncio.sleep(OPEN_S + 1)
+        made.begin("gateway")
+        made.let_go("gateway")
+        assert made.wait("gateway") == 0
+
+    in_virtual_time(main())
 
 
-async def test_so_many_ask_a_target_at_once_and_no_more() -> None:
-    made, _ = circuits()
-    target = Target()
-    await asyncio.gather(*(made.through("gateway", target.answer) for _ in range(3 * AT_ONCE)))
-    assert target.most == AT_ONCE
+def test_a_million_hosts_that_fail_take_no_more_memory_than_a_thousand() -> None:
+    async def main() -> None:
+        made, _ = circuits()
+        for number in range(10 * MOST):
+            fail(made, f"host-{number}", 1)
+        assert len(made) == MOST
+
+    in_virtual_time(main())
 
 
-async def test_who_lets_go_is_no_failure() -> None:
-    made, heard = circuits()
-    never = asyncio.Event()
-    for _ in range(FAILURES):
-        task = asyncio.create_task(made.through("gateway", never.wait))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-    assert heard == []
+def test_a_target_that_answers_takes_none() -> None:
+    async def main() -> None:
+        made, _ = circuits()
+        fail(made, "gateway")
+        made.answered("gateway")
+        assert len(made) == 0
+
+    in_virtual_time(main())
 
 
 def read(circuit: Circuit) -> Read:
     record = circuit_record("payments", circuit)
     return Read("weft.circuits", 0, 0, 0, record.key, record.value, ())
+
+
+@pytest.mark.parametrize(
+    "value", [None, b"", b"{", b"5", b"[" * 100_000, b'{"state": 5}', b'{"state": "opened"}', b"\xff"]
+)
+def test_what_is_no_circuit_is_not_shown_and_hides_none(value: bytes | None) -> None:
+    records = [read(Circuit("gateway", "opened", 1000.0)), Read("weft.circuits", 0, 1, 0, b"junk", value, ())]
+    assert [c["target"] for c in current(records, 1001.0)] == ["gateway"]
 
 
 @pytest.mark.parametrize(
@@ -147,28 +139,3 @@ def read(circuit: Circuit) -> Read:
 def test_the_status_shows_what_is_not_closed_now(history: list[str], age: float, shown: list[str]) -> None:
     records = [read(Circuit("gateway", state, 1000.0)) for state in history]
     assert [c["state"] for c in current(records, 1000.0 + age)] == shown
-
-
-async def test_who_waits_for_a_slot_of_a_target_that_is_there_counts() -> None:
-    # given a target whose slots are all taken, and three more for it
-    made, _ = circuits()
-    never = asyncio.Event()
-    hanging = [asyncio.create_task(made.through("sms", never.wait)) for _ in range(AT_ONCE + 3)]
-    await asyncio.sleep(0.05)
-    # then those three wait
-    assert made.waiting == 3
-    # and nobody, once they are gone
-    for task in hanging:
-        task.cancel()
-    await asyncio.wait(hanging)
-    assert made.waiting == 0
-
-
-async def test_who_waits_for_a_target_that_is_away_does_not_count() -> None:
-    made, _ = circuits()
-    target = Target()
-    await opened(made, target)
-    waiting = asyncio.create_task(made.through("gateway", target.answer))
-    await asyncio.sleep(0.01)
-    assert made.waiting == 0
-    waiting.cancel()

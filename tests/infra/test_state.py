@@ -237,3 +237,26 @@ async def test_what_cannot_be_let_go_of_yet_keeps_nobody_waiting() -> None:
     async with asyncio.timeout(1):
         await state.trim()
     assert len(state.aggregates.decided) == 800
+
+
+@pytest.mark.parametrize("is_cold", [False, True])
+async def test_whether_something_is_still_wanted_is_known_of_hot_and_of_cold(is_cold: bool) -> None:
+    # given a counter that is full, whose bell is to be rung
+    content = Content(b"")
+    state = stored(fresh(), content)
+    decision = decide(state.aggregates, commands((add(1, 3), "a")))
+    state.aggregates.merge(decision)
+    (wish,) = state.aggregates.intents.values()
+    if is_cold:
+        await state.close()
+        state = await resumed(content)
+        assert not state.aggregates.states
+    # then it is wanted, and nothing else is
+    assert await state.is_open(wish)
+    assert not await state.is_open(replace(wish, key="counter.events/0/99"))
+    # and not once it was rung
+    rung = await answer(state, commands((RecordRing(counter_id="c1"), "r")))
+    state.aggregates.merge(rung)
+    assert not await state.is_open(wish)
+    await state.close()
+    assert not await (await resumed(content)).is_open(wish)

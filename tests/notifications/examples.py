@@ -1,3 +1,7 @@
+from typing import Any
+
+from pydantic import SecretStr
+
 from commands.notifications import (
     ForgetContact,
     GiveUpTelling,
@@ -17,6 +21,7 @@ from schemas.notifications import (
     TellingPostponed,
     TellingSkipped,
 )
+from streams.notifications.needs import Needs
 
 CUSTOMER, ORDER, ID = "customer-1", "order-1", "order-1/confirmed"
 OCCASION = {"customer_id": CUSTOMER, "notification_id": ID, "order_id": ORDER, "occasion": "confirmed"}
@@ -47,3 +52,8 @@ sent = NotificationSent(notification_id=ID, order_id=ORDER, message_id="<1@x>")
 
 def skipped(reason: str) -> TellingSkipped:
     return TellingSkipped(**OCCASION, reason=reason)
+
+
+def needs(**given: Any) -> Needs:
+    """What is needed outside, of which a test gives what it is about."""
+    return Needs(**{"vault": "-", "vault_key": SecretStr("-"), "smtp": "-", "sms": "-"} | given)

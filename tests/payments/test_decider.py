@@ -143,6 +143,14 @@ def test_what_was_not_taken_is_not_refunded(history: tuple[object, ...], code: s
     given(payments, *history).when(refund("r1", 1)).then_refused(code)
 
 
+def test_what_was_captured_by_hand_while_it_was_to_be_let_go_is_given_back() -> None:
+    history = (requested, authorised, void_requested)
+    given(payments, *history).when(outcome("capture")).then(
+        captured, refund_requested("cancelled", 2630, "the order was cancelled")
+    )
+    given(payments, *history).when(outcome("capture", ok=False)).then()
+
+
 @pytest.mark.parametrize("command", [capture, void, record_authorised, refund_all])
 def test_a_payment_nobody_asked_is_unknown(command: object) -> None:
     given(payments).when(command).then_refused("unknown_payment")

@@ -1,9 +1,11 @@
 """The Stripe adapter: requests as Stripe's OpenAPI has them, answers and webhooks as what they mean."""
 
+import json
 import shutil
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,9 +14,12 @@ from pydantic import SecretStr
 
 from commands.payments import RecordGatewayOutcome
 from infra.errors import Refusal, Unknown
+from infra.model import Attempt
 from streams.payments.decider import Authorise, Capture, Money, Refund, Void
 from streams.payments.effects.stripe import connect, hear
 from streams.payments.needs import Needs
+from tests.answering import Said
+from tests.answering import answering as answered
 from tests.payments import stripe_mock
 from tests.payments.examples import ORDER
 from tests.payments.stripe_mock import SECRET, event, signed
@@ -42,7 +47,7 @@ def mock() -> Iterator[str]:
 @pytest.mark.parametrize("intent", [authorise, capture, void, refund])
 async def test_every_request_is_one_that_stripe_understands(mock: str, intent: Any) -> None:
     async with connect(needs(mock)) as perform:
-        record = await perform(intent, "payments.events/0/1")
+        record = await perform(intent, Attempt("payments.events/0/1"))
     assert (record.order_id, record.step) == (ORDER, type(intent).__name__.lower())
     assert not record.reason.startswith("refused")
 
@@ -75,7 +80,7 @@ async def answering(answers: Answers, requests: list[web.Request] | None = None)
 
 async def outcome(intent: Any, *answers: tuple[int, dict[str, Any]]) -> RecordGatewayOutcome:
     async with answering(list(answers)) as address, connect(needs(address)) as perform:
-        return await perform(intent, "k")
+        return await perform(intent, Attempt("k"))
 
 
 def payment(status: str) -> tuple[int, dict[str, Any]]:
@@ -136,7 +141,7 @@ async def test_what_leaves_the_outcome_open_is_unknown(intent: Any, answers: Ans
 async def test_nobody_there_is_unknown() -> None:
     async with connect(needs("http://127.0.0.1:1")) as perform:
         with pytest.raises(Unknown):
-            await perform(authorise, "k")
+            await perform(authorise, Attempt("k"))
 
 
 async def test_asking_again_carries_the_same_idempotency_key() -> None:
@@ -146,8 +151,150 @@ async def test_asking_again_carries_the_same_idempotency_key() -> None:
         connect(needs(address)) as perform,
     ):
         for _ in range(2):
-            await perform(authorise, "payments.events/0/1")
+            await perform(authorise, Attempt("payments.events/0/1"))
     assert [request.headers["Idempotency-Key"] for request in requests] == ["payments.events/0/1"] * 2
+
+
+@pytest.mark.parametrize("status", [405, 410, 413, 414, 431])
+async def test_a_status_of_4xx_is_an_answer(status: int) -> None:
+    record = await outcome(authorise, (status, {}))
+    assert (record.ok, record.reason) == (False, f"refused: {status}")
+
+
+ODD = [
+    b"",
+    b"ok",
+    b"5",
+    b"null",
+    b"[]",
+    b"{}",
+    b"\xff",
+    b"[" * 60_000,
+    b'{"object": "payment_intent", "id": "pi_1"}',
+    b'{"object": "payment_intent", "id": 5, "status": "requires_capture"}',
+    b'{"object": "payment_intent", "id": "pi_1", "status": ["requires_capture"]}',
+    b'{"object": "payment_intent", "id": "pi_1", "status": "requires_capture", "x": "' + b"x" * 100_000 + b'"}',
+]
+
+
+@pytest.mark.parametrize("body", ODD, ids=range(len(ODD)))
+@pytest.mark.parametrize("intent", [authorise, capture, void, refund])
+async def test_what_is_not_the_shape_of_an_answer_leaves_the_outcome_open(intent: Any, body: bytes) -> None:
+    async with answered(Said(200, body)) as somebody, connect(needs(somebody.address)) as perform:
+        with pytest.raises(Unknown):
+            await perform(intent, Attempt("k"))
+
+
+async def test_a_redirect_is_not_followed() -> None:
+    async with answered(Said(200)) as elsewhere, answered(Said(307, headers={"Location": elsewhere.address})) as here:
+        async with connect(needs(here.address)) as perform:
+            with pytest.raises(Unknown):
+                await perform(authorise, Attempt("k"))
+        assert elsewhere.asked == []
+
+
+# -- what may have been asked before
+
+
+OLD = Attempt("k", age_s=21 * 3600)
+DOUBTFUL = Attempt("k", is_doubtful=True)
+
+
+def listed(*resources: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    return 200, {"object": "list", "url": "/", "has_more": False, "data": list(resources)}
+
+
+def of(resource: tuple[int, dict[str, Any]], **metadata: str) -> dict[str, Any]:
+    return resource[1] | {"metadata": metadata}
+
+
+async def attempted(intent: Any, attempt: Attempt, *answers: tuple[int, dict[str, Any]]) -> tuple[Any, list[str]]:
+    """The outcome, and what was asked for it."""
+    requests: list[web.Request] = []
+    async with answering(list(answers), requests) as address, connect(needs(address)) as perform:
+        record = await perform(intent, attempt)
+    return record, [f"{request.method} {request.path}" for request in requests]
+
+
+SEARCH, CREATE = "GET /v1/payment_intents/search", "POST /v1/payment_intents"
+
+
+@pytest.mark.parametrize("attempt", [OLD, DOUBTFUL])
+@pytest.mark.parametrize("metadata", [{"order_id": ORDER, "intent": "k"}, {"order_id": ORDER}])
+async def test_a_hold_that_may_have_been_asked_for_is_looked_for_first(attempt: Attempt, metadata: Any) -> None:
+    record, asked = await attempted(authorise, attempt, listed(of(payment("requires_capture"), **metadata)))
+    assert (record.ok, record.authorisation, asked) == (True, "pi_1", [SEARCH])
+
+
+async def test_a_hold_of_another_mesh_with_the_same_order_is_not_taken_for_ours() -> None:
+    theirs = of(payment("requires_capture"), order_id=ORDER, intent="another/payments.events/0/1")
+    record, asked = await attempted(authorise, OLD, listed(theirs), payment("requires_capture"))
+    assert (record.ok, asked) == (True, [SEARCH, CREATE])
+
+
+async def test_what_is_nowhere_to_be_found_is_asked_for_under_the_same_key() -> None:
+    requests: list[web.Request] = []
+    async with (
+        answering([error(500, "api_error"), listed(), payment("requires_capture")], requests) as address,
+        connect(needs(address)) as perform,
+    ):
+        with pytest.raises(Unknown):
+            await perform(authorise, Attempt("k"))
+        await perform(authorise, DOUBTFUL)
+    assert [r.headers.get("Idempotency-Key") for r in requests if r.method == "POST"] == ["k", "k"]
+
+
+async def test_where_it_cannot_be_looked_for_it_is_not_asked_for() -> None:
+    with pytest.raises(Unknown):
+        await attempted(authorise, OLD, error(400, "invalid_request_error"))
+
+
+async def test_an_orders_name_is_only_a_name_in_a_search() -> None:
+    requests: list[web.Request] = []
+    odd = replace(authorise, order_id="o'1\\")
+    async with (
+        answering([listed(), payment("requires_capture")], requests) as address,
+        connect(needs(address)) as perform,
+    ):
+        await perform(odd, OLD)
+    assert requests[0].query["query"] == "metadata['order_id']:'o\\'1\\\\'"
+
+
+@pytest.mark.parametrize(
+    ("intent", "status", "step", "ok"),
+    [
+        (capture, "succeeded", "capture", True),
+        (capture, "canceled", "capture", False),
+        (void, "canceled", "void", True),
+    ],
+)
+async def test_what_became_of_a_payment_is_looked_for_first(intent: Any, status: str, step: str, ok: bool) -> None:
+    record, asked = await attempted(intent, OLD, payment(status))
+    assert (record.step, record.ok, asked) == (step, ok, ["GET /v1/payment_intents/pi_1"])
+
+
+async def test_a_refund_is_looked_for_by_its_id() -> None:
+    others = of((200, refunded("failed")[1] | {"id": "re_0"}), refund_id="r0")
+    record, asked = await attempted(refund, DOUBTFUL, listed(others, of(refunded("succeeded"), refund_id="r1")))
+    assert (record.ok, record.refund_id, asked) == (True, "r1", ["GET /v1/refunds"])
+
+
+async def test_a_key_that_is_known_with_other_content_says_that_it_was_asked() -> None:
+    found = listed(of(payment("requires_capture"), order_id=ORDER, intent="k"))
+    record, asked = await attempted(authorise, Attempt("k"), error(400, "idempotency_error"), found)
+    assert (record.ok, asked) == (True, [CREATE, SEARCH])
+
+
+async def test_a_void_of_what_was_captured_by_hand_says_that_it_was_captured() -> None:
+    record, _ = await attempted(void, Attempt("k"), UNEXPECTED, payment("succeeded"))
+    assert (record.step, record.ok, record.authorisation) == ("capture", True, "pi_1")
+
+
+async def test_what_is_asked_for_says_which_intent_it_is_of() -> None:
+    answer = Said(200, json.dumps(payment("requires_capture")[1]).encode())
+    async with answered(answer) as somebody, connect(needs(somebody.address)) as perform:
+        await perform(authorise, Attempt("topic-id/payments.events/0/1"))
+    assert b"metadata[intent]=topic-id%2Fpayments.events%2F0%2F1" in somebody.bodies[0]
 
 
 # -- webhooks
@@ -189,6 +336,12 @@ def test_a_webhook_of_a_refund_says_which() -> None:
 @pytest.mark.parametrize("body", [event("customer.created"), event("payment_intent.succeeded", metadata={})])
 def test_what_is_not_about_a_payment_of_ours_is_of_no_interest(body: bytes) -> None:
     assert heard(body) is None
+
+
+@pytest.mark.parametrize("body", [b"5", b"[]", b"{}", b'{"type": 5}', b'{"type": "x", "data": 5}', b"[" * 60_000])
+def test_what_is_signed_and_no_event_is_refused(body: bytes) -> None:
+    with pytest.raises(Refusal):
+        heard(body)
 
 
 BODY = event("payment_intent.succeeded")

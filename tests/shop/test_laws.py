@@ -17,6 +17,7 @@ import streams.users.decider.email as email
 from commands.orders import PlaceOrder
 from commands.payments import RefundPayment
 from infra.mesh import Mesh
+from infra.model import Attempt
 from infra.shop.mesh import mesh
 from infra.testing.laws import broken
 from infra.testing.node import Node
@@ -90,9 +91,9 @@ def test_a_gateway_that_forgets_its_idempotency_keys_is_caught() -> None:
     class Forgetful(Node):
         """The outside is asked again as if for the first time."""
 
-        async def attempt(self, perform: Any, intent: Any, key: str) -> Any:
+        async def attempt(self, perform: Any, intent: Any, attempt: Attempt) -> Any:
             self.asked = getattr(self, "asked", 0) + 1
-            return await super().attempt(perform, intent, f"{key}/{self.asked}")
+            return await super().attempt(perform, intent, replace(attempt, key=f"{attempt.key}/{self.asked}"))
 
     assert any(BOOKS in simulation.play(seed, Forgetful)[1] for seed in SEEDS)
 

@@ -74,7 +74,10 @@ def test_contact_channels_are_changed() -> None:
     given(user, *active).when(by_sms).then(ContactChannelsChanged(user_id=USER, channels=(sms,)))
 
 
-@pytest.mark.parametrize("channels", [(replace(sms, kind="pigeon"),), (replace(sms, address=""),), (sms,) * 11])
+@pytest.mark.parametrize(
+    "channels",
+    [(replace(sms, kind="pigeon"),), (replace(sms, address=""),), (sms,) * 11, (replace(sms, address="x" * 9000),)],
+)
 def test_a_channel_that_makes_no_sense_is_refused(channels: tuple[Channel, ...]) -> None:
     given(user, *active).when(replace(by_sms, channels=channels)).then_refused("bad_channel")
 

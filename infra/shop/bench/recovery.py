@@ -27,7 +27,7 @@ from infra.errors import Unknown, Unusable
 from infra.kafka import reading
 from infra.kafka.inbound import Gauged, gauging
 from infra.kafka.log import KafkaEventLog, Producer, connected
-from infra.kafka.topics import CIRCUITS_TOPIC, HEARD_TOPIC, STOPPED_TOPIC
+from infra.kafka.topics import CIRCUITS_TOPIC, EFFECTS_TOPIC, HEARD_TOPIC, STOPPED_TOPIC
 from infra.messages import Resumed
 from infra.model.context import Context
 from infra.ops.disk import disk_and_budget
@@ -72,7 +72,7 @@ def measure(settings: Settings, log: str, count: int, directory: Path, say: Call
     context = LOGS[log].context
     servers = address(settings, "kafka")
     its = [context.events_topic, context.commands_topic, context.own_topic]
-    work.create(servers, [*its, CIRCUITS_TOPIC, HEARD_TOPIC, STOPPED_TOPIC], partitions=1)
+    work.create(servers, [*its, CIRCUITS_TOPIC, EFFECTS_TOPIC, HEARD_TOPIC, STOPPED_TOPIC], partitions=1)
     events = asyncio.run(_make(servers, LOGS[log], count, say))
     say(f"{events:,} events are in one partition")
     result: dict[str, float] = {"events": events}
@@ -193,7 +193,7 @@ class Nowhere(KafkaEventLog):
         return int(dict(records[0].headers)[EXPECTED_OFFSET] or b"")
 
 
-async def _away(wanted: object, key: str) -> object:
+async def _away(wanted: object, attempt: object) -> object:
     raise Unknown("nobody is there")
 
 

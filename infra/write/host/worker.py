@@ -17,7 +17,7 @@ from faust.types import TP
 from infra.kafka import reading
 from infra.kafka.inbound import Gauged, gauging
 from infra.kafka.log import KafkaEventLog, connected, until_known
-from infra.kafka.topics import heard_positions
+from infra.kafka.topics import heard_positions, tried_effects
 from infra.mesh import Mesh
 from infra.model.context import Context
 from infra.model.needs import needed
@@ -202,6 +202,7 @@ async def run(
                 budget,
                 admission=admission,
                 keep_ms=settings.decided_ms,
+                tried=partial(asyncio.to_thread, tried_effects, settings),
             )
 
         worker = Worker(settings, heard, command_topics, owner_of)

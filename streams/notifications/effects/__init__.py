@@ -7,13 +7,18 @@ from dataclasses import replace
 from commands.notifications import RecordDelivery
 from infra import Erased, Undeliverable
 from infra.edge import vault
-from infra.model import Perform
+from infra.model import Attempt, Perform
 from streams.notifications.decider.message import Deliver
 from streams.notifications.needs import Needs
 
 
 def target(intent: Deliver) -> str:
     return intent.channel
+
+
+def give_up(intent: Deliver, reason: str) -> RecordDelivery:
+    """The customer is not told."""
+    return _outcome(intent, "", reason)
 
 
 @asynccontextmanager
@@ -27,16 +32,17 @@ async def connect(needs: Needs) -> AsyncIterator[Perform[Deliver, RecordDelivery
         keys = await stack.enter_async_context(vault.opened(needs))
         send = {kind: await stack.enter_async_context(open_(needs)) for kind, open_ in channels.items()}
 
-        async def perform(intent: Deliver, key: str) -> RecordDelivery:
+        async def perform(intent: Deliver, attempt: Attempt) -> RecordDelivery:
             try:
                 recipient = await keys.unseal(intent.recipient)
-                message_id = await send[intent.channel](replace(intent, recipient=recipient), key)
             except Erased:
                 return _outcome(intent, "", "the customer was erased")
-            except Undeliverable as error:
-                return _outcome(intent, "", str(error))
             except ValueError:
                 return _outcome(intent, "", "the address is not sealed for the customer")
+            try:
+                message_id = await send[intent.channel](replace(intent, recipient=recipient), attempt)
+            except Undeliverable as error:
+                return _outcome(intent, "", str(error))
             return _outcome(intent, message_id, "")
 
         yield perform

@@ -11,34 +11,35 @@ from hashlib import blake2b
 import aiohttp
 
 from infra import Undeliverable, Unknown
+from infra.edge import outside
+from infra.edge.outside import OURS_TO_MEND
+from infra.model import Attempt
 from streams.notifications.decider.message import Deliver
 from streams.notifications.needs import Needs
 
+WHO = "the SMS service"
 MAX_BODY = 1600  # characters; Twilio's limit
+MADE = 201  # says it all: whoever asks again because of what else is said sends another message
 
 
 @asynccontextmanager
-async def connect(needs: Needs) -> AsyncIterator[Callable[[Deliver, str], Awaitable[str]]]:
+async def connect(needs: Needs) -> AsyncIterator[Callable[[Deliver, Attempt], Awaitable[str]]]:
     """The message API; sending returns the mark the message carries."""
-    timeout = aiohttp.ClientTimeout(total=needs.gateway_timeout)
     token = needs.sms_token.get_secret_value() if needs.sms_token else ""
-    auth = aiohttp.BasicAuth(needs.sms_account, token)
-    async with aiohttp.ClientSession(timeout=timeout, auth=auth) as client:
+    headers = {"Authorization": aiohttp.encode_basic_auth(needs.sms_account, token)}
+    async with outside.client(needs.gateway_timeout) as client:
 
-        async def send(message: Deliver, key: str) -> str:
-            mark = blake2b(key.encode(), digest_size=4).hexdigest()
+        async def send(message: Deliver, attempt: Attempt) -> str:
+            mark = blake2b(attempt.key.encode(), digest_size=4).hexdigest()
             url = f"{needs.sms}/2010-04-01/Accounts/{needs.sms_account}/Messages.json"
             text = f"{message.subject}. {message.body}"[: MAX_BODY - 12]
             form = {"To": message.recipient, "From": needs.sms_from, "Body": f"{text} ({mark})"}
-            try:
-                async with client.post(url, data=form) as answer:
-                    content = await answer.json(content_type=None)
-                    if answer.status == 201:
-                        return mark
-            except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-                raise Unknown(f"the SMS service did not answer: {type(error).__name__}") from error
-            if answer.status in (401, 403, 429) or answer.status >= 500:  # ours to mend, or to wait for
-                raise Unknown(f"the SMS service answered {answer.status}")
-            raise Undeliverable(f"the SMS service answered {answer.status}, code {content.get('code')}")
+            answer = await outside.post(client, url, WHO, data=form, headers=headers)
+            if answer.status == MADE:
+                return mark
+            if answer.is_refusal and answer.status not in OURS_TO_MEND:
+                code = answer.content.get("code")
+                raise Undeliverable(f"{WHO} answered {answer.status}, code {code if isinstance(code, int) else '?'}")
+            raise Unknown(f"{WHO} answered {answer.status}")
 
         yield send

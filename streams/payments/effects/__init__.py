@@ -26,6 +26,15 @@ async def connect(needs: Needs) -> AsyncIterator[Perform[Intent, RecordGatewayOu
         yield perform
 
 
+def give_up(intent: Intent, reason: str) -> RecordGatewayOutcome:
+    """Nothing is held, taken or given back, as far as the shop is concerned."""
+    refund_id = intent.refund_id if isinstance(intent, Refund) else ""
+    step = type(intent).__name__.lower()
+    return RecordGatewayOutcome(
+        order_id=intent.order_id, step=step, ok=False, authorisation="", reason=reason, refund_id=refund_id
+    )
+
+
 def hear(needs: Needs, headers: Mapping[str, str], body: bytes) -> tuple[str, RecordGatewayOutcome] | None:
     """What a webhook of the gateway says, as (command id, command); None if it is of no interest."""
     from streams.payments.effects import stripe

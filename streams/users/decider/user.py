@@ -30,6 +30,7 @@ from schemas.users import (
 
 KINDS = ("email", "sms", "push")
 MAX_CHANNELS = 10
+MAX_ADDRESS = 8192  # characters, sealed
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,8 @@ def _change_channels(command: ChangeContactChannels) -> ContactChannelsChanged |
     for channel in command.channels:
         if channel.kind not in KINDS or not channel.address:
             return Refused(code="bad_channel", reason=f"a channel is one of {', '.join(KINDS)} and has an address")
+        if len(channel.address) > MAX_ADDRESS:
+            return Refused(code="bad_channel", reason=f"an address has at most {MAX_ADDRESS} characters, sealed")
     if len(command.channels) > MAX_CHANNELS:
         return Refused(code="bad_channel", reason=f"a user has at most {MAX_CHANNELS} channels")
     return ContactChannelsChanged(user_id=command.user_id, channels=command.channels)
