@@ -46,8 +46,9 @@ class Batch:
     def __init__(self, raw: memoryview) -> None:
         self._raw = raw
         head = _HEAD.unpack_from(raw)
-        self._base, self._attributes = head[0], head[5]
+        self._attributes: int = head[5]
         self._first_at, self._last_at, self._count = head[7], head[8], head[12]
+        self.base_offset: int = head[0]
         self.next_offset: int = head[0] + head[6] + 1
         self._whole = DefaultRecordBatch(raw)
         self.is_control_batch: bool = self._whole.is_control_batch
@@ -110,7 +111,7 @@ class Batch:
         timestamp = self._last_at if self._attributes & _APPEND_TIME else self._first_at + delta
         is_named = all(map(_is_utf8, names))
         named = as_librdkafka_has_them(headers) if is_named else [(UNREAD, BAD_NAME)]
-        return Unpacked(self._base + offset, timestamp, key, value, named)
+        return Unpacked(self.base_offset + offset, timestamp, key, value, named)
 
     def _instead(self, why: bytes) -> Unpacked:
         return Unpacked(self.next_offset - 1, self._last_at, None, None, [(UNREAD, why)])

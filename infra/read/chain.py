@@ -1,6 +1,6 @@
 """What the accepted records of an events topic have to be to each other, and whether they are."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from struct import Struct
 from sys import getsizeof
 from types import TracebackType
@@ -43,17 +43,27 @@ class Decided(NamedTuple):
 class Chain:
     """Takes in the records of a topic that has these `ends`, by partition. To be closed.
 
+    `are_marks(partition, start, end)` says of offsets without records whether marks of transactions stand there.
     `wrong` has the first of what is wrong, and `more` is how many more there are. Commands are remembered for as long as
     deciding one again would be wrong, and those for which there is no room in memory on disk.
     """
 
-    def __init__(self, context: Context, codec: Codec, dedupe_ms: int, ends: Mapping[int, int], room: Room) -> None:
+    def __init__(
+        self,
+        context: Context,
+        codec: Codec,
+        dedupe_ms: int,
+        ends: Mapping[int, int],
+        room: Room,
+        are_marks: Callable[[int, int, int], bool] = lambda partition, start, end: False,
+    ) -> None:
         self.records = self.void = self.more = 0
         self.wrong: list[str] = []
         self.inbound: dict[int, Inbound] = {}
         self._context = context
         self._codec = codec
         self._ends = ends
+        self._are_marks = are_marks
         self._last: dict[int, Read] = {}
         self._next: dict[int, int] = {}
         self._dedupe_ms = dedupe_ms
@@ -78,8 +88,9 @@ class Chain:
         self, record: Read, headers: HeaderMap, names: Sequence[bytes], decided: dict[bytes, Decided | None]
     ) -> None:
         place = place_of(record)
-        if record.offset != self._next.get(record.partition, 0):
-            self._tell([f"{place} follows {self._next.get(record.partition, 0) - 1}: records are gone"])
+        next_ = self._next.get(record.partition, 0)
+        if record.offset != next_ and not self._are_marks(record.partition, next_, record.offset):
+            self._tell([f"{place} follows {next_ - 1}: records are gone"])
         self._next[record.partition] = record.offset + 1
         self.records += 1
         if not names:

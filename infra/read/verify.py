@@ -15,7 +15,7 @@ from typing import Any, Self
 import asyncpg
 from confluent_kafka import Consumer
 
-from infra.kafka import reading
+from infra.kafka import marks, reading
 from infra.kafka.inbound import gauging, trouble
 from infra.kafka.reading import Place
 from infra.mesh import Mesh
@@ -171,7 +171,11 @@ def log(settings: Settings, mesh: Mesh, name: str, processes: int = 1) -> Verdic
     with reading.opened(settings) as client:
         ends = reading.ends(client, reading.partitions_of(client, [c.events_topic]))
         by_partition = {number: end for (_, number), end in ends.items()}
-        with Chain(c, mesh.codec, settings.dedupe_ms, by_partition, room(settings, processes)) as chain:
+
+        def are_marks(number: int, start: int, end: int) -> bool:
+            return marks.are_marks(address(settings, "kafka"), (c.events_topic, number), start, end)
+
+        with Chain(c, mesh.codec, settings.dedupe_ms, by_partition, room(settings, processes), are_marks) as chain:
             for records in reading.read_all(client, {}, ends):
                 chain.take(records)
     more = [f"and {chain.more} more"] if chain.more else []
