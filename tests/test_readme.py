@@ -12,8 +12,10 @@ from infra.model.needs import IdentityNeeds, VaultNeeds
 from infra.ops.map import text_map
 from infra.settings import Settings
 from infra.shop.mesh import mesh
+from infra.testing.off import RULES
 from infra.wire import inbox
 from streams.notifications.decider.customer import UNKNOWN_S
+from tests.counter.story import ALL
 from tests.readme import CODE, README, ROOT, block, of_the_shop
 
 
@@ -74,3 +76,19 @@ def test_the_subjects_it_names_are_the_registrys(type_name: str) -> None:
 def test_the_codes_it_names_are_those_of_dead_letters() -> None:
     codes = re.findall(r"rejected as `(\w+)`", (ROOT / "docs" / "clients.md").read_text())
     assert codes and all(f'"{code}"' in Path(inbox.__file__).read_text() for code in codes)
+
+
+GUARANTEES = (ROOT / "docs" / "guarantees.md").read_text()
+
+
+@pytest.mark.parametrize("file", sorted(set(re.findall(r"`(tests/\S+?\.py)`", GUARANTEES))))
+def test_every_test_that_holds_a_guarantee_is_there(file: str) -> None:
+    assert (ROOT / file).is_file()
+
+
+def test_every_law_and_rule_that_guards_a_guarantee_is_there() -> None:
+    rows = [row for row in GUARANTEES.splitlines() if row.startswith("| ")]
+    named = {name for row in rows for name in re.findall(r"`([a-z_ ]+)`", row.split(" | ")[-1])}
+    laws = {law.__name__ for law in ALL}
+    assert named - {"weft verify"} <= laws | RULES.keys()
+    assert named & laws and named & RULES.keys()
