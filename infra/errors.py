@@ -2,7 +2,8 @@
 
     WeftError                 one line for a person, and what to do next
     ├── Unusable              stop: this machine, address or directory cannot serve; nothing was changed
-    │   └── OfOtherCode       wait: tables are not what this code would have made; a rebuild or a restart mends it
+    │   ├── OfOtherCode       wait: tables are not what this code would have made; a rebuild or a restart mends it
+    │   └── OfNewerCode       wait: the log has what this code does not know; newer code reads it
     ├── LogDamaged            stop: the log lost data, or is not the one read before
     ├── LogMoved              stop: the log goes on in another topic; who starts again finds it
     ├── Stopped               stop: somebody asked for it; what was finished is kept, and the same command goes on
@@ -32,6 +33,10 @@ class Unusable(WeftError):
 
 class OfOtherCode(Unusable):
     """The tables of a read model are not what this code would have made."""
+
+
+class OfNewerCode(Unusable):
+    """An accepted record of a schema that this code does not know: who reads on would leave out what it says."""
 
 
 class LogDamaged(WeftError):

@@ -23,7 +23,7 @@ from infra.settings import Settings
 from infra.wire.avro import Codec
 from infra.wire.compatibility import incompatible
 from infra.wire.envelope import CAUSATION, EXPECTED_OFFSET, TYPE, Way, accepted, meta, way_of
-from infra.wire.record import Read, partition_of, place_of, when
+from infra.wire.record import Read, partition_of, place_of, text, unreadable, when
 from infra.wire.sealing import is_sealed
 
 UNDOING = ("Cancelled", "Declined", "Void", "Failed")
@@ -57,11 +57,19 @@ def watch(order: str | None = None, /, *, json_: Json = False) -> int:
     return DONE
 
 
+def _decoded(codec: Codec, record: Read) -> Any:
+    """The event of an accepted record. OfNewerCode or LogDamaged if this code cannot read it."""
+    try:
+        return codec.decode(record.value or b"")
+    except ValueError as error:
+        raise unreadable(place_of(record), error) from error
+
+
 def _say_event(codec: Codec, record: Read, order: str | None, as_json: bool) -> None:
     headers = dict(record.headers)
     if not accepted(headers, record.offset):
         return
-    event, m = codec.decode(record.value or b""), meta(record, headers)
+    event, m = _decoded(codec, record), meta(record, headers)
     if order is not None and order not in (m.subject, getattr(event, "order_id", None)):
         return
     content = asdict(event)
@@ -126,7 +134,7 @@ def log(
         counts = accepted(headers, record.offset)
         if (not counts and not raw) or (at and when(record.timestamp) > at):
             continue
-        event = mesh.codec.decode(record.value or b"")
+        event = _decoded(mesh.codec, record) if counts else None  # what does not count may be anything
         if counts:
             count += 1
             for a in c.aggregates:
@@ -157,7 +165,7 @@ def _partition(s: Settings, topic: str, key: bytes) -> Iterator[Read]:
 
 def _say_record(record: Read, headers: dict[str, bytes | None], event: Any, counts: bool, as_json: bool) -> None:
     place = place_of(record)
-    kind, command = (headers.get(TYPE) or b"?").decode(), (headers.get(CAUSATION) or b"?").decode()
+    kind, command = (text(headers.get(name) or b"?") or "?" for name in (TYPE, CAUSATION))
     way = way_of(headers)
     if as_json:
         content = {
@@ -167,12 +175,12 @@ def _say_record(record: Read, headers: dict[str, bytes | None], event: Any, coun
             "type": kind,
             "command_id": command,
             "way": way.name.lower(),
-            "event": asdict(event),
+            "event": asdict(event) if counts else None,
         }
         out.print(json.dumps(content), markup=False)
     else:
-        void = "" if counts else f"  VOID: expected at {(headers.get(EXPECTED_OFFSET) or b'?').decode()}"
-        told = " ".join(f"{f.name}={_open(getattr(event, f.name))!r}" for f in fields(event))
+        void = "" if counts else f"  VOID: expected at {text(headers.get(EXPECTED_OFFSET)) or '?'}"
+        told = " ".join(f"{f.name}={_open(getattr(event, f.name))!r}" for f in fields(event)) if counts else ""
         out.print(
             f"{when(record.timestamp):%Y-%m-%d %H:%M:%S.%f}"[:23]
             + f"  {place}  {kind}  by {'itself, ' if way is Way.OWN else ''}{command}{void}\n    {told}",

@@ -7,7 +7,7 @@ import asyncio
 
 from aiokafka import TopicPartition
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, LeaderNotAvailableError, for_code
 from aiokafka.protocol.fetch import FetchRequest
 
 from infra.errors import Unknown
@@ -32,6 +32,8 @@ async def _are_marks(servers: str, place: Place, start: int, end: int) -> bool:
             await client.bootstrap()
             await client.set_topics([place[0]])
             leader = client.cluster.leader_for_partition(TopicPartition(*place))
+            if leader is None or leader < 0:
+                raise LeaderNotAvailableError(*place)
             position = start
             while position < end:
                 batches = await _fetched(client, leader, place, position)
@@ -47,9 +49,11 @@ async def _are_marks(servers: str, place: Place, start: int, end: int) -> bool:
         await client.close()
 
 
-async def _fetched(client: AIOKafkaClient, leader: int | None, place: Place, position: int) -> Batches:
+async def _fetched(client: AIOKafkaClient, leader: int, place: Place, position: int) -> Batches:
     topic, partition = place
     request = FetchRequest(100, 1, FETCHED_BYTES, 0, [(topic, [(partition, position, FETCHED_BYTES)])])
     answer = await client.send(leader, request)
-    ((_, ((_, _, _, *data),)),) = answer.topics
+    ((_, ((_, code, _, *data),)),) = answer.topics
+    if code:
+        raise for_code(code)(f"{topic}/{partition}")
     return Batches(data[-1] or b"")

@@ -22,7 +22,8 @@ from infra.settings import Settings, address
 from infra.wire.record import BAD_NAME, UNREAD, Headers, Read, when
 
 Place = tuple[str, int]
-Wanted = frozenset[bytes] | None
+Unwanted = frozenset[bytes]
+NOTHING: Unwanted = frozenset()
 TIMEOUT = 10.0
 NOT_IN_THE_LOG = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
 _T = TypeVar("_T")
@@ -110,11 +111,13 @@ def assign(client: Consumer, positions: Mapping[Place, int]) -> None:
     client.assign([TopicPartition(topic, p, offset or OFFSET_BEGINNING) for (topic, p), offset in positions.items()])
 
 
-def poll(client: Consumer, most: int, timeout: float, wanted: Wanted = None) -> tuple[list[Read], dict[Place, int]]:
+def poll(
+    client: Consumer, most: int, timeout: float, unwanted: Unwanted = NOTHING
+) -> tuple[list[Read], dict[Place, int]]:
     """What is there, as soon as anything is, and the position behind it; waits up to `timeout` seconds for the first.
 
-    That may be the end of a partition, once it is reached. If only some are `wanted`, by the first five bytes of their values,
-    the others are passed over.
+    That may be the end of a partition, once it is reached. Those that are `unwanted`, by the first five bytes of their values,
+    are passed over.
     """
     positions: dict[Place, int] = {}
     messages = []
@@ -126,8 +129,8 @@ def poll(client: Consumer, most: int, timeout: float, wanted: Wanted = None) -> 
         else:
             positions[message.topic(), message.partition()] = message.offset() + 1
             messages.append(message)
-    if wanted is not None:
-        messages = [message for message in messages if (message.value() or b"")[:5] in wanted]
+    if unwanted:
+        messages = [message for message in messages if (message.value() or b"")[:5] not in unwanted]
     return list(map(read_of, messages)), positions
 
 
@@ -163,13 +166,13 @@ def recorded(client: Consumer, positions: Mapping[Place, int]) -> dict[Place, da
 
 
 def read_to(
-    client: Consumer, start: Mapping[Place, int], end: Mapping[Place, int], wanted: Wanted = None
+    client: Consumer, start: Mapping[Place, int], end: Mapping[Place, int], unwanted: Unwanted = NOTHING
 ) -> Iterator[tuple[list[Read], dict[Place, int]]]:
-    """The (wanted) records from `start` up to `end`, in batches, each with the position behind it; Unknown if the broker falls silent."""
+    """The records from `start` up to `end`, in batches, each with the position behind it; Unknown if the broker falls silent."""
     left = {place for place in end if start.get(place, 0) < end[place]}
     assign(client, {place: start.get(place, 0) for place in left})
     while left:
-        records, positions = poll(client, 10_000, TIMEOUT, wanted)
+        records, positions = poll(client, 10_000, TIMEOUT, unwanted)
         if not positions:
             raise Unknown(f"Kafka is silent; still to be read: {sorted(left)}")
         reached = {place: end[place] for place, position in positions.items() if position >= end[place]}

@@ -314,7 +314,7 @@ async def _bring(
     before = await store.load()
     ids = reading.topic_ids(address(settings, "kafka"), [context.events_topic])
     start = {place: before.get(place, ("", 0))[1] for place in ends}
-    for records, positions in reading.read_to(client, start, ends, fold.wanted):
+    for records, positions in reading.read_to(client, start, ends, fold.unwanted):
         await store.commit(fold, fold.batch(records, positions), ids)
 
 

@@ -38,12 +38,13 @@ class Fold:
         self._projection = projection
         self._codec = codec
         names = {codec.names[event] for event in projection.events}
-        self.wanted = codec.prefixes(names or codec.names.values()) - codec.prefixes(LOG_KEEPING_NAMES)
+        wanted = codec.prefixes(names or codec.names.values()) - codec.prefixes(LOG_KEEPING_NAMES)
+        self.unwanted = codec.known - wanted  # what values begin with that are passed over
 
     def facts(self, records: Iterable[Read]) -> list[Fact]:
-        """Every accepted event this projection reads; LogDamaged if one cannot be read."""
-        wanted = self.wanted
-        chosen = [r for r in records if (r.value or b"")[:5] in wanted and is_accepted(r)]
+        """Every accepted event this projection reads; LogDamaged if one cannot be read, OfNewerCode if this code does not know it."""
+        unwanted = self.unwanted
+        chosen = [r for r in records if (r.value or b"")[:5] not in unwanted and is_accepted(r)]
         moments = {at: when(at) for at in {r.timestamp for r in chosen}}
         row_id, decode = self._projection.row_id, self._codec.decode
         facts: list[Fact] = []

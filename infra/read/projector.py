@@ -114,5 +114,5 @@ async def follow(client: Consumer, store: Store, fold: Fold, topic_ids: Mapping[
 
 def read_batch(client: Consumer, fold: Fold) -> tuple[Batch, dict[Place, int]]:
     """What comes next, decoded, and where the log ends; nothing if nothing comes in time."""
-    records, positions = reading.poll(client, BATCH, WAIT_S, fold.wanted)
+    records, positions = reading.poll(client, BATCH, WAIT_S, fold.unwanted)
     return fold.batch(records, positions), reading.known_ends(client, positions)

@@ -18,6 +18,7 @@ from fastavro.types import Schema
 from infra.errors import Unusable
 from infra.messages import LOG_KEEPING, RUNTIME, Discard
 from infra.wire.columns import FEW, columns
+from infra.wire.record import UnknownSchema
 from infra.wire.schemas import NAMESPACE, Locked, Schemas, first_id, spelled_out, untagged
 
 RUNTIME_TYPES: dict[str, type] = {f"{NAMESPACE}.{t.__name__}": t for t in (*RUNTIME, *LOG_KEEPING, Discard)}
@@ -29,7 +30,7 @@ _K = TypeVar("_K")
 class Codec:
     """Encodes and decodes the messages of one mesh. `types` maps `<context>.<Type>` to dataclasses.
 
-    `locked` are the ids there are, those of the locks by default. `upcasts` maps the id of a schema that today's types
+    `locked` are the ids there are, those of the locks by default; `known` is what values begin with that were written under one. `upcasts` maps the id of a schema that today's types
     cannot read to a function from its record to today's message. `is_shared`: whether everybody means the same by an id,
     since it is a registry's.
     """
@@ -46,6 +47,7 @@ class Codec:
         self.few = FEW
         self.is_shared = is_shared
         locked = schemas.locked() if locked is None else locked
+        self.known = frozenset(_FRAME.pack(0, number) for number in locked)
         self.types = dict(types) | RUNTIME_TYPES
         self.names = {t: name for name, t in self.types.items()}
         current = {name: schemas.current(name) for name in self.types}
@@ -135,8 +137,10 @@ class Codec:
         return decoder[0] if decoder else None
 
     def decode(self, value: bytes) -> Any:
-        """The message in a framed value; ValueError if it is not exactly one message of a locked schema."""
+        """The message in a framed value; ValueError if it is not exactly one message, UnknownSchema if its schema is locked nowhere."""
         decoder = self._decoders.get(value[:5])
+        if decoder is None and value[:1] == b"\0" and len(value) >= _FRAME.size and value[:5] not in self.known:
+            raise UnknownSchema(f"the schema id {int.from_bytes(value[1:5])} is locked nowhere")
         if decoder is None:
             raise ValueError(
                 f"it does not begin with 00 and the 4-byte id of a locked schema but with {value[:5].hex()}"

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
-from infra.errors import LogDamaged
+from infra.errors import LogDamaged, OfNewerCode
 from infra.wire.limits import MAX_BATCH_RECORDS, MAX_UNPACKED_BYTES
 
 Header = tuple[str, bytes]
@@ -85,8 +85,17 @@ def place_of(record: Located) -> str:
     return f"{record.topic}/{record.partition}/{record.offset}"
 
 
-def unreadable(place: str, error: Exception) -> LogDamaged:
+class UnknownSchema(ValueError):
+    """A value behind the id of a schema that is locked nowhere here."""
+
+
+def unreadable(place: str, error: Exception) -> LogDamaged | OfNewerCode:
     """An accepted record that today's code cannot read: who reads on would leave out what everybody else knows."""
+    if isinstance(error, UnknownSchema):
+        return OfNewerCode(
+            f"{place} was written by newer code ({error}): this code is older than the log. Run the version that wrote it, or a "
+            "newer one; with a schema registry, start again so that its ids are looked up"
+        )
     return LogDamaged(f"{place} was accepted but cannot be read: {error!r}")
 
 

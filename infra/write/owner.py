@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from infra.errors import Unknown
+from infra.errors import OfNewerCode, Unknown
 from infra.kafka.log import CommandSink, EventLog, addressed, until_known
 from infra.kafka.topics import CIRCUITS_TOPIC, EFFECTS_TOPIC, HEARD_TOPIC, STOPPED_TOPIC
 from infra.mesh import Mesh
@@ -47,6 +47,7 @@ FLUSH_SECONDS = 30.0  # and outlasts a crash by then
 FORGET_SECONDS = 6 * 3600.0  # command ids that are too old
 DUE_SECONDS = 0.5
 HEARD_SECONDS = 1.0
+NEWER_SECONDS = 60.0  # between two words about what is of newer code
 TRIES_SECONDS = 10.0  # what is tried in vain is said that often at most, if it is not what was said
 AGAIN_SECONDS = 5.0  # and somebody who wants it to be tried again is heard by then
 
@@ -258,7 +259,13 @@ class Owner:
     async def _react(self, records: Sequence[Any]) -> None:
         """Ask what follows, all of it again until it is known to be there, and only then note that it was heard."""
         topic, partition = records[-1].topic, records[-1].partition
-        commands = list(commands_from(self.context, self._codec, records, self._topic_ids[topic]))
+        while True:
+            try:
+                commands = list(commands_from(self.context, self._codec, records, self._topic_ids[topic]))
+                break
+            except OfNewerCode as error:  # it stands still there, until newer code has its place
+                _log.error("stopped", context=self.context.name, topic=topic, partition=partition, reason=str(error))
+                await asyncio.sleep(NEWER_SECONDS)
         if commands:
             await until_known(lambda: self._sink.send(self.context.own_topic, addressed(commands, self.partitions)))
         self._heard.note((topic, partition), records[-1].offset + 1)

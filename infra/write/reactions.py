@@ -11,7 +11,8 @@ from infra.wire.record import Header, Outgoing, Record, place_of, unreadable
 
 
 def commands_from(context: Context, codec: Codec, records: Iterable[Record], topic_id: str) -> Iterator[Outgoing]:
-    """What `context` asks itself because of accepted events of the topic of this id.
+    """What `context` asks itself because of accepted events of the topic of this id. OfNewerCode if there is one that this code
+    does not know: newer code may react to it.
 
     Each reaction has a place of its own, in the order of the events: whoever is asked again knows it. To an event that was
     copied into a grown topic it has also those before, by which they know it who heard the event there.
@@ -20,10 +21,12 @@ def commands_from(context: Context, codec: Codec, records: Iterable[Record], top
     heard = {codec.names[event].encode() for event in context.hears}
     for record in records:
         headers = dict(record.headers)
-        if headers.get(TYPE) not in heard or not accepted(headers, record.offset):
+        value = record.value or b""
+        is_passed_over = headers.get(TYPE) not in heard and value[:5] in codec.known
+        if is_passed_over or not accepted(headers, record.offset):
             continue
         try:
-            event = codec.decode(record.value or b"")
+            event = codec.decode(value)
         except ValueError as error:
             raise unreadable(place_of(record), error) from error
         cause, earlier = cause_of(record, headers), headers.get(EARLIER)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from infra.errors import LogDamaged
+from infra.errors import LogDamaged, OfNewerCode
 from infra.messages import Meta
 from infra.read.fold import Fold, recorded, stored
 from infra.wire.envelope import EXPECTED_OFFSET, meta
@@ -63,3 +63,28 @@ def test_an_accepted_event_that_nobody_can_read_stops_the_projector() -> None:
     placed = next(r for r in LOG if dict(r.headers).get("ce_type") == b"orders.OrderPlaced")
     with pytest.raises(LogDamaged, match=rf"{placed.topic}/{placed.partition}/{placed.offset} was accepted"):
         fold.facts([placed._replace(value=(placed.value or b"")[:9])])
+
+
+NEWER = b"\0\x00\xff\xff\xff"  # of a schema that is locked nowhere
+
+
+def test_what_newer_code_has_said_stops_a_reader_that_does_not_know_it() -> None:
+    fold = Fold(PROJECTIONS["orders"], CODEC)
+    placed = next(r for r in LOG if dict(r.headers).get("ce_type") == b"orders.OrderPlaced")
+    newer = placed._replace(value=NEWER + b"whatever", headers=with_header(placed.headers, "ce_type", b"orders.Newer"))
+    with pytest.raises(OfNewerCode, match="this code is older than the log"):
+        fold.facts([newer])
+
+
+def test_what_does_not_count_stops_nobody_whatever_it_looks_like() -> None:
+    fold = Fold(PROJECTIONS["orders"], CODEC)
+    placed = next(r for r in LOG if dict(r.headers).get("ce_type") == b"orders.OrderPlaced")
+    void = with_header(placed.headers, EXPECTED_OFFSET, b"7777")
+    assert fold.facts([placed._replace(value=value, headers=void) for value in (NEWER, b"junk", b"", None)]) == []
+
+
+def test_what_a_reader_knows_and_does_not_want_is_passed_over() -> None:
+    fold = Fold(PROJECTIONS["stock"], CODEC)
+    placed = next(r for r in LOG if dict(r.headers).get("ce_type") == b"orders.OrderPlaced")
+    assert (placed.value or b"")[:5] in fold.unwanted
+    assert fold.facts([placed]) == []

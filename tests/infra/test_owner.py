@@ -7,13 +7,14 @@ import pytest
 
 from infra.kafka.memory import MemoryCommandTopics, MemoryKafka, MemoryLog
 from infra.settings import DAY_MS
-from infra.wire.record import Read
+from infra.wire.record import Read, with_header
 from infra.write.owner import Owner
 from infra.write.reactions import outgoing_command
 from infra.write.state import Budget
 from infra.write.store import RocksDisk
 from tests.counter.commands.counter import Add
 from tests.counter.mesh import mesh
+from tests.infra.counter_log import add, commands, decide, fresh, landed
 
 CONTEXT = mesh.context("counter")
 TOPIC_IDS = {topic: f"id of {topic}" for topic in (CONTEXT.own_topic, CONTEXT.events_topic)}
@@ -106,3 +107,19 @@ async def test_an_owner_stops_though_much_has_to_be_written_at_that_moment(tmp_p
     await asyncio.wait([running], timeout=5)
     assert running.done()
     await owned.stop()
+
+
+async def test_a_policy_stands_still_at_what_it_does_not_know_and_ends_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given an owner that hears, behind a record of newer code, what it reacts to
+    kafka_, (added, filled) = kafka(), landed(decide(fresh(), commands((add(1, 3), "a"))).records, 0)
+    newer = added._replace(value=b"\0\x00\xff\xff\xff", headers=with_header(added.headers, "ce_type", b"counter.Newer"))
+    own = owner(kafka_, tmp_path)
+    monkeypatch.setattr("infra.write.owner.NEWER_SECONDS", 0.01)
+    # when it reacts
+    reacting = asyncio.create_task(own._react([newer, filled]))
+    await asyncio.sleep(0.05)
+    # then it asks nothing and goes on waiting
+    assert (reacting.done(), kafka_.log(CONTEXT.own_topic, 0)) == (False, [])
+    reacting.cancel()

@@ -203,7 +203,7 @@ class _Rebuild:
 
     def _batches(self, target: Positions) -> Iterator[Batch]:
         start = {place: self.positions.get(place, 0) for place in target}
-        for records, positions in reading.read_to(self._client, start, target, self._fold.wanted):
+        for records, positions in reading.read_to(self._client, start, target, self._fold.unwanted):
             self._stop_if_asked()
             yield self._fold.batch(records, positions)
 

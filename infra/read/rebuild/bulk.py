@@ -165,7 +165,7 @@ async def _copy(settings: Settings, mesh: Mesh, part: Part, space: Room, note: N
 def _batches(settings: Settings, fold: Fold, part: Part, note: Note) -> Iterator[Batch]:
     reached: dict[Place, int] = {}
     with reading.opened(settings) as client:
-        for records, positions in reading.read_to(client, {}, dict(part.ends), fold.wanted):
+        for records, positions in reading.read_to(client, {}, dict(part.ends), fold.unwanted):
             if part.until_ms is not None:
                 records = [r for r in records if r.timestamp <= part.until_ms]
             yield fold.batch(records, positions)
