@@ -110,5 +110,6 @@ def noise(asked: Sequence[Read], identity: str, dice: Random) -> Outgoing:
     record = record_of(dice.choice(list(TABLE)), Model.of(came), identity)
     taken = dict(came.headers).get(ID)
     if taken and dice.random() < 0.1:
-        return record._replace(headers=[(name, taken if name == ID else value) for name, value in record.headers])
+        ours = (ID, identity.encode())
+        return record._replace(headers=[(ID, taken) if header == ours else header for header in record.headers])
     return record

@@ -7,6 +7,7 @@ Not all of it need be in memory. What has not changed since it was written down 
 folds, or decides, has what that is about put back before.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ from infra.wire.record import Record, unreadable
 from infra.write.intents import SUFFIXES, Intent, Said, Want, line_of, wants_of
 from infra.write.parking import Queue, queue_after
 
+CROWD = 1000  # events of one aggregate, some milliseconds, that are left until it is needed
 NOWHERE: ReactionPlace = (-1, -1)
 
 KnownCommand = tuple[bytes, CommandName]  # key, and what the command is called
@@ -193,10 +195,10 @@ class Aggregates:
             self._fold_all([event])
             return
         self.unread_events += 1
-        if key in self.unread:
-            self.unread[key].append(event)
-        else:
-            self.unread[key] = [event]
+        waiting = self.unread.setdefault(key, [])
+        waiting.append(event)
+        if len(waiting) >= CROWD:
+            self.settle([key])
 
     @contextmanager
     def _whole(self) -> Iterator[None]:
@@ -210,15 +212,26 @@ class Aggregates:
     def taken_at_once(self, records: Iterable[Record]) -> set[bytes]:
         """The keys of those records that are folded as they are taken in; some more may be among them."""
         answered = {r.key or b"" for r in records if (r.value or b"")[:5] in self._folded_at_once}
-        return answered | {r.key or b"" for r in records if r.key in self.queues}
+        coming = Counter([r.key or b"" for r in records])
+        crowded = {key for key, count in coming.items() if count + len(self.unread.get(key, ())) >= CROWD}
+        return answered | crowded | {key for key in coming if key in self.queues}
 
-    def settle(self, keys: Iterable[bytes]) -> None:
-        """Fold what was taken of these keys, all of which is at hand."""
-        if self.unread:
-            with self._whole():
-                events = [event for key in dict.fromkeys(keys) for event in self.unread.pop(key, ())]
-                self.unread_events -= len(events)
-                self._fold_all(events)
+    def settle(self, keys: Iterable[bytes], most: int | None = None) -> None:
+        """Fold what was taken of these keys, all of which is at hand; `most` is how many events of it."""
+        if not self.unread:
+            return
+        with self._whole():
+            events: list[EventRecord] = []
+            later: dict[bytes, list[EventRecord]] = {}
+            for key in dict.fromkeys(keys):
+                waiting = self.unread.pop(key, [])
+                part = waiting if most is None else waiting[: most - len(events)]
+                events += part
+                if len(part) < len(waiting):
+                    later[key] = waiting[len(part) :]
+            self.unread_events -= len(events)
+            self._fold_all(events)
+            self.unread |= later  # only now, for who folds an event folds first what is unread of its key
 
     def _later(self, records: Iterable[Record]) -> list[Record]:
         """Those that are not known yet; from now on they are."""

@@ -290,7 +290,7 @@ class Writer:
     async def _settle_some(self) -> None:
         keys = list(islice(self.aggregates.unread, self._bounds.settled_at_once))
         await self._fetch(keys)
-        self.aggregates.settle(keys)
+        self.aggregates.settle(keys, FOLDED_AT_ONCE)
 
     async def _fetch(self, keys: Iterable[bytes]) -> None:
         await self.state.fetch(slot for key in keys for slot in self.aggregates.slots_of(key))

@@ -174,3 +174,38 @@ def test_what_is_open_of_a_copied_event_names_the_topic_that_it_was_first_writte
     # also once it was written down, and found again
     slot = slot_of(intent.place)
     assert list(grown.intents_of(slot, grown.states[slot], [said_of(intent), None])) == [intent]
+
+
+def crowd(count: int) -> list[Read]:
+    """A log of one counter that was added to that often, and of another one in front of it."""
+    aggregates, log = fresh(), []
+    log += landed(decide_all(aggregates, commands((add(2), "first"))).records, 0)
+    for number in range(count):
+        (asked,) = commands((add(1), f"a-{number}"), start=number + 1)
+        log += landed(decide_all(aggregates, [asked]).records, len(log))
+    return log
+
+
+def test_what_one_aggregate_has_said_is_not_left_unread_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.write.aggregates.CROWD", 10)
+    log, taken, folded = crowd(25), fresh(), fresh()
+    folded.fold(log)
+    for start in range(0, len(log), 7):
+        batch = log[start : start + 7]
+        assert b"c1" in taken.taken_at_once(batch) or len(taken.unread.get(b"c1", ())) + len(batch) < 10
+        taken.take(batch)
+        assert taken.unread_events == sum(map(len, taken.unread.values())) < 12
+    taken.settle(list(taken.unread))
+    assert taken.states == folded.states
+
+
+def test_what_was_taken_in_is_settled_so_many_events_at_once() -> None:
+    log, taken, folded = crowd(25), fresh(), fresh()
+    folded.fold(log)
+    taken.take(log)
+    left = taken.unread_events
+    while taken.unread:
+        taken.settle(list(taken.unread), 4)
+        assert left - taken.unread_events <= 4
+        left = taken.unread_events
+    assert (left, taken.states, taken.decided) == (0, folded.states, folded.decided)

@@ -16,7 +16,8 @@ from infra.write.decision import CommandHandler, Decision
 from infra.write.layout import Batch
 from infra.write.state import AT_ONCE, State
 from tests.counter.commands.counter import RecordRing
-from tests.infra.counter_log import add, commands, decide, empty, failing, fresh, landed, stored
+from tests.counter.schemas.counter import Added
+from tests.infra.counter_log import CODEC, add, commands, decide, empty, failing, fresh, landed, stored
 
 T = TypeVar("T")
 
@@ -140,7 +141,7 @@ async def test_what_is_only_taken_in_is_not_behind_a_position_that_is_written() 
 
 @pytest.mark.parametrize(
     "broken",
-    [{"value": b"\0\0\0\0\0nonsense"}, {"headers": [("weft-expected-offset", b"6")]}],
+    [{"value": CODEC.prefix_of(Added) + b"nonsense"}, {"headers": [("weft-expected-offset", b"6")]}],
     ids=["in its value", "in its headers"],
 )
 async def test_what_an_event_tore_is_not_written(broken: dict[str, Any]) -> None:
