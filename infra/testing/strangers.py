@@ -107,6 +107,8 @@ def record_of(name: str, model: Model, identity: str) -> Outgoing:
 def noise(asked: Sequence[Read], identity: str, dice: Random) -> Outgoing:
     """One of them, most of the time about an aggregate that others ask too; now and then under the id of what they asked."""
     came = dice.choice(asked) if asked else Read("", 0, 0, 0, b"nobody", b"{}", ())
+    if came.topic.endswith(".own") and dice.random() < 0.2:  # what only its context asks
+        return Outgoing(came.key, came.value, [(ID, identity.encode()), (TYPE, Model.of(came).type)])
     record = record_of(dice.choice(list(TABLE)), Model.of(came), identity)
     taken = dict(came.headers).get(ID)
     if taken and dice.random() < 0.1:
