@@ -135,7 +135,7 @@ def prepare(settings: Settings, contexts: Collection[Context]) -> None:
     with admin(settings) as client:
         _create_missing(client, settings, contexts)
         _mend(client, settings, contexts)
-    check(settings, contexts)
+        _check(client, settings, contexts)
 
 
 def _create_missing(client: AdminClient, settings: Settings, contexts: Collection[Context]) -> None:
@@ -168,7 +168,7 @@ def _allow_batches(client: AdminClient, names: Iterable[str]) -> None:
 
 def _mend(client: AdminClient, settings: Settings, contexts: Collection[Context]) -> None:
     """Give topics of before what they have to have by now: commands that do not expire, events of any time, safe elections."""
-    there = client.list_topics(timeout=TIMEOUT).topics
+    there = _known(client, [topic for context in contexts for topic in configs(context, settings)])
     wanted = {}
     for context in contexts:
         for topic, config in configs(context, settings).items():
@@ -193,6 +193,15 @@ def _mend(client: AdminClient, settings: Settings, contexts: Collection[Context]
             future.result(TIMEOUT)
 
 
+@stamina.retry(on=Unknown, timeout=TIMEOUT)  # not every broker knows a topic that was made a moment ago
+def _known(client: AdminClient, topics: Iterable[str]) -> dict[str, TopicMetadata]:
+    """What there is, these topics among it."""
+    there = client.list_topics(timeout=TIMEOUT).topics
+    if missing := [topic for topic in topics if topic not in there]:
+        raise Unknown(f"{missing[0]} was made, and is not known yet")
+    return there
+
+
 def _is_alone(topic: TopicMetadata) -> bool:
     """Whether there is one replica only of a part of it."""
     return any(len(partition.replicas) < 2 for partition in topic.partitions.values())
@@ -202,9 +211,7 @@ def _is_so(name: str, actual: str | None, wanted: str) -> bool:
     return actual == wanted or (name in AT_LEAST and int(actual or 0) > int(wanted))
 
 
-@stamina.retry(
-    on=Unknown, timeout=TIMEOUT
-)  # not every broker knows a topic that was made a moment ago, by us or another
+@stamina.retry(on=Unknown, timeout=TIMEOUT)  # not every broker knows a topic that was made a moment ago
 def _described(client: AdminClient, topics: Iterable[str]) -> dict[str, dict[str, str | None]]:
     """The configuration of each of these topics."""
     found = client.describe_configs([ConfigResource(ResourceType.TOPIC, topic) for topic in topics])

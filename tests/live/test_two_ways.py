@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 from infra.kafka import reading, topics
 from infra.kafka.reading import Place
 from infra.kafka.topics import HEARD_TOPIC
-from infra.messages import Discard, Discarded
+from infra.messages import Discarded, Rejected
 from infra.model.context import Context
 from infra.ops import positions, status
 from infra.ops.keeping import last
@@ -51,7 +51,9 @@ def test_an_order_cannot_be_paid_by_who_only_says_so(shop: LiveMesh) -> None:
     assert (answer["status"], answer["code"]) == ("rejected", "not_yours")
     refused = weft(shop, "send", "orders.RecordPayment", "unpaid", json.dumps(body))
     assert "is what orders asks itself" in refused.stderr and refused.returncode == 2
-    printed(shop, "dead", "discard", "orders", "forged", "--reason", "forged")
+    # and it waits for nobody
+    kept = weft(shop, "dead", "discard", "orders", "forged", "--reason", "forged")
+    assert "in nobody's way" in kept.stderr and kept.returncode == 1
 
 
 def test_the_same_id_with_another_content_is_refused(shop: LiveMesh) -> None:
@@ -180,6 +182,7 @@ def test_a_mesh_of_one_way_is_brought_over_only_at_rest(own_mesh: LiveMesh) -> N
         post(live, "orders.commands", "stuck", "orders.RecordPayment", "stuck", body)
         until(lambda: reading.ends(client, [stuck])[stuck] > before, 30, "it is kept")
     live.stop_workers()
+    said_of_stuck(live, stuck, Rejected(code="failed", reason="a bug of before"))
     # and with events that its groups have heard, and a command that waits
     with topics.admin(live.settings) as admin:
         own = [c.own_topic for c in live.mesh.contexts.values()]
@@ -199,7 +202,7 @@ def test_a_mesh_of_one_way_is_brought_over_only_at_rest(own_mesh: LiveMesh) -> N
         # and while a letter waits that nobody could send again
         refused = weft(live, "setup")
         assert "orders.RecordPayment stuck of stuck" in refused.stderr and refused.returncode == 1
-        discard(live, stuck)
+        said_of_stuck(live, stuck, Discarded(reason="it never will"))
         # and while a command waits
         refused = weft(live, "setup")
         assert "run the version of before" in refused.stderr and refused.returncode == 1
@@ -231,17 +234,16 @@ def at_work(live: LiveMesh, context: Context) -> Iterator[None]:
         member.close()
 
 
-def discard(live: LiveMesh, place: Place) -> None:
-    """As a worker says that the letter `stuck` is never processed."""
+def said_of_stuck(live: LiveMesh, place: Place, event: Rejected | Discarded) -> None:
+    """As a worker says something of the letter `stuck`."""
     codec, context = live.mesh.codec, live.mesh.context("orders")
     with reading.opened(live.settings) as client:
         end = last(client, codec, place).end
     envelope = EventEnvelope("orders", *place, codec.types)
-    shared = envelope.command_part(b"stuck", b"stuck", b"stuck", Way.COMMANDS, 0, codec.names[Discard].encode())
-    headers = envelope.headers(shared, codec.names[Discarded].encode(), end)
+    shared = envelope.command_part(b"stuck", b"stuck", b"stuck", Way.COMMANDS, 0, b"orders.RecordPayment")
+    headers = envelope.headers(shared, codec.names[type(event)].encode(), end)
     producer = Producer({"bootstrap.servers": live.settings.kafka})
-    value = codec.encode(Discarded(reason="it never will"))
-    producer.produce(context.events_topic, value, b"stuck", place[1], headers=list(headers))
+    producer.produce(context.events_topic, codec.encode(event), b"stuck", place[1], headers=list(headers))
     assert producer.flush(20) == 0
 
 
