@@ -11,7 +11,6 @@ home/kafka, postgres, logs, and a directory for each stand-in
 import contextlib
 import fcntl
 import json
-import os
 import shutil
 import signal
 import socket
@@ -25,6 +24,7 @@ from typing import Any
 
 import psutil
 
+from infra import private
 from infra.embedded import jars, kafka, postgres, secrets
 from infra.embedded.processes import Children, end_leftovers, leftovers
 from infra.embedded.runfile import running
@@ -32,6 +32,7 @@ from infra.errors import Unusable
 from infra.model.needs import Outside, StandIn
 from infra.settings import Settings, cache_dir, default_home, variable
 
+THROUGH = 0o011  # who may only pass through a folder sees nothing of it; the service user of Postgres does
 NEEDED_BYTES = 300 << 20
 OWN = (
     "kafka",
@@ -83,11 +84,15 @@ class Instance:
 
     def __enter__(self) -> "Instance":
         prepare_home(self.home)
-        self._lock = (self.home / "lock").open("a")
+        self._lock = open(self.home / "lock", "a", opener=private.opener)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise already_runs(self.home) from None
+        if opened := close_home(self.home):
+            self._say(
+                f"the data directory {self.home} could be read by others ({opened} files and folders): it is closed now"
+            )
         for name in end_leftovers(self.home / "children.json"):
             self._say(f"ended {name}, left behind by an earlier run")
         self.children = Children(self.home / "children.json", self.home / "logs")
@@ -131,7 +136,7 @@ class Instance:
 
     def _note_made(self) -> None:
         if made := {*(_noted(self.home) or ()), *_made(self._outside)}:
-            (self.home / MADE).write_text(json.dumps(sorted(made)))
+            private.write(self.home / MADE, json.dumps(sorted(made)))
 
     def _keys(self) -> dict[str, str]:
         """The secrets nobody gave, as far as they can be made."""
@@ -211,7 +216,7 @@ class Instance:
         for name in ("kafka", "controller", *self._outside.stand_ins):
             port = kept.get(name, 0)
             ports[name] = port if port and _is_free(port) else _free_port()
-        file.write_text(json.dumps(kept | ports))
+        private.write(file, json.dumps(kept | ports))
         return ports
 
     def _write_run(self, *, ready: bool) -> None:
@@ -224,16 +229,13 @@ class Instance:
             "ready": ready,
             "addresses": addresses,
         }
-        scratch = self.home / "run.json.new"
-        scratch.touch(0o600)
-        scratch.write_text(json.dumps(content))
-        os.replace(scratch, self.home / "run.json")
+        private.write(self.home / "run.json", json.dumps(content))
 
 
 def prepare_home(home: Path) -> None:
-    """Make the data directory; a clear error when there is no right or no room to."""
+    """Make the data directory; a clear error when it is not this user's, or there is no right or no room to."""
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        private.folder(home)
         probe = home / ".probe"
         probe.write_bytes(b"")
         probe.unlink()
@@ -246,6 +248,13 @@ def prepare_home(home: Path) -> None:
         raise Unusable(
             f"the data directory {home} has {free >> 20} MiB free, at least {NEEDED_BYTES >> 20} are needed. Free some, or choose another with WEFT_HOME"
         )
+
+
+def close_home(home: Path) -> int:
+    """Take from others what they may do with an instance's home of before; what else lies there stays as it is."""
+    opened = home.stat().st_mode & private.OTHERS & ~THROUGH
+    home.chmod(home.stat().st_mode & 0o7777 & ~private.OTHERS)
+    return bool(opened) + private.close(home / name for name in (*OWN, *(_noted(home) or ())))
 
 
 def already_runs(home: Path) -> Unusable:
@@ -277,7 +286,8 @@ def wipe(home: Path, outside: Callable[[], Outside]) -> None:
     if made is None:
         made = _made(outside()) if home.exists() else []
     names = {*OWN, *made} - {MADE}
-    for path in (home / name for name in (*sorted(names), MADE)):  # it is read again by who goes on with this
+    scratch = [path.name for name in (*names, MADE) for path in home.glob(f".{name}-*")]
+    for path in (home / name for name in (*scratch, *sorted(names), MADE)):  # it is read again by who goes on with this
         if path.is_dir():
             shutil.rmtree(path)
         else:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 
+from infra import private
 from infra.errors import Unusable
 
 
@@ -25,7 +26,7 @@ class Children:
         self._ledger = ledger
         self._logs = logs
         self._running: dict[str, subprocess.Popen[bytes]] = {}
-        logs.mkdir(parents=True, exist_ok=True)
+        private.folder(logs)
 
     def start(
         self,
@@ -40,7 +41,7 @@ class Children:
 
         Its standard input is a pipe that closes with this process: a child of ours that reads it learns of our end.
         """
-        with self.log_file(name).open("ab") as log:
+        with open(self.log_file(name), "ab", opener=private.opener) as log:
             child = subprocess.Popen(
                 [str(part) for part in command],
                 stdin=subprocess.PIPE,
@@ -50,8 +51,9 @@ class Children:
                 cwd=cwd,
                 start_new_session=True,
                 user=user,
-                group=None if user is None else _group_of(user),
+                group=None if user is None else group_of(user),
                 extra_groups=None if user is None else [],
+                umask=private.UMASK,
             )
         self._running[name] = child
         self._write()
@@ -105,9 +107,7 @@ class Children:
         for name, child in self._running.items():
             with contextlib.suppress(psutil.NoSuchProcess):
                 entries[name] = [child.pid, psutil.Process(child.pid).create_time()]
-        scratch = self._ledger.with_suffix(".new")
-        scratch.write_text(json.dumps(entries))
-        os.replace(scratch, self._ledger)
+        private.write(self._ledger, json.dumps(entries))
 
 
 def leftovers(ledger: Path) -> dict[str, psutil.Process]:
@@ -142,7 +142,8 @@ def _end(process: psutil.Process) -> None:
             process.wait(10)
 
 
-def _group_of(user: int) -> int:
+def group_of(user: int) -> int:
+    """The number of a user's own group."""
     import pwd
 
     return pwd.getpwuid(user).pw_gid

@@ -4,6 +4,7 @@ import asyncio
 import json
 from pathlib import Path
 
+import psutil
 import pytest
 
 from infra.edge import client
@@ -22,6 +23,26 @@ NAME = "Canary Name-7b1e"
 PHONE = "+4915598765432"
 CANARIES = [text.encode() for text in (PASSWORD, EMAIL, NAME, PHONE)]
 OUTSIDE = "sandbox"  # what the mail and SMS servers of others keep is theirs
+
+
+@pytest.mark.timeout(120)
+def test_what_a_mesh_keeps_is_its_owners_alone_and_nobody_else_reaches_it(own_mesh: LiveMesh) -> None:
+    live = own_mesh
+    live.ready(live.worker())
+    until_set_up(live)
+    # nobody else may read or write a file, a folder or a socket of it
+    home = live.settings.home
+    paths = [path for path in (home, *home.rglob("*")) if not path.is_symlink()]
+    assert {str(path): oct(path.stat().st_mode) for path in paths if path.stat().st_mode & 0o066} == {}
+    assert any("state" in path.parts for path in paths)
+    # and its services listen on this machine only
+    services = {name: live.instance.children.get(name) for name in ("kafka", "postgres", OUTSIDE)}
+    places = {
+        name: {c.laddr.ip for c in psutil.Process(child.pid).net_connections("inet") if c.status == psutil.CONN_LISTEN}
+        for name, child in services.items()
+        if child is not None
+    }
+    assert {ip.removeprefix("::ffff:") for ips in places.values() for ip in ips} <= {"127.0.0.1"}
 
 
 @pytest.mark.timeout(180)
