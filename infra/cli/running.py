@@ -76,6 +76,7 @@ def up(
     s = settings()
     mesh = the_mesh(s)
     setting_up.check_given(s, mesh, names)
+    setting_up.check_vault_wants_no_other(s)
     if detach:
         return _detach(s, names, split)
     with stop_signals() as stopping, Instance(s, mesh.outside, say, fetching()) as instance:
@@ -223,6 +224,7 @@ def run(*names: str, leave_with_parent: Annotated[bool, Parameter(show=False, ne
     os.umask(private.UMASK)
     s, mesh = at_hand()
     setting_up.check_needs(s, mesh, names)
+    setting_up.check_vault(s, mesh, names)
     if mesh.units(names)[0]:
         private.folder(s.home)  # a context keeps its state there
     mesh = setting_up.deployed(s, mesh)

@@ -29,7 +29,7 @@ from infra.embedded import jars, kafka, postgres, secrets
 from infra.embedded.processes import Children, end_leftovers, leftovers
 from infra.embedded.runfile import running
 from infra.errors import Unusable
-from infra.model.needs import Outside, StandIn
+from infra.model.needs import SERVICES, Outside, StandIn
 from infra.settings import Settings, cache_dir, default_home, variable
 
 THROUGH = 0o011  # who may only pass through a folder sees nothing of it; the service user of Postgres does
@@ -45,6 +45,7 @@ OWN = (
     "ports.json",
     "children.json",
     "run.json",
+    secrets.NOTE,
 )
 MADE = "made.json"
 PREFERRED = {"kafka": 9092}
@@ -105,6 +106,7 @@ class Instance:
     def start_services(self) -> Settings:
         """Start what has no address of its own; returns the settings with every address and secret filled in."""
         given, ports = self.settings, self._ports()
+        self._note_secrets_of_before()
         self._note_made()
         found: dict[str, str] = self._keys()
         if given.kafka is None:
@@ -140,8 +142,18 @@ class Instance:
 
     def _keys(self) -> dict[str, str]:
         """The secrets nobody gave, as far as they can be made."""
-        makers = {name: make for name, make in self._outside.makers.items() if not self.settings.given(name)}
-        return {name: secrets.kept(secrets.file_of(self.home, name), make) for name, make in makers.items()}
+        makers = self._outside.makers
+        found = {
+            name: secrets.kept(self.home, name, make) for name, make in makers.items() if not self.settings.given(name)
+        }
+        secrets.note(self.home, makers)
+        return found
+
+    def _note_secrets_of_before(self) -> None:
+        """A home of before has no note of its secrets: it has those that it was made for, once there is anything made with them."""
+        if secrets.noted(self.home) is None and any((self.home / name / "data").exists() for name in SERVICES):
+            made = _noted(self.home) or ()
+            secrets.note(self.home, [name for name in self._outside.makers if secrets.name_of(name) in made])
 
     def start_units(self, groups: Sequence[Sequence[str]]) -> None:
         """One worker process a group of contexts and projections."""

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from infra import private
 from infra.edge import vault
 from infra.edge.identity import service as identity
+from infra.embedded.secrets import file_of
 from infra.kafka import topics
 from infra.mesh import Mesh
-from infra.model.needs import check_fit, needed
+from infra.model.needs import VaultNeeds, check_fit, needed
 from infra.ops import positions
 from infra.read import analytics
 from infra.settings import Settings, address
@@ -51,6 +53,20 @@ def check_needs(settings: Settings, mesh: Mesh, names: Sequence[str]) -> None:
     """Unusable says what the contexts of these units need outside, and nobody gives or serves."""
     for name in mesh.units(names)[0]:
         needed(settings, mesh.context(name).needs)
+
+
+def check_vault(settings: Settings, mesh: Mesh, names: Sequence[str]) -> None:
+    """Unusable if a context of these units has another key than the vault was made with."""
+    if any(issubclass(mesh.context(name).needs, VaultNeeds) for name in mesh.units(names)[0]):
+        asyncio.run(vault.check(needed(settings, VaultNeeds), vault.place_of_key(settings)))
+
+
+def check_vault_wants_no_other(settings: Settings) -> None:
+    """Unusable if an instance would make a key for a vault elsewhere that has one."""
+    private.check_owner(settings.home)
+    is_elsewhere = settings.given("vault") or settings.postgres
+    if is_elsewhere and not settings.given("vault_key") and not file_of(settings.home, "vault_key").exists():
+        asyncio.run(vault.check_unmade(settings))
 
 
 def prepare(settings: Settings, mesh: Mesh) -> tuple[Mesh, list[str]]:
