@@ -134,7 +134,8 @@ def _detach(s: Settings, names: Sequence[str], split: bool) -> int:
         raise already_runs(s.home)
     log = s.home / "logs" / "up.log"
     private.folder(log.parent)
-    with open(log, "wb", opener=private.opener) as file:
+    with open(log, "ab", opener=private.opener) as file:  # appended to, so that it can be cut while it is written
+        file.truncate(0)
         command = [sys.executable, "-m", "infra.cli", "up", *names, *(["--split"] if split else [])]
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True

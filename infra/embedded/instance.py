@@ -173,7 +173,8 @@ class Instance:
             time.sleep(0.1)
 
     def revive(self) -> None:
-        """Start again the children that have ended, each after its pause."""
+        """Start again the children that have ended, each after its pause; and keep what they all say within bounds."""
+        self.children.bound_logs()
         for name, start in self._starters.items():
             child, restart = self.children.get(name), self._restarts[name]
             if child is not None and child.poll() is not None:

@@ -76,7 +76,7 @@ class LiveMesh:
 
         `module` may be one that breaks a rule on purpose.
         """
-        with open(self._logs / f"worker-{len(self._workers)}.log", "wb", opener=private.opener) as log:
+        with open(self._logs / f"worker-{len(self._workers)}.log", "ab", opener=private.opener) as log:
             child = subprocess.Popen(
                 [sys.executable, "-m", module, "run", *names],
                 env={**os.environ, **environment(self.settings.having(**known))},
