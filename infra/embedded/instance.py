@@ -30,7 +30,7 @@ from infra.embedded.processes import Children, end_leftovers, leftovers
 from infra.embedded.runfile import running
 from infra.errors import Unusable
 from infra.model.needs import SERVICES, Outside, StandIn
-from infra.settings import Settings, cache_dir, default_home, variable
+from infra.settings import IN_A_FILE, Settings, cache_dir, default_home, variable
 
 THROUGH = 0o011  # who may only pass through a folder sees nothing of it; the service user of Postgres does
 NEEDED_BYTES = 300 << 20
@@ -331,7 +331,8 @@ def _is_plain_name(name: Any) -> bool:
 def environment(settings: Settings) -> dict[str, str]:
     """The settings as the variables another process of the same mesh reads: what is not given is empty."""
     values = settings.model_dump() | dict(settings.outside)
-    return {variable(name): "" if value is None else str(value) for name, value in values.items()}
+    plain = {variable(name): "" if value is None else str(value) for name, value in values.items()}
+    return plain | {f"{name}{IN_A_FILE}": "" for name in plain}  # what was read from a file is given now
 
 
 def _free_port() -> int:

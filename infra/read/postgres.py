@@ -1,13 +1,13 @@
 """Postgres: connections, logins, and what becomes of it when it is away."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
 from infra.errors import Unknown, Unusable
-from infra.settings import as_role, role_password
+from infra.settings import as_role, role_password, service_login
 
 ANALYST = "weft_analyst"
 TIMEOUT = 30.0
@@ -52,6 +52,17 @@ async def prepare_schema(url: str, name: str, tables: str) -> None:
         await db.execute("SELECT pg_advisory_xact_lock(hashtext('weft setup'))")
         await role(db, url, name)
         await db.execute(tables)
+
+
+async def services(url: str, plays: Mapping[str, Collection[str]]) -> None:
+    """Make sure of the logins of services, by what each runs, and let each play its roles; as the owner of the database."""
+    async with connection(url) as db, db.transaction():
+        await db.execute("SELECT pg_advisory_xact_lock(hashtext('weft setup'))")
+        for unit, roles in plays.items():
+            login = service_login(unit)
+            await role(db, url, login)
+            for played in roles:
+                await db.execute(f"GRANT {played} TO {login}")
 
 
 @contextmanager
