@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
 from platformdirs import PlatformDirs
 from pydantic import AliasChoices, Field, PrivateAttr
@@ -153,7 +153,7 @@ def as_role(url: str, role: str) -> str:
 
     The login of a service plays all the roles it may play by itself.
     """
-    parts = urlsplit(url)
+    parts = _parts(url)
     if (parts.username or "").startswith(SERVICE_LOGIN):
         return url
     password = role_password(url, role)
@@ -171,5 +171,15 @@ def role_password(url: str, role: str) -> str | None:
     """HMAC of the owner's password and the role: one secret to keep, and no role can log in as another."""
     import hmac
 
-    secret = urlsplit(url).password
+    secret = _parts(url).password
     return hmac.new(secret.encode(), role.encode(), "sha256").hexdigest() if secret else None
+
+
+def _parts(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:  # it may have a password in it
+        raise Unusable(
+            "an address of Postgres cannot be read: it is postgresql://USER:PASSWORD@HOST:PORT/DATABASE, what is odd in a password "
+            "as %XX. Is WEFT_POSTGRES right, and are WEFT_VAULT and WEFT_IDENTITY?"
+        ) from None

@@ -7,7 +7,7 @@ import pytest
 
 from infra.embedded.instance import environment
 from infra.errors import Unusable
-from infra.read.postgres import analyst, shown
+from infra.read.postgres import analyst, connection, shown
 from infra.settings import Settings, address, as_role, service_login
 
 SOCKET = "postgresql://postgres@/postgres?host=/run/weft"
@@ -33,6 +33,47 @@ def test_no_role_can_log_in_as_another() -> None:
 def test_what_is_shown_holds_no_password(url: str) -> None:
     assert shown(url).endswith("@db:5432/postgres")
     assert url.partition("://")[2].partition(":")[2].partition("@")[0] not in shown(url)
+
+
+ODD = [
+    "postgresql://postgres@db:5432/x?password=canary",
+    "postgresql://postgres:canary@db:5432/x?sslkey=canary",
+    "postgres:canary@db:5432",
+    "postgresql://postgres:canary/pw@db:5432/x",
+    "postgresql://postgres:canary[pw@db:5432/x",
+    "postgresql://postgres:ca@canary@db:5432/x",
+    "host=db password=canary",
+    "http://user:canary@registry",
+]
+
+
+@pytest.mark.parametrize("url", ODD)
+def test_an_address_that_is_written_otherwise_shows_no_password_either(url: str) -> None:
+    assert "canary" not in shown(url)
+
+
+@pytest.mark.parametrize("url", ["mail:1025", "http://gateway:8181", SOCKET, "/home/of/weft"])
+def test_an_address_without_a_password_is_shown_as_it_is(url: str) -> None:
+    assert shown(url) == url
+
+
+@pytest.mark.parametrize("url", [*ODD[2:5], ODD[6], "postgresql://postgres:canary@db:port/x"])
+async def test_an_address_that_cannot_be_read_is_a_clear_error_without_it(url: str) -> None:
+    with pytest.raises(Unusable, match="WEFT_POSTGRES") as refused:
+        async with connection(url):
+            pass
+    assert "canary" not in str(refused.value) + repr(refused.value.__cause__)
+
+
+def test_a_login_at_an_address_that_cannot_be_read_is_a_clear_error_without_it() -> None:
+    with pytest.raises(Unusable, match="WEFT_POSTGRES") as refused:
+        as_role(ODD[4], "weft_orders")
+    assert "canary" not in str(refused.value)
+
+
+def test_settings_show_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEFT_VAULT_KEY", "canary")
+    assert "canary" not in repr(Settings(postgres=ODD[0]).having(schema_registry=ODD[7]))
 
 
 def test_a_missing_address_says_how_to_get_one() -> None:
