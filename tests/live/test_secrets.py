@@ -1,4 +1,4 @@
-"""Nothing that names a person, and nothing that proves who they are, is in any topic, table, log file or store."""
+"""Nothing that names a person, and nothing that proves who they are, is in any topic, table, log file or store, or shown by `ps`."""
 
 import asyncio
 import json
@@ -10,12 +10,14 @@ import pytest
 from infra.edge import client
 from infra.edge.client import Wish
 from infra.edge.identity import service as identity
+from infra.embedded.secrets import name_of
 from infra.kafka import reading
 from infra.model.needs import IdentityNeeds, needed
 from infra.read import postgres
 from infra.settings import address
 from tests.live.harness import LiveMesh
 from tests.live.shop import cancel_in_bytes, place, receipt, row, until_set_up, user
+from tests.live.weft import weft
 
 PASSWORD = "canary-password-5f2c9e"
 EMAIL = "canary-address-81d3@example.org"
@@ -64,13 +66,15 @@ def test_no_canary_is_found_in_topics_tables_logs_or_files(own_mesh: LiveMesh) -
     live.send(Wish("users.RegisterUser", "canary", {"email": EMAIL, "name": NAME}, "again"))
     cancel_in_bytes(live, "canary-1", "canary-junk", b"\x00\x00\x00\xff\xffjunk")
     receipt(live, "canary-junk")
+    shown = {"ps": command_lines(), "status": weft(live, "status", "--json").stdout.encode()}
     live.stop_workers()
     # when everything is dumped and everything written is searched
-    searched = {"topics": topics(live), "tables": tables(live), **files(live.settings.home)}
+    searched = {"topics": topics(live), "tables": tables(live), **shown, **files(live.settings.home)}
+    keys = {name: str(live.settings.given(name)).encode() for name in live.mesh.outside.makers}
     leaks = [
         (where, canary)
         for where, content in searched.items()
-        for canary in (*CANARIES, *tokens)
+        for canary in (*CANARIES, *tokens, *(key for name, key in keys.items() if where != name_of(name)))
         if canary in content or canary[::-1] in content
     ]
     # then they are nowhere, though the outside has heard of them
@@ -113,6 +117,11 @@ def tables(live: LiveMesh) -> bytes:
         return "\n".join(r["row"] for r in rows).encode()
 
     return asyncio.run(dump())
+
+
+def command_lines() -> bytes:
+    """What `ps` shows everybody of the mesh's processes."""
+    return "\n".join(" ".join(process.cmdline()) for process in psutil.Process().children(recursive=True)).encode()
 
 
 def files(home: Path) -> dict[str, bytes]:
