@@ -4,15 +4,17 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
 from platformdirs import PlatformDirs
 from pydantic import AliasChoices, Field, PrivateAttr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from infra.errors import Unusable
 
 DAY_MS = 86_400_000
+IN_A_FILE = "_FILE"
+SERVICE_LOGIN = "weft_service_"  # of a deployment whose processes have a login of their own, and not the owner's
 
 # root is a system service to platformdirs, whose state a service user (Postgres refuses to be root) can reach
 _DIRS = PlatformDirs("weft", use_site_for_root=True)
@@ -38,7 +40,34 @@ def _others() -> dict[str, str]:
     given = {
         name.removeprefix("WEFT_").lower(): value for name, value in os.environ.items() if name.startswith("WEFT_")
     }
-    return {name: value for name, value in given.items() if name not in Settings.model_fields}
+    return {name: value for name, value in (given | _in_files()).items() if name not in Settings.model_fields}
+
+
+def _in_files() -> dict[str, str]:
+    """What stands in files that WEFT_<NAME>_FILE lead to: so orchestrators hand out what `inspect` and `ps` should not show."""
+    found = {}
+    for file_variable, path in os.environ.items():
+        if not (file_variable.startswith("WEFT_") and file_variable.endswith(IN_A_FILE) and path):
+            continue
+        plain = file_variable.removesuffix(IN_A_FILE)
+        if os.environ.get(plain):
+            raise Unusable(f"{plain} is given, and {file_variable} too: unset one of them")
+        try:
+            content = Path(path).read_text().strip()
+        except (OSError, ValueError) as error:
+            raise Unusable(f"{file_variable} leads to {path}, which cannot be read: {error}") from None
+        if not content:
+            raise Unusable(f"{file_variable} leads to {path}, which is empty")
+        found[plain.removeprefix("WEFT_").lower()] = content
+    return found
+
+
+class _Files(InitSettingsSource):
+    """The library's own settings of those that are given as files."""
+
+    def __init__(self, settings_cls: type[BaseSettings]) -> None:
+        found = _in_files()
+        super().__init__(settings_cls, {name: found[name] for name in settings_cls.model_fields if name in found})
 
 
 class Settings(BaseSettings):
@@ -50,14 +79,20 @@ class Settings(BaseSettings):
     # an empty variable is not given, so that a process can take one away from its children
     model_config = SettingsConfigDict(env_prefix="WEFT_", frozen=True, extra="ignore", env_ignore_empty=True)
 
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], *sources: PydanticBaseSettingsSource, **named: PydanticBaseSettingsSource
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (*sources, named["init_settings"], named["env_settings"], _Files(settings_cls))
+
     home: Path = Field(default_factory=default_home)
     kafka: str | None = None
-    postgres: str | None = None
+    postgres: str | None = Field(default=None, repr=False)  # a password may be in it
     mesh: str | None = Field(
         default=None, description="where the mesh is, module:attribute, if it is not the installed one"
     )
     schema_registry: str | None = Field(
-        default=None, validation_alias=AliasChoices("SCHEMA_REGISTRY_URL", "WEFT_SCHEMA_REGISTRY")
+        default=None, repr=False, validation_alias=AliasChoices("SCHEMA_REGISTRY_URL", "WEFT_SCHEMA_REGISTRY")
     )
     partitions: int = Field(default=4, ge=1, le=1000)
     replication: int = Field(default=1, ge=1)
@@ -114,17 +149,37 @@ def address(settings: Settings, service: str) -> str:
 
 
 def as_role(url: str, role: str) -> str:
-    """The same server, logged in as `role`: over a Unix socket it is trusted, over TCP its password derives from the URL's."""
-    parts = urlsplit(url)
+    """The same server, logged in as `role`: over a Unix socket it is trusted, over TCP its password derives from the URL's.
+
+    The login of a service plays all the roles it may play by itself.
+    """
+    parts = _parts(url)
+    if (parts.username or "").startswith(SERVICE_LOGIN):
+        return url
     password = role_password(url, role)
     login = role if password is None else f"{role}:{quote(password, safe='')}"
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit(parts._replace(netloc=f"{login}@{host}"))
 
 
+def service_login(unit: str) -> str:
+    """The login of whoever runs a context, or the read models that span contexts (`read-models`), and nothing else."""
+    return SERVICE_LOGIN + unit.replace("-", "_")
+
+
 def role_password(url: str, role: str) -> str | None:
     """HMAC of the owner's password and the role: one secret to keep, and no role can log in as another."""
     import hmac
 
-    secret = urlsplit(url).password
+    secret = _parts(url).password
     return hmac.new(secret.encode(), role.encode(), "sha256").hexdigest() if secret else None
+
+
+def _parts(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:  # it may have a password in it
+        raise Unusable(
+            "an address of Postgres cannot be read: it is postgresql://USER:PASSWORD@HOST:PORT/DATABASE, what is odd in a password "
+            "as %XX. Is WEFT_POSTGRES right, and are WEFT_VAULT and WEFT_IDENTITY?"
+        ) from None

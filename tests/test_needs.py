@@ -3,12 +3,11 @@
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from infra.errors import Unusable
-from infra.model.needs import Variables, declared, needed
+from infra.model.needs import Variables, needed
 from infra.ops.setup import check_needs
 from infra.settings import Settings
 from infra.shop.mesh import mesh
@@ -51,16 +50,6 @@ def test_payments_cannot_see_what_others_need() -> None:
 
 def test_a_context_that_says_nothing_gets_nothing() -> None:
     assert needed(ALL, mesh.context("orders").needs) == Variables()
-
-
-@pytest.mark.parametrize("name", sorted(mesh.contexts))
-def test_a_container_has_what_its_context_needs_and_nobody_elses(name: str) -> None:
-    compose = Path("docker-compose.yml").read_text()
-    service = "".join(re.findall(rf"^  {name}:\n((?:    .*\n)+)", compose, re.MULTILINE))
-    given = {variable.lower() for variable in re.findall(r"^ +WEFT_(\w+):", service, re.MULTILINE)}
-    needs = mesh.context(name).needs
-    wanted = {n for n in declared(needs) if n in OUTSIDE.stand_ins or n in OUTSIDE.makers}
-    assert wanted <= given <= set(needs.model_fields)
 
 
 @pytest.mark.parametrize("name", sorted(OUTSIDE.stand_ins))

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from rich.table import Table
 
+from infra import private
 from infra.cli.console import (
     DONE,
     FAILED,
@@ -74,6 +76,7 @@ def up(
     s = settings()
     mesh = the_mesh(s)
     setting_up.check_given(s, mesh, names)
+    setting_up.check_vault_wants_no_other(s)
     if detach:
         return _detach(s, names, split)
     with stop_signals() as stopping, Instance(s, mesh.outside, say, fetching()) as instance:
@@ -129,9 +132,10 @@ def _detach(s: Settings, names: Sequence[str], split: bool) -> int:
     prepare_home(s.home)
     if running(s.home):
         raise already_runs(s.home)
-    (s.home / "logs").mkdir(exist_ok=True)
     log = s.home / "logs" / "up.log"
-    with log.open("wb") as file:
+    private.folder(log.parent)
+    with open(log, "ab", opener=private.opener) as file:  # appended to, so that it can be cut while it is written
+        file.truncate(0)
         command = [sys.executable, "-m", "infra.cli", "up", *names, *(["--split"] if split else [])]
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
@@ -218,8 +222,12 @@ def run(*names: str, leave_with_parent: Annotated[bool, Parameter(show=False, ne
     from infra.ops import run as worker_process  # Faust, which only a worker needs
 
     logs.configure()
+    os.umask(private.UMASK)
     s, mesh = at_hand()
     setting_up.check_needs(s, mesh, names)
+    setting_up.check_vault(s, mesh, names)
+    if mesh.units(names)[0]:
+        private.folder(s.home)  # a context keeps its state there
     mesh = setting_up.deployed(s, mesh)
     topics.check(s, [mesh.context(name) for name in mesh.units(names)[0]])
     return until_done(worker_process.run(mesh, names, s, leave_with_parent=leave_with_parent))

@@ -11,7 +11,6 @@ home/kafka, postgres, logs, and a directory for each stand-in
 import contextlib
 import fcntl
 import json
-import os
 import shutil
 import signal
 import socket
@@ -25,13 +24,15 @@ from typing import Any
 
 import psutil
 
+from infra import private
 from infra.embedded import jars, kafka, postgres, secrets
 from infra.embedded.processes import Children, end_leftovers, leftovers
 from infra.embedded.runfile import running
 from infra.errors import Unusable
-from infra.model.needs import Outside, StandIn
-from infra.settings import Settings, cache_dir, default_home, variable
+from infra.model.needs import SERVICES, Outside, StandIn
+from infra.settings import IN_A_FILE, Settings, cache_dir, default_home, variable
 
+THROUGH = 0o011  # who may only pass through a folder sees nothing of it; the service user of Postgres does
 NEEDED_BYTES = 300 << 20
 OWN = (
     "kafka",
@@ -44,6 +45,7 @@ OWN = (
     "ports.json",
     "children.json",
     "run.json",
+    secrets.NOTE,
 )
 MADE = "made.json"
 PREFERRED = {"kafka": 9092}
@@ -83,11 +85,15 @@ class Instance:
 
     def __enter__(self) -> "Instance":
         prepare_home(self.home)
-        self._lock = (self.home / "lock").open("a")
+        self._lock = open(self.home / "lock", "a", opener=private.opener)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise already_runs(self.home) from None
+        if opened := close_home(self.home):
+            self._say(
+                f"the data directory {self.home} could be read by others ({opened} files and folders): it is closed now"
+            )
         for name in end_leftovers(self.home / "children.json"):
             self._say(f"ended {name}, left behind by an earlier run")
         self.children = Children(self.home / "children.json", self.home / "logs")
@@ -100,6 +106,7 @@ class Instance:
     def start_services(self) -> Settings:
         """Start what has no address of its own; returns the settings with every address and secret filled in."""
         given, ports = self.settings, self._ports()
+        self._note_secrets_of_before()
         self._note_made()
         found: dict[str, str] = self._keys()
         if given.kafka is None:
@@ -131,12 +138,22 @@ class Instance:
 
     def _note_made(self) -> None:
         if made := {*(_noted(self.home) or ()), *_made(self._outside)}:
-            (self.home / MADE).write_text(json.dumps(sorted(made)))
+            private.write(self.home / MADE, json.dumps(sorted(made)))
 
     def _keys(self) -> dict[str, str]:
         """The secrets nobody gave, as far as they can be made."""
-        makers = {name: make for name, make in self._outside.makers.items() if not self.settings.given(name)}
-        return {name: secrets.kept(secrets.file_of(self.home, name), make) for name, make in makers.items()}
+        makers = self._outside.makers
+        found = {
+            name: secrets.kept(self.home, name, make) for name, make in makers.items() if not self.settings.given(name)
+        }
+        secrets.note(self.home, makers)
+        return found
+
+    def _note_secrets_of_before(self) -> None:
+        """A home of before has no note of its secrets: it has those that it was made for, once there is anything made with them."""
+        if secrets.noted(self.home) is None and any((self.home / name / "data").exists() for name in SERVICES):
+            made = _noted(self.home) or ()
+            secrets.note(self.home, [name for name in self._outside.makers if secrets.name_of(name) in made])
 
     def start_units(self, groups: Sequence[Sequence[str]]) -> None:
         """One worker process a group of contexts and projections."""
@@ -156,7 +173,8 @@ class Instance:
             time.sleep(0.1)
 
     def revive(self) -> None:
-        """Start again the children that have ended, each after its pause."""
+        """Start again the children that have ended, each after its pause; and keep what they all say within bounds."""
+        self.children.bound_logs()
         for name, start in self._starters.items():
             child, restart = self.children.get(name), self._restarts[name]
             if child is not None and child.poll() is not None:
@@ -211,7 +229,7 @@ class Instance:
         for name in ("kafka", "controller", *self._outside.stand_ins):
             port = kept.get(name, 0)
             ports[name] = port if port and _is_free(port) else _free_port()
-        file.write_text(json.dumps(kept | ports))
+        private.write(file, json.dumps(kept | ports))
         return ports
 
     def _write_run(self, *, ready: bool) -> None:
@@ -224,16 +242,13 @@ class Instance:
             "ready": ready,
             "addresses": addresses,
         }
-        scratch = self.home / "run.json.new"
-        scratch.touch(0o600)
-        scratch.write_text(json.dumps(content))
-        os.replace(scratch, self.home / "run.json")
+        private.write(self.home / "run.json", json.dumps(content))
 
 
 def prepare_home(home: Path) -> None:
-    """Make the data directory; a clear error when there is no right or no room to."""
+    """Make the data directory; a clear error when it is not this user's, or there is no right or no room to."""
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        private.folder(home)
         probe = home / ".probe"
         probe.write_bytes(b"")
         probe.unlink()
@@ -246,6 +261,13 @@ def prepare_home(home: Path) -> None:
         raise Unusable(
             f"the data directory {home} has {free >> 20} MiB free, at least {NEEDED_BYTES >> 20} are needed. Free some, or choose another with WEFT_HOME"
         )
+
+
+def close_home(home: Path) -> int:
+    """Take from others what they may do with an instance's home of before; what else lies there stays as it is."""
+    opened = home.stat().st_mode & private.OTHERS & ~THROUGH
+    home.chmod(home.stat().st_mode & 0o7777 & ~private.OTHERS)
+    return bool(opened) + private.close(home / name for name in (*OWN, *(_noted(home) or ())))
 
 
 def already_runs(home: Path) -> Unusable:
@@ -277,7 +299,8 @@ def wipe(home: Path, outside: Callable[[], Outside]) -> None:
     if made is None:
         made = _made(outside()) if home.exists() else []
     names = {*OWN, *made} - {MADE}
-    for path in (home / name for name in (*sorted(names), MADE)):  # it is read again by who goes on with this
+    scratch = [path.name for name in (*names, MADE) for path in home.glob(f".{name}-*")]
+    for path in (home / name for name in (*scratch, *sorted(names), MADE)):  # it is read again by who goes on with this
         if path.is_dir():
             shutil.rmtree(path)
         else:
@@ -308,7 +331,8 @@ def _is_plain_name(name: Any) -> bool:
 def environment(settings: Settings) -> dict[str, str]:
     """The settings as the variables another process of the same mesh reads: what is not given is empty."""
     values = settings.model_dump() | dict(settings.outside)
-    return {variable(name): "" if value is None else str(value) for name, value in values.items()}
+    plain = {variable(name): "" if value is None else str(value) for name, value in values.items()}
+    return plain | {f"{name}{IN_A_FILE}": "" for name in plain}  # what was read from a file is given now
 
 
 def _free_port() -> int:

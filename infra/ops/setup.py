@@ -4,14 +4,18 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from infra import private
 from infra.edge import vault
 from infra.edge.identity import service as identity
+from infra.embedded.secrets import file_of
 from infra.kafka import topics
 from infra.mesh import Mesh
-from infra.model.needs import check_fit, needed
+from infra.model.needs import IdentityNeeds, VaultNeeds, check_fit, needed
 from infra.ops import positions
-from infra.read import analytics
+from infra.read import analytics, postgres
 from infra.settings import Settings, address
+
+READ_MODELS = "read-models"  # the unit of all that span contexts
 
 if TYPE_CHECKING:
     from infra.wire.registry import Registry
@@ -53,6 +57,20 @@ def check_needs(settings: Settings, mesh: Mesh, names: Sequence[str]) -> None:
         needed(settings, mesh.context(name).needs)
 
 
+def check_vault(settings: Settings, mesh: Mesh, names: Sequence[str]) -> None:
+    """Unusable if a context of these units has another key than the vault was made with."""
+    if any(issubclass(mesh.context(name).needs, VaultNeeds) for name in mesh.units(names)[0]):
+        asyncio.run(vault.check(needed(settings, VaultNeeds), vault.place_of_key(settings)))
+
+
+def check_vault_wants_no_other(settings: Settings) -> None:
+    """Unusable if an instance would make a key for a vault elsewhere that has one."""
+    private.check_owner(settings.home)
+    is_elsewhere = settings.given("vault") or settings.postgres
+    if is_elsewhere and not settings.given("vault_key") and not file_of(settings.home, "vault_key").exists():
+        asyncio.run(vault.check_unmade(settings))
+
+
 def prepare(settings: Settings, mesh: Mesh) -> tuple[Mesh, list[str]]:
     """Topics, schemas, tables and roles; safe to repeat.
 
@@ -67,4 +85,20 @@ def prepare(settings: Settings, mesh: Mesh) -> tuple[Mesh, list[str]]:
     changed = asyncio.run(analytics.prepare(address(settings, "postgres"), now))
     asyncio.run(vault.prepare(settings))
     asyncio.run(identity.prepare(settings))
+    for url, plays in _services(settings, now).items():
+        asyncio.run(postgres.services(url, plays))
     return now, changed
+
+
+def _services(settings: Settings, mesh: Mesh) -> dict[str, dict[str, list[str]]]:
+    """The roles that whoever runs a context plays, and whoever runs what spans contexts; by database."""
+    rows = address(settings, "postgres")
+    found: dict[str, dict[str, list[str]]] = {}
+    for projection in mesh.projections.values():
+        unit = mesh.home_of(projection) or READ_MODELS
+        found.setdefault(rows, {}).setdefault(unit, []).append(projection.role)
+    for kind, name, role in ((VaultNeeds, "vault", vault.ROLE), (IdentityNeeds, "identity", identity.ROLE)):
+        for context in mesh.contexts.values():
+            if issubclass(context.needs, kind):
+                found.setdefault(settings.given(name) or rows, {}).setdefault(context.name, []).append(role)
+    return found

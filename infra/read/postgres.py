@@ -1,15 +1,17 @@
 """Postgres: connections, logins, and what becomes of it when it is away."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
 from infra.errors import Unknown, Unusable
-from infra.settings import as_role, role_password
+from infra.settings import as_role, role_password, service_login
 
 ANALYST = "weft_analyst"
+HIDDEN = "***"
+OPEN = ("host", "port", "dbname", "user")  # what of a URL's query is no secret
 TIMEOUT = 30.0
 LONG = 86_400.0  # for what takes as long as a table is large; None would be TIMEOUT
 # whatever asyncpg raises when a server goes away; it is InternalClientError when that happens in between two messages
@@ -30,6 +32,10 @@ async def connection(url: str, *, timeout: float = 10.0) -> AsyncIterator[asyncp
         raise Unusable(
             f"Postgres does not answer at {shown(url)}: {error or 'timed out'}. Is it running, and is WEFT_POSTGRES right?"
         ) from error
+    except (ValueError, asyncpg.InterfaceError):  # they quote what they could not read
+        raise Unusable(
+            f"{shown(url)} is no address of Postgres, which is postgresql://USER:PASSWORD@HOST:PORT/DATABASE. Is WEFT_POSTGRES right?"
+        ) from None
     except asyncpg.PostgresError as error:
         raise Unusable(f"Postgres at {shown(url)} refuses: {error}. Was `weft setup` run?") from error
     try:
@@ -52,6 +58,17 @@ async def prepare_schema(url: str, name: str, tables: str) -> None:
         await db.execute("SELECT pg_advisory_xact_lock(hashtext('weft setup'))")
         await role(db, url, name)
         await db.execute(tables)
+
+
+async def services(url: str, plays: Mapping[str, Collection[str]]) -> None:
+    """Make sure of the logins of services, by what each runs, and let each play its roles; as the owner of the database."""
+    async with connection(url) as db, db.transaction():
+        await db.execute("SELECT pg_advisory_xact_lock(hashtext('weft setup'))")
+        for unit, roles in plays.items():
+            login = service_login(unit)
+            await role(db, url, login)
+            for played in roles:
+                await db.execute(f"GRANT {played} TO {login}")
 
 
 @contextmanager
@@ -90,8 +107,17 @@ def analyst(url: str) -> str:
 
 
 def shown(url: str) -> str:
-    """The URL without what a log may not hold."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{parts.netloc.rpartition('@')[2]}"))
+    """The address without what a log may not hold; nothing of one that cannot be read, since nobody knows where its password is."""
+    if "://" not in url:
+        return HIDDEN if set("@=") & set(url) else url
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return HIDDEN
+    if "@" in parts.path:
+        return HIDDEN
+    login, at, place = parts.netloc.rpartition("@")
+    user, colon, _ = login.partition(":")
+    shown_netloc = f"{user}{colon and ':***'}{at}{place}"
+    query = urlencode([(name, value if name in OPEN else "***") for name, value in parse_qsl(parts.query)], safe="/*")
+    return urlunsplit(parts._replace(netloc=shown_netloc, query=query))

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import asyncpg
 from confluent_kafka import Consumer, Producer
 
+from infra import private
 from infra.cli.running import prepare
 from infra.edge import client
 from infra.edge.client import Asked, Posted, Wish
@@ -75,7 +76,7 @@ class LiveMesh:
 
         `module` may be one that breaks a rule on purpose.
         """
-        with (self._logs / f"worker-{len(self._workers)}.log").open("wb") as log:
+        with open(self._logs / f"worker-{len(self._workers)}.log", "ab", opener=private.opener) as log:
             child = subprocess.Popen(
                 [sys.executable, "-m", module, "run", *names],
                 env={**os.environ, **environment(self.settings.having(**known))},
