@@ -1,10 +1,12 @@
 """One worker process: any contexts and projections in one event loop. All of them is the modular monolith, one the microservice."""
 
 import asyncio
+import faulthandler
 import gc
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -23,6 +25,7 @@ _log = structlog.get_logger()
 # A batch makes some hundred thousand objects, which live as long as the batch or for ever; looking at them every 700 is wasted.
 GC_OBJECTS = 100_000
 SPARE_THREADS = 16
+STOP_SECONDS = 25.0  # less than the 30 after which whoever runs containers kills
 
 
 def tune() -> None:
@@ -62,6 +65,7 @@ async def run(mesh: Mesh, names: Sequence[str], settings: Settings, *, leave_wit
     stopped = asyncio.create_task(stop.wait())
     done, _ = await asyncio.wait([*tasks, stopped], return_when=asyncio.FIRST_COMPLETED)
     _log.info("stopping", reason="asked to" if stopped in done else "failed")
+    _end_in_time()
     for task in (*tasks, stopped):
         task.cancel()
     await asyncio.wait(tasks)
@@ -69,6 +73,19 @@ async def run(mesh: Mesh, names: Sequence[str], settings: Settings, *, leave_wit
         if not task.cancelled() and (error := task.exception()):
             raise _one(error)
     return 1 if any(owner.watch.standing for owner in owners) else 0
+
+
+def _end_in_time() -> None:
+    """End the process if it does not stop by itself: threads of its own keep it in its groups, and nobody gets what it has."""
+
+    def end() -> None:
+        _log.error("did not stop in time, and is ended", seconds=STOP_SECONDS)
+        faulthandler.dump_traceback()
+        os._exit(1)
+
+    timer = threading.Timer(STOP_SECONDS, end)
+    timer.daemon = True
+    timer.start()
 
 
 def _one(error: BaseException) -> BaseException:

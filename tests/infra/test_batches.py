@@ -7,6 +7,7 @@ from typing import Any
 
 import faust
 import pytest
+from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
@@ -101,6 +102,30 @@ async def test_what_was_fetched_while_positions_were_set_is_not_delivered(bench:
     await bench.drain()
     # then positions are set once more, for the fetch moved them, and only what comes after is delivered
     assert bench.seeks == [(EVENTS, 100), (EVENTS, 100)]
+    assert bench.delivered == [(EVENTS, [100])]
+
+
+async def test_a_partition_that_is_taken_away_while_its_position_is_set_ends_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a fetch that is overtaken by a rebalance, which takes the partition away as soon as it is sought there
+    bench.committed = {EVENTS: 100}
+
+    async def overtaken() -> dict[TP, list[Fetched]]:
+        bench.consumer._seeks += 1
+        monkeypatch.setattr(bench.consumer, "seek_to_committed", gone)
+        return {EVENTS: [Fetched(150)]}
+
+    async def gone() -> dict[TP, int | None]:
+        raise IllegalStateError("No current assignment for partition")
+
+    async def after() -> dict[TP, list[Fetched]]:
+        return {EVENTS: [Fetched(100)]}
+
+    bench.fetches = [overtaken, after]
+    # when it is drained
+    await bench.drain()
+    # then fetching goes on
     assert bench.delivered == [(EVENTS, [100])]
 
 

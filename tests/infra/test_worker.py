@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from faust.types import TP
 
-from infra.write.host.worker import FULL, ROOM, Worker, numbers
+from infra.write.host.worker import FULL, ROOM, Stalled, Worker, numbers
 from infra.write.lanes import Lanes
 
 ASKED, OWN = "orders.commands", "orders.own"
@@ -85,3 +85,21 @@ async def test_a_partition_that_stands_still_holds_up_no_other_of_its_topic(monk
         await asyncio.sleep(0)
     assert lanes.depth(still[:2]) <= ROOM
     await lanes.close()
+
+
+async def test_who_is_given_partitions_and_does_not_read_them_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    # given a group that gave out partitions, and Faust that has taken an error for another rebalance
+    monkeypatch.setattr("infra.write.host.worker.STALLED_S", 0.3)
+    worker = object.__new__(Worker)
+    worker.owner = SimpleNamespace(context=SimpleNamespace(name="orders"))  # type: ignore[assignment]
+    worker.app = SimpleNamespace(rebalancing=True, should_stop=False, start=lambda: asyncio.sleep(0))  # type: ignore[assignment]
+    # while its log is folded, for as long as that takes, nothing is wrong
+    worker._is_at_barrier = True
+    watching = asyncio.create_task(worker.watch())
+    await asyncio.sleep(0.6)
+    assert not watching.done()
+    # when nothing comes of it, then that is an error
+    worker._is_at_barrier = False
+    async with asyncio.timeout(5):
+        with pytest.raises(Stalled, match="orders was given partitions"):
+            await watching

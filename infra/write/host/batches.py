@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, cast
 
+from aiokafka.errors import IllegalStateError
 from faust.events import Event
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
@@ -118,6 +119,18 @@ class BatchConsumer(driver.Consumer):
             position = (committed.get(tp) or 0) if cursor is None else cursor
             await self._go_to(tp, position)
 
+    async def _placed(self, seeks: int, has_records: bool) -> set[TP] | None:
+        """Those that are read anew from now on; None if what a poll brought is not what comes next, positions set meanwhile."""
+        try:
+            again = await self._go_back()
+            if self.flow_active and self._seeks == seeks:
+                return again
+            if has_records and not self.should_stop:
+                await self.perform_seek()
+        except IllegalStateError:
+            pass  # partitions are being taken away: whoever gives them out again has positions set
+        return None
+
     async def _drain_messages(self, fetcher: Any) -> None:
         def stopped() -> bool:
             return bool(self._stopped.is_set() or fetcher._stopped.is_set())
@@ -134,11 +147,9 @@ class BatchConsumer(driver.Consumer):
                     FETCH_WAIT_MS if loop.time() - last < IDLE_S else IDLE_FETCH_WAIT_MS
                 )
                 generation = self.app.consumer_generation_id
-                again = await self._go_back()
-                if not records or self.should_stop:
+                again = await self._placed(seeks, bool(records))
+                if not records or again is None or self.should_stop:
                     await self.sleep(0)
-                elif not self.flow_active or self._seeks != seeks:
-                    await self.perform_seek()
                 else:
                     for tp, found in records.items():
                         if not self.flow_active or self._seeks != seeks:

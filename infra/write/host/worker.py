@@ -30,7 +30,12 @@ from infra.write.state import Budget
 from infra.write.store import Disk
 
 FULL, ROOM = 8, 4  # batches of a partition that wait, until no more of it is fetched, and until there is again
+STALLED_S = 120.0  # twice what a group waits for those who have to join it again
 METADATA_MS = 10_000  # a topic that is made again is nobody's until its group hears of it
+
+
+class Stalled(Exception):
+    """Partitions are held and not read: whoever starts anew reads them."""
 
 
 class Worker:
@@ -41,6 +46,7 @@ class Worker:
     ) -> None:
         self.owner = owner_of(self)
         self._topics = topics
+        self._is_at_barrier = False
         self.app = _application(settings, self.owner.context)
         self._consumer.position_of = lambda tp: self.owner.position((tp.topic, tp.partition))
         self._listen("decide", self.owner.context.commands_topic)
@@ -85,11 +91,14 @@ class Worker:
         await self.owner.revoked()
 
     async def _assigned(self, app: faust.App, **_: Any) -> None:
+        self._is_at_barrier = True
         try:
             await self.owner.assigned(await self._numbers(app.consumer.assignment()))
         except Exception as error:  # Faust would end what called this, and go on without it
             self.crash(error)
             raise
+        finally:
+            self._is_at_barrier = False
 
     async def _numbers(self, places: Collection[TP]) -> set[int]:
         """The partitions of the log that were given to this process: topics of as many partitions are given out together.
@@ -115,8 +124,18 @@ class Worker:
     async def watch(self) -> None:
         """Start, and raise what ended the application."""
         await self.app.start()
+        loop = asyncio.get_running_loop()
+        last = loop.time()
         while not self.app.should_stop:
             await asyncio.sleep(0.2)
+            if self._is_at_barrier or not self.app.rebalancing:
+                last = loop.time()
+            elif (
+                loop.time() - last > STALLED_S
+            ):  # Faust takes some errors for a sign that it will be given partitions again
+                raise Stalled(
+                    f"{self.owner.context.name} was given partitions {STALLED_S:.0f} s ago and does not read them"
+                )
         raise self.app.crash_reason or RuntimeError(
             f"the Faust application of {self.owner.context.name} stopped by itself"
         )
