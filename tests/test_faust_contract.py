@@ -2,14 +2,20 @@
 
 import inspect
 from importlib.metadata import version
+from pathlib import Path
+from types import SimpleNamespace
 
 import faust
+import pytest
 from aiokafka.consumer.fetcher import Fetcher
 from faust.events import Event
 from faust.transport.consumer import Consumer
 from faust.transport.drivers import aiokafka as driver
 
+from infra.settings import Settings
+from infra.shop.mesh import mesh
 from infra.write.host.batches import BatchConsumer, BatchTransport
+from infra.write.host.worker import _application
 
 
 def test_the_version_is_the_one_that_was_read() -> None:
@@ -38,6 +44,25 @@ async def test_the_consumer_has_the_state_we_touch(tmp_path: object) -> None:
     consumer._thread.thread_loop.close()  # made with the consumer, closed only by a start and a stop
     assert hasattr(app.topics, "_tp_index")
     assert hasattr(app, "consumer_generation_id")
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 4, 5, 7])
+async def test_a_partition_of_both_command_topics_is_one_process_s(processes: int, tmp_path: Path) -> None:
+    # given a consumer as Faust makes it for us
+    app = _application(Settings(home=tmp_path, kafka="127.0.0.1:1"), mesh.context("orders"))
+    thread = app.consumer._thread  # type: ignore[attr-defined]
+    consumer = thread._create_worker_consumer(app.transport)
+    (assignor,) = consumer._partition_assignment_strategy
+    # when partitions are given out to so many
+    topics = {"orders.commands": 4, "orders.own": 4, "payments.events": 4, "products.events": 8}
+    cluster = SimpleNamespace(partitions_for_topic=lambda topic: set(range(topics[topic])))
+    members = {f"process-{i}": assignor.metadata(topics) for i in range(processes)}
+    given = {member: dict(said.assignment) for member, said in assignor.assign(cluster, members).items()}
+    # then each has the same of both, and somebody has each
+    assert all(said.get("orders.commands") == said.get("orders.own") for said in given.values())
+    assert sorted(n for said in given.values() for n in said.get("orders.own", ())) == [0, 1, 2, 3]
+    await consumer.stop()
+    thread.thread_loop.close()
 
 
 def test_faust_still_seeks_after_the_barrier() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from infra.shop import demo
 from infra.shop.mesh import mesh
-from tests.live.harness import LiveMesh
+from tests.live.harness import LiveMesh, until
 from tests.live.shop import audit, place, row, saga, until_at_rest, until_set_up
 
 
@@ -59,3 +59,15 @@ def test_a_deadline_outlives_the_worker_that_set_it(own_mesh: LiveMesh) -> None:
     live.ready(live.worker())
     end = saga(live, "patient-1", "done")
     assert (end["outcome"], end["code"]) == ("cancelled", "expired")
+
+
+@pytest.mark.timeout(120)
+def test_of_three_processes_each_has_partitions_and_each_partition_has_one(own_mesh: LiveMesh) -> None:
+    live = own_mesh
+    workers = [live.worker("orders") for _ in range(3)]
+
+    def shares() -> list[list[str]]:
+        return [list(said[-1]["partitions"]) for worker in workers if (said := live.said(worker, "ready"))]
+
+    until(lambda: sorted(map(len, shares())) == [1, 1, 2], 40, lambda: f"four partitions are shared: {shares()}")
+    assert sorted(number for share in shares() for number in share) == ["0", "1", "2", "3"]

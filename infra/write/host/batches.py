@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, cast
 
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import IllegalStateError
 from faust.events import Event
 from faust.transport.drivers import aiokafka as driver
@@ -35,11 +36,16 @@ class Batch(list[Any]):
 
 
 class PollingThread(driver.AIOKafkaConsumerThread):
-    """Faust's, whose fetches are not held back for long by partitions that have nothing."""
+    """Faust's, whose fetches are not held back for long by partitions that have nothing.
+
+    A log has one owner, so the same partitions of topics of as many are given out together: by ranges. Faust's round-robin does
+    that only for as many processes as divide the partitions; of three, each had other partitions of either command topic.
+    """
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        consumer._partition_assignment_strategy = (RangePartitionAssignor,)
         return consumer
 
     def wait_for(self, milliseconds: int) -> None:
