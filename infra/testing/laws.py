@@ -44,6 +44,8 @@ UNDECIDABLE = ("failed", "unrecordable")  # codes of what was read, and could no
 LEFT_OUT = {"dlq-withheld", "dlq-truncated-from"}  # what a letter says that is not all of what came
 A_REACTION = re.compile(rb"[^/]+/\d+/\d+/\d+")
 
+AHEAD_MS = 66_000  # a minute, and as far as clocks that are right differ
+
 Law = Callable[[World], Iterator[str]]
 
 
@@ -423,6 +425,26 @@ def no_deadline_is_missed(world: World) -> Iterator[str]:
                 yield f"{wish.key} was due: {wish.wanted}"
 
 
+def no_deadline_comes_early(world: World) -> Iterator[str]:
+    """What decides one was appended when its moment had come; the broker's clock says so, whoever called it."""
+    for partition in world.partitions():
+        fold = Fold(partition.context)
+        for fact in partition.facts:
+            due = dict(fact.record.headers).get(DUE_OF)
+            for wish in [w for w in fold.wishes.values() if due and w.key.encode() == due and not fact.is_waiting]:
+                early = wish.at + 1000 * wish.wanted.after_s - partition.command_of(fact).timestamp
+                if early > 0:
+                    yield f"{fact.place}: {fact.command_id.decode()} came {early} ms early"
+            fold.take(fact)
+
+
+def no_time_is_far_ahead(world: World) -> Iterator[str]:
+    """Whatever the broker's clock once said, and deadlines with it."""
+    for partition in world.partitions():
+        if partition.facts and (ahead := partition.facts[-1].record.timestamp - world.loop.now_ms) > AHEAD_MS:
+            yield f"{partition.facts[-1].place} was recorded {ahead} ms ahead of its time"
+
+
 def time_never_goes_back(world: World) -> Iterator[str]:
     """Not in a partition, and no event is recorded before what caused it."""
     recorded = {fact.id: fact.record.timestamp for partition in world.partitions() for fact in partition.facts}
@@ -460,6 +482,8 @@ LAWS: tuple[Law, ...] = (
     nothing_is_done_that_the_log_did_not_ask_for,
     nothing_that_was_wanted_is_left_open,
     no_deadline_is_missed,
+    no_deadline_comes_early,
+    no_time_is_far_ahead,
     time_never_goes_back,
 )
 

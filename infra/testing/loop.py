@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from typing import Any
 
+BEGUN_MS = 1_700_000_000_000  # when every world begins
 MOST_TURNS = 2_000_000  # of one run; more is a loop that never ends
 
 
@@ -60,6 +61,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
         ] = []  # what is due at the same time happens in the order it was asked for
         self._timed = 0
         self._is_ending = False
+
+    @property
+    def now_ms(self) -> int:
+        """What a clock shows that is right."""
+        return BEGUN_MS + int(self.now * 1000)
 
     def time(self) -> float:
         return self.now

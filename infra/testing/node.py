@@ -20,6 +20,7 @@ from infra.mesh import Mesh
 from infra.model.context import Attempt, Context, Perform
 from infra.settings import DAY_MS
 from infra.testing.disk import MemoryDisk, ProcessDisk
+from infra.testing.loop import BEGUN_MS
 from infra.wire.limits import MAX_POSTED_BYTES
 from infra.wire.record import Outgoing, Read
 from infra.write.lanes import Delivery, Place
@@ -214,13 +215,17 @@ class Node:
             budget,
             tried=self.way.tried,
             now=self.clock,
+            elapsed=self.elapsed,
             bounds=bounds,
         )
         if perform:
             self.own.perform_with(partial(self.attempt, perform))
 
     def clock(self) -> float:
-        return self.kafka.now() / 1000 + self.skew_s
+        return BEGUN_MS / 1000 + self.elapsed() + self.skew_s
+
+    def elapsed(self) -> float:
+        return asyncio.get_running_loop().time()
 
     def start(self) -> None:
         """Begin to work, once partitions are assigned."""

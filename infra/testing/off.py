@@ -20,12 +20,12 @@ from infra.testing.disk import Content, ProcessDisk
 from infra.testing.node import Node, Port
 from infra.wire.envelope import CAUSE_TIME, EXPECTED_OFFSET, ID, REACTION, Way, reaction_place
 from infra.wire.inbox import DISCARD, Posted
-from infra.wire.record import Header, Outgoing, Read, with_header
+from infra.wire.record import Header, Outgoing, Read, Record, with_header
 from infra.write.agenda import Agenda
 from infra.write.aggregates import Aggregates, Position, Unwritten
 from infra.write.decision import CommandHandler, Decision, Standing
 from infra.write.effects import EffectRunner, Target, Work
-from infra.write.intents import CLOCK
+from infra.write.intents import CLOCK, Intent
 from infra.write.lanes import Lanes, Place
 from infra.write.layout import POSITION, behind, line_prefix
 from infra.write.owner import Owner
@@ -600,6 +600,51 @@ class Gapless(Node):
     owner = GaplessOwner
 
 
+class HurriedHandler(CommandHandler):
+    """A deadline is decided whenever somebody calls it."""
+
+    def _is_early(self, key: bytes, posted: Posted, identity: Header, decision: Decision) -> bool:
+        return False
+
+
+class HurriedWriter(Writer):
+    handler_kind = HurriedHandler
+
+
+class HurriedOwner(Owner):
+    writer_kind = HurriedWriter
+
+
+class Hurried(Node):
+    owner = HurriedOwner
+
+
+class PunctualWriter(Writer):
+    """What the broker's clock shows is the time."""
+
+    def _latest_of(self, records: Sequence[Record]) -> float:
+        return math.inf
+
+
+class PunctualOwner(Owner):
+    writer_kind = PunctualWriter
+
+
+class Punctual(Node):
+    owner = PunctualOwner
+
+
+class StubbornOwner(Owner):
+    """A deadline that came before its moment is not called again."""
+
+    def _postpone(self, intent: Intent, broker_ms: int) -> None:
+        pass
+
+
+class Stubborn(Node):
+    owner = StubbornOwner
+
+
 class TimidHandler(CommandHandler):
     """Whatever cannot be processed blocks its key."""
 
@@ -823,6 +868,9 @@ RULES = {
     "trusting": Rule("cursors come from the log", Trusting, "every_command_is_answered"),
     "early": Rule("time never goes back", Early, "time_never_goes_back"),
     "impatient": Rule("a deadline is never early", Impatient, "a_counter_is_not_emptied_too_early"),
+    "hurried": Rule("a deadline counts from its moment on", Hurried, "no_deadline_comes_early"),
+    "stubborn": Rule("one that came early is called again", Stubborn, "no_deadline_is_missed"),
+    "punctual": Rule("a broker's clock that is ahead is not believed", Punctual, "no_time_is_far_ahead"),
     "idle": Rule("effects come from the state, also after a recovery", Idle, "nothing_that_was_wanted_is_left_open"),
     "untimely": Rule("deadlines come from the state, also after a recovery", Untimely, "no_deadline_is_missed"),
     "careless": Rule("the outside is asked with one key", Careless, "a_bell_is_rung_once_a_filling"),

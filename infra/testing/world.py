@@ -31,6 +31,7 @@ from infra.kafka.topics import EFFECTS_TOPIC, HEARD_TOPIC, STOPPED_TOPIC
 from infra.mesh import Mesh
 from infra.messages import Due
 from infra.model.context import Aggregate, Attempt, Context, Perform
+from infra.settings import DAY_MS
 from infra.testing import clerk
 from infra.testing.disk import MemoryDisk
 from infra.testing.facts import Known, Partition, kept_as, partitions_of, ways
@@ -48,9 +49,9 @@ from infra.write.watch import standing_still
 from infra.write.writer import Bounds
 
 PARTITIONS = 2
-BEGUN_MS = 1_700_000_000_000
 QUIET_S = 11.0  # without anybody appending anything: nobody pauses longer before he tries again
 PATIENCE_S = 400.0
+NEAR_MS = 3000  # as far as clocks that are right differ
 NEAR_S = 60.0  # a deadline that is further away is not waited for
 
 Outside = Callable[[Any, str], Awaitable[Any]]
@@ -120,7 +121,7 @@ class World:
         return replace(aggregate, decide=decide)
 
     def _broker_now(self) -> int:
-        return BEGUN_MS + int(self.loop.now * 1000) + self.broker_skew_ms
+        return self.loop.now_ms + self.broker_skew_ms
 
     def say(self, what: str) -> None:
         """A line of the schedule, which a failing seed prints."""
@@ -155,6 +156,7 @@ class World:
         self.say("the faults end")
         self._troubling.cancel()
         self.faults.over()
+        self.broker_skew_ms = min(self.broker_skew_ms, NEAR_MS)
         self._kills.clear()
         for name in self.nodes:
             self._come_back(name)
@@ -379,12 +381,14 @@ class World:
         self.shuffle(self.dice.choice(list(self.nodes)))
 
     def _jump(self) -> None:
-        """A process's clock, or the broker's, jumps."""
-        node = self._any()
+        """A process's clock, or the broker's, jumps: now and then far ahead, and only one of them."""
+        node, is_far = self._any(), self.dice.random() < 0.2
         if node and self.dice.random() < 0.7:
-            node.skew_s = self.dice.uniform(-4, 4)
+            is_far &= self.broker_skew_ms <= NEAR_MS
+            node.skew_s = self.dice.uniform(30, 900) if is_far else self.dice.uniform(-4, 4)
         else:
-            self.broker_skew_ms = self.dice.randint(-3000, 3000)
+            is_far &= all(node.skew_s <= 4 for nodes in self.nodes.values() for node in nodes)
+            self.broker_skew_ms = self.dice.randint(NEAR_MS, DAY_MS) if is_far else self.dice.randint(-NEAR_MS, NEAR_MS)
         self.say("a clock jumps")
 
     def _lose_offsets(self) -> None:

@@ -44,6 +44,9 @@ EARLIER = "weft-earlier-places"  # of the same, and of a reaction to it: <topic 
 ID = "ce_id"
 TYPE = "ce_type"
 EXPECTED_OFFSET = "weft-expected-offset"
+COMMAND_TIME = (
+    "weft-command-time"  # of an event: when its command was appended, where the broker's clock was not believed
+)
 CAUSE_TIME = "weft-cause-time"  # of a command: when what led to it was recorded
 COMMAND_HEADERS = (ID, TYPE, REACTION, OUTCOME_OF, DUE_OF, CORRELATION, CAUSATION, CAUSE_TIME, TRACE)  # that are read
 
@@ -176,8 +179,9 @@ class EventEnvelope:
         type_: bytes,
         identity: Header | None = None,
         trace: bytes | None = None,
+        command_time: int | None = None,
     ) -> CommandPart:
-        """Of the events of this command; `identity` is one of IDENTITIES."""
+        """Of the events of this command; `identity` is one of IDENTITIES, `command_time` when it was appended if not before."""
         headers = [
             *self._context_part,
             (SUBJECT, key),
@@ -193,6 +197,9 @@ class EventEnvelope:
         if trace:
             headers.append((TRACE, trace))
             size += len(trace)
+        if command_time is not None:
+            headers.append((COMMAND_TIME, b"%d" % command_time))
+            size += len(COMMAND_TIME) + 2 * LONGEST_NUMBER
         return CommandPart(headers, size)
 
     def headers(self, command: CommandPart, type_: bytes, offset: int) -> tuple[Header, ...]:
@@ -232,7 +239,8 @@ class EventRecord(NamedTuple):
     """What folding needs of an accepted record. `origin`: its offset, or its id if it was copied here; `at` in ms.
 
     `identity` is what tells its command from others beside its id: one of IDENTITIES; `owns` are the partitions it was in
-    before it was copied, and `first_topic` is Kafka's id of the topic that it was written to then.
+    before it was copied, and `first_topic` is Kafka's id of the topic that it was written to then. `command_time` is when its
+    command was appended, in ms, if the broker said a later time than `at`.
     """
 
     key: bytes
@@ -246,6 +254,7 @@ class EventRecord(NamedTuple):
     identity: Header | None
     owns: tuple[bytes, ...] = ()
     first_topic: bytes = b""
+    command_time: int = 0
 
     @property
     def name(self) -> CommandName:
@@ -299,10 +308,25 @@ def event_record(record: Record) -> EventRecord:
             raise ValueError("a header has no value")
         number = int(offset)
         origin, owns, first = (record.offset, (), b"") if number != NO_OFFSET else _before(dict(headers))
+        name, said = headers[-OWN - 1]
+        command_time = int(said or b"") if name == COMMAND_TIME else 0
     except (ValueError, KeyError, IndexError) as error:
         raise unreadable(place_of(record), error) from error
     key, value, at = record.key or b"", record.value or b"", record.timestamp
-    fields = (key, value, origin, at, command_id, OFFSETS[asked_at], number, correlation, identity, owns, first)
+    fields = (
+        key,
+        value,
+        origin,
+        at,
+        command_id,
+        OFFSETS[asked_at],
+        number,
+        correlation,
+        identity,
+        owns,
+        first,
+        command_time,
+    )
     event: EventRecord = _new(EventRecord, fields)
     return event
 

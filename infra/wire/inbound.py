@@ -27,7 +27,7 @@ GROWN, FIRST = b"grow/", (0, 1)  # what the ids of a grown log's first records b
 
 
 class Decided(NamedTuple):
-    """The last command by one way that left an event, as its events tell it; `at` is when those were recorded (ms)."""
+    """The last command by one way that left an event, as its events tell it; `at` is when those were recorded, or it was appended (ms)."""
 
     offset: int
     command_id: bytes
@@ -109,7 +109,7 @@ def decided_by(event: EventRecord) -> Decided | None:
     is_said_of_a_topic = event.identity is not None and event.identity[0] == COMMAND_TOPIC
     if event.command_offset < 0 or is_said_of_a_topic or (event.origin in FIRST and event.command_id.startswith(GROWN)):
         return None
-    return Decided(event.command_offset, event.command_id, event.identity, event.at)
+    return Decided(event.command_offset, event.command_id, event.identity, max(event.at, event.command_time))
 
 
 def is_called(record: Record, command_id: bytes) -> bool:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
+from math import inf
 from typing import Any, get_args, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -54,6 +55,7 @@ from infra.wire.sealing import Personal, personal, unsealed
 
 # A cause's time comes with the command, so a producer could lie: it is believed as far as brokers' clocks may differ.
 MAX_CLOCK_SKEW_MS = 60_000
+MAX_CAUSE_SKEW_MS = 2 * MAX_CLOCK_SKEW_MS  # of one whose broker's clock was ahead, and of hosts whose clocks differ
 FRAMED = b"\0"  # what Avro behind a schema id begins with
 TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}[!-~]{0,200}")
 DISCARD = f"{NAMESPACE}.{Discard.__name__}".encode()
@@ -75,13 +77,15 @@ class Posted:
 
     `id` is the producer's, or the record's place if it gave none that can be used; `identity` is what tells a command from
     others beside that: of a stranger's its DIGEST, of our own its REACTION, OUTCOME_OF or DUE_OF; `reaction` is where that
-    stands: its source, and its place there; then where what it follows from was before. `key` is None if no aggregate can have it; `partition` is where its commands belong. `type` is what the header says, `at` is in milliseconds.
+    stands: its source, and its place there; then where what it follows from was before. `key` is None if no aggregate can have it; `partition` is where its commands belong. `type` is what the header says, `at` is when it was asked, and `appended` when it came, as far as the
+    broker is believed (ms).
     `may_name`: for all that anybody can tell it names a person in plain, so that nothing of what it says may stay.
     `name` is what it is called among those of its key.
     """
 
     record: Record
     at: int
+    appended: int
     way: Way
     id: bytes
     identity: Header | None
@@ -126,21 +130,24 @@ class CommandReader:
         self._about_persons = any(kind.personal for kind in self._kinds.values())
         self._asked = ", ".join(codec.names[t] for t in commands[Way.COMMANDS]) or "nothing"
 
-    def read(self, records: Sequence[Record], way: Way) -> list[Posted]:
-        """What was posted, in the order of the records."""
+    def read(self, records: Sequence[Record], way: Way, latest: float = inf) -> list[Posted]:
+        """What was posted, in the order of the records; no time of a broker's that is later than `latest` (ms) is believed."""
         records = [record if (record.value or b"")[:1] == FRAMED else opened(record) for record in records]
         messages = self._codec.decode_many([record.value for record in records])
         keys = [aggregate_key(record.key) for record in records]
         places = partitions_of([key or b"" for key in keys], self._partitions)
         return [
-            self._posted(record, way, message, key, place)
+            self._posted(record, way, message, key, place, latest)
             for record, message, key, place in zip(records, messages, keys, places, strict=True)
         ]
 
-    def _posted(self, record: Record, way: Way, message: Any, key: bytes | None, partition: int) -> Posted:
+    def _posted(
+        self, record: Record, way: Way, message: Any, key: bytes | None, partition: int, latest: float
+    ) -> Posted:
         """`message` and `key` if there are such, and the partition of that key."""
         headers, came = dict(record.headers), record
-        identity, at = given_id(headers), record.timestamp
+        identity, at = given_id(headers), int(min(record.timestamp, latest))
+        appended = at
         if identity is None:
             identity = id_by_place(record)
             record = _named(record, identity)
@@ -155,7 +162,7 @@ class CommandReader:
             elif type_ == DISCARD and key is not None:
                 command = Discard(reason=_json_field(record.value or b"", "reason"))
             else:
-                at = _asked_at(record, headers)
+                at = _asked_at(appended, headers)
                 reaction = _reaction(headers) if way is Way.OWN else ()
                 command = self._command(record, headers, identity, key, message)
                 may_name = False
@@ -176,7 +183,9 @@ class CommandReader:
         told_by = _digest(command) if way is Way.COMMANDS else _told_by(headers, reaction)
         partition = record.partition if key is None else partition
         name = command_name(way, identity)
-        return Posted(record, at, way, identity, told_by, reaction, type_, key, partition, command, may_name, name)
+        return Posted(
+            record, at, appended, way, identity, told_by, reaction, type_, key, partition, command, may_name, name
+        )
 
     def _not_yours(self, way: Way, command: Command) -> Unreadable:
         name = command.type.decode()
@@ -345,11 +354,11 @@ def _check_sealed(spec: Personal, message: Any) -> None:
         )
 
 
-def _asked_at(record: Record, headers: HeaderMap) -> int:
-    """A command's time, which is not before its cause's as far as that can be believed."""
-    at, cause = record.timestamp, headers.get(CAUSE_TIME)
+def _asked_at(at: int, headers: HeaderMap) -> int:
+    """The time of a command that was appended then, which is not before its cause's as far as that can be believed."""
+    cause = headers.get(CAUSE_TIME)
     try:
-        return max(at, min(int(cause), at + MAX_CLOCK_SKEW_MS)) if cause else at
+        return max(at, min(int(cause), at + MAX_CAUSE_SKEW_MS)) if cause else at
     except ValueError:
         raise Unreadable("bad_header", f"{CAUSE_TIME} has to be a number of milliseconds") from None
 

@@ -102,6 +102,10 @@ class Agenda:
             self._lines.pop(name, None)
         return taken
 
+    def postpone(self, intent: Intent, now_ms: int) -> None:
+        """A deadline was called before its moment: it is due again when that comes, and so is what else was called since."""
+        self._due_from = min(self._due_from, agenda_key(intent), line_prefix(CLOCK) + WHEN.pack(now_ms))
+
     async def due(self, now_ms: float) -> list[Intent]:
         """Deadlines whose moment has come, soonest first, DUE_AT_ONCE and those that were overdue when they were opened."""
         late = sorted(self._overdue)
@@ -117,5 +121,5 @@ class Agenda:
         overdue = await self._state.open_at(late) if late else []
         rows = await self._state.open_in(start, end, DUE_AT_ONCE) if start < end else []
         if len(rows) == DUE_AT_ONCE:
-            self._due_from = rows[-1][0] + b"\0"
+            self._due_from = min(self._due_from, rows[-1][0] + b"\0")
         return [*overdue, *(intent for _, intent in rows)]

@@ -7,6 +7,7 @@ the log accepts its records. What cannot be processed is answered and kept, what
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
+from math import inf
 from typing import Any
 
 from infra.errors import Unreadable
@@ -29,7 +30,7 @@ from infra.wire.inbox import Command, CommandReader, Posted
 from infra.wire.limits import MAX_BATCH_BYTES, MAX_KEY, MAX_REASON, MAX_TYPE, MAX_WAITING
 from infra.wire.record import Header, Outgoing, Record
 from infra.write.aggregates import NOWHERE, Aggregates, Changes, Kind, KnownCommand, Seen
-from infra.write.intents import DUE, PENDING, Intent, told_elsewhere
+from infra.write.intents import DUE, PENDING, Intent, moment, told_elsewhere
 from infra.write.parking import Queue, behind, dead_letter, failed, queue_after, rejected, shown
 
 WINDOW = 800  # commands decided, coded and appended together
@@ -56,9 +57,10 @@ class Standing(Enum):
     DUPLICATE = auto()
     REUSED = auto()
     LATE = auto()  # it waited, and what it answers is not open any more
+    EARLY = auto()  # its moment has not come
 
 
-NEW, DUPLICATE, REUSED, LATE = Standing
+NEW, DUPLICATE, REUSED, LATE, EARLY = Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class Decision(Changes):
     """What a run of commands would add to the log from offset `expected` on, and what must be safe before that.
 
     `next` is the first record that is not decided, `passed` the last that leaves an event; `size` bounds the bytes of the
-    records.
+    records. `early` are the deadlines that somebody's clock called before their moment, each with when that was (ms).
     """
 
     expected: int
@@ -84,6 +86,7 @@ class Decision(Changes):
     records: list[Outgoing] = field(default_factory=list)
     forwards: list[Posted] = field(default_factory=list)
     dead: list[Outgoing] = field(default_factory=list)
+    early: list[tuple[Intent, int]] = field(default_factory=list)
     passed: Posted | None = None
     size: int = 0
 
@@ -102,12 +105,15 @@ class CommandHandler:
         names = [codec.names[t] for t in self._event_names]
         self._envelope = EventEnvelope(context.name, context.events_topic, aggregates.number, names)
 
-    def read(self, records: Sequence[Record], start: int = 0) -> Asked:
-        """The next commands in `records[start:]`, of one topic: as many as may be decided together."""
+    def read(self, records: Sequence[Record], start: int = 0, latest: float = inf) -> Asked:
+        """The next commands in `records[start:]`, of one topic: as many as may be decided together.
+
+        A broker that says a time later than `latest` (ms) has a clock that is wrong, and is not believed.
+        """
         way = Way.OWN if records and records[0].topic == self._own_topic else Way.COMMANDS
         while start < len(records) and records[start].offset < self._aggregates.cursors[way]:
             start += 1  # answered in the log
-        posted = self._reader.read(records[start : start + WINDOW], way)
+        posted = self._reader.read(records[start : start + WINDOW], way, latest)
         return Asked(way, posted, start + len(posted))
 
     def about(self, asked: Asked) -> tuple[set[bytes], list[KnownCommand]]:
@@ -227,8 +233,11 @@ class CommandHandler:
         if seen is not None:
             is_same = seen.digest is None or posted.identity == (DIGEST, seen.digest)
             return DUPLICATE if is_same else REUSED
-        if posted.way is Way.OWN and posted.identity and self._is_over(key, posted, posted.identity, decision):
-            return DUPLICATE
+        if posted.way is Way.OWN and posted.identity:
+            if self._is_over(key, posted, posted.identity, decision):
+                return DUPLICATE
+            if self._is_early(key, posted, posted.identity, decision):
+                return EARLY
         return NEW
 
     def _standing_of_head(self, key: bytes, posted: Posted, decision: Decision) -> Standing:
@@ -252,10 +261,23 @@ class CommandHandler:
             return any(place <= self._mark(mark, decision) for mark, place in places)
         if not isinstance(posted.command, Command):
             return False
-        kind = self._kinds[type(posted.command.payload)]
-        where = kind.prefix + key + (PENDING if name == OUTCOME_OF else DUE)
-        intent = decision.intents[where] if where in decision.intents else self._aggregates.intents.get(where)
+        intent = self._answered(key, posted.command, name, decision)
         return intent is None or intent.key.encode() != value
+
+    def _is_early(self, key: bytes, posted: Posted, identity: Header, decision: Decision) -> bool:
+        """Whether this is a deadline that was called before its moment: by the log's broker, not by the caller's clock."""
+        if identity[0] != DUE_OF or not isinstance(posted.command, Command):
+            return False
+        intent = self._answered(key, posted.command, DUE_OF, decision)
+        if intent is None or posted.appended >= moment(intent):
+            return False
+        decision.early.append((intent, posted.appended))
+        return True
+
+    def _answered(self, key: bytes, command: Command, name: str, decision: Decision) -> Intent | None:
+        """What is open where an outcome, or a deadline, says that it answers."""
+        where = self._kinds[type(command.payload)].prefix + key + (PENDING if name == OUTCOME_OF else DUE)
+        return decision.intents[where] if where in decision.intents else self._aggregates.intents.get(where)
 
     # -- what is processed
 
@@ -285,6 +307,7 @@ class CommandHandler:
             command.type,
             posted.identity,
             command.trace,
+            _disbelieved(posted, at),
         )
         for event, wishes in steps or [(NOTHING_TO_DO, ())]:
             self._record(key, event, shared, at, decision)
@@ -334,14 +357,28 @@ class CommandHandler:
         short = record.key if record.key and len(record.key) <= MAX_KEY else None
         type_ = (posted.type or b"?")[:MAX_TYPE]
         shared = self._envelope.command_part(
-            short or b"", posted.id, posted.id, posted.way, record.offset, type_, posted.identity
+            short or b"",
+            posted.id,
+            posted.id,
+            posted.way,
+            record.offset,
+            type_,
+            posted.identity,
+            None,
+            _disbelieved(posted, decision.timestamp),
         )
         self._record(short, event, shared, decision.timestamp, decision)
 
 
 def _conclude(decision: Decision) -> None:
     if (last := decision.passed) is not None:
-        decision.last = Decided(last.record.offset, last.id, last.identity, decision.timestamp)
+        at = max(decision.timestamp, last.record.timestamp)
+        decision.last = Decided(last.record.offset, last.id, last.identity, at)
+
+
+def _disbelieved(posted: Posted, at: int) -> int | None:
+    """When the broker says that a command came, if its events are recorded as earlier: by that it is recognised."""
+    return posted.record.timestamp if posted.record.timestamp > at else None
 
 
 def ways(context: Context) -> dict[Way, tuple[type, ...]]:

@@ -28,12 +28,12 @@ from infra.write.circuits import Circuit, circuit_record
 from infra.write.effects import EffectRunner
 from infra.write.fingerprint import fingerprint
 from infra.write.heard import Heard, Listener
-from infra.write.intents import Intent
+from infra.write.intents import Intent, moment
 from infra.write.lanes import Handle, Lanes, Place
 from infra.write.reactions import commands_from
 from infra.write.state import Budget, State
 from infra.write.store import Disk
-from infra.write.timers import fire
+from infra.write.timers import Calendar, fire, since_boot
 from infra.write.tries import MOST, asked_again, state_record, states
 from infra.write.watch import CommandTopics, Watch
 from infra.write.writer import Bounds, Writer
@@ -46,6 +46,7 @@ WRITING_SHARE = 0.1  # of the time at most, unless it is much
 FLUSH_SECONDS = 30.0  # and outlasts a crash by then
 FORGET_SECONDS = 6 * 3600.0  # command ids that are too old
 DUE_SECONDS = 0.5
+EARLY_MS = 1000  # from there on a clock is said to be wrong
 HEARD_SECONDS = 1.0
 NEWER_SECONDS = 60.0  # between two words about what is of newer code
 TRIES_SECONDS = 10.0  # what is tried in vain is said that often at most, if it is not what was said
@@ -62,7 +63,7 @@ class Owner:
     `topic_ids` are Kafka's of the context's topics and of those it hears; `heard` reads what there is of `weft.heard`;
     `topics` says what its command topics are now, `reread` has one of their partitions read from its position again, and
     `keep_ms` is how long a decided command stays there; `tried` reads what there is of `weft.effects`,
-    None if there is no such topic.
+    None if there is no such topic; `now` is this host's clock, and `elapsed` one that nobody sets (s).
     `admission` says when strangers' commands are let in, and is that of the process, as are
     `disk`, which has a store for each partition, and `budget`, which says how many bytes of them one may keep in memory as well.
     """
@@ -94,6 +95,7 @@ class Owner:
         keep_ms: int = 7 * DAY_MS,
         tried: Callable[[], Awaitable[Sequence[Record] | None]] = _nothing_tried,
         now: Callable[[], float] = time.time,
+        elapsed: Callable[[], float] = since_boot,
         bounds: Bounds = Bounds(),  # noqa: B008 (frozen)
     ) -> None:
         self.context = context
@@ -110,6 +112,7 @@ class Owner:
         self._sink = sink
         self._failed = failed
         self._now = now
+        self._calendar = Calendar(now, elapsed)
         self._bounds = bounds
         self._effects: EffectRunner | None = None
         self._aside: set[asyncio.Task[None]] = set()
@@ -234,7 +237,15 @@ class Owner:
         state = await self.state_kind.opened(aggregates, self._disk, topic_id, self._code, self._budget.share)
         self._budget.partitions += 1
         return self.writer_kind(
-            state, self._events, self._sink, self._want, self._bounds, self._much.set, self._admission
+            state,
+            self._events,
+            self._sink,
+            self._want,
+            self._bounds,
+            self._much.set,
+            self._admission,
+            self._postpone,
+            self._now,
         )
 
     async def _let_go(self, number: int) -> None:
@@ -313,13 +324,21 @@ class Owner:
         """Of each partition in its turn; whether more is due."""
         is_more = False
         for number, agenda in list(self._agendas.items()):
-            if due := await agenda.due(self._now() * 1000):
+            if due := await agenda.due(self._calendar.now()):
                 await fire(self._codec, self._sink, self.context.own_topic, self.partitions, due)
                 is_more |= len(due) >= DUE_AT_ONCE
             intents = await agenda.more()
             if self._agendas.get(number) is agenda:  # else they are begun by who has the partition now
                 self._start(intents)
         return is_more
+
+    def _postpone(self, intent: Intent, broker_ms: int) -> None:
+        """A deadline was called before its moment."""
+        if (early := moment(intent) - broker_ms) > EARLY_MS and not self._calendar.is_corrected:
+            _log.warning("this host's clock is ahead of the broker's", context=self.context.name, seconds=early / 1000)
+        self._calendar.correct(broker_ms)
+        if agenda := self._agendas.get(intent.partition):
+            agenda.postpone(intent, broker_ms)
 
     async def _write_down(self) -> None:
         """What changed, again and again, so that a restart folds only what came since."""

@@ -1,10 +1,12 @@
 """Deadlines: when a moment that a state named has come, the command due then is posted.
 
 What is due is read from the agenda, and after a recovery read again: a deadline that fires late, twice or in vain does no
-harm, since it counts only while what it answers is open, and the aggregate's log decides.
+harm, since it counts only while what it answers is open, and the aggregate's log decides. Nor does one that fires early:
+whether its moment has come is for the broker to say that its command is appended by.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -16,6 +18,37 @@ from infra.write.intents import Intent, moment
 from infra.write.reactions import outgoing_command
 
 _log = structlog.get_logger()
+
+
+def since_boot() -> float:
+    """Seconds on a clock that nobody sets, and that goes on while the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
+class Calendar:
+    """When it is, in ms: by this host's clock, but not while a deadline that it called has shown it to be ahead of the broker."""
+
+    def __init__(self, now: Callable[[], float], elapsed: Callable[[], float] = since_boot) -> None:
+        self._now = now
+        self._elapsed = elapsed
+        self._behind: float | None = None  # from what has elapsed to the broker's time
+
+    @property
+    def is_corrected(self) -> bool:
+        return self._behind is not None
+
+    def now(self) -> float:
+        by_host = self._now() * 1000
+        if self._behind is None:
+            return by_host
+        by_broker = self._elapsed() * 1000 + self._behind
+        if by_host <= by_broker:
+            self._behind = None
+        return min(by_host, by_broker)
+
+    def correct(self, broker_ms: float) -> None:
+        """It was this late by the broker's clock a moment ago."""
+        self._behind = broker_ms - self._elapsed() * 1000
 
 
 def due_command(codec: Codec, intent: Intent) -> Outgoing:

@@ -7,6 +7,7 @@ nobody can say, the state catches up with the log and what is still undecided is
 import asyncio
 import contextlib
 import gc
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -20,6 +21,7 @@ from infra.errors import Unknown
 from infra.kafka.log import CommandSink, EventLog
 from infra.kafka.loss import check_end
 from infra.wire.envelope import Way
+from infra.wire.inbox import MAX_CLOCK_SKEW_MS
 from infra.wire.record import Outgoing, Record
 from infra.write.admission import PATIENCE_S, Admission
 from infra.write.aggregates import Aggregates
@@ -30,6 +32,7 @@ from infra.write.state import State
 _log = structlog.get_logger()
 
 FOLDED_AT_ONCE = 1000  # events, some milliseconds
+DOUBT_S = 60.0  # between two words about a clock
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,8 @@ def nothing_collected() -> Iterator[None]:
 class Writer:
     """Applies commands to one partition, strictly in order.
 
-    `on_intents` hears of those that were opened, `on_much` that much has changed since it was written down.
+    `on_intents` hears of those that were opened, `on_much` that much has changed since it was written down, `on_early` of
+    deadlines that were called before their moment, and when (ms). `now` is this host's clock (s).
     """
 
     handler_kind: type[CommandHandler] = CommandHandler  # the simulation has kinds without a rule
@@ -72,6 +76,8 @@ class Writer:
         bounds: Bounds = Bounds(),
         on_much: Callable[[], None] = lambda: None,
         admission: Admission | None = None,
+        on_early: Callable[[Intent, int], None] = lambda intent, at: None,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self.state = state
         self.aggregates = aggregates = state.aggregates
@@ -81,6 +87,9 @@ class Writer:
         self._sink = sink
         self._on_intents = on_intents
         self._on_much = on_much
+        self._on_early = on_early
+        self._now = now
+        self._doubt_from = 0.0
         self._admission = admission or Admission()
         self._bounds = bounds
         self._turn = asyncio.Lock()
@@ -130,18 +139,29 @@ class Writer:
 
     async def _decide(self, records: Sequence[Record], start: int) -> int:
         """Decide the next commands; the first that is not."""
-        asked = self._commands.read(records, start)
+        asked = self._commands.read(records, start, self._latest_of(records))
         named = self.aggregates.inbound.topic_ids[asked.way]
         if self._sources.get(asked.way, named) != named:
             return len(records)  # what is there now is read when it has been looked at
         await self.state.fetch(*self._commands.about(asked))
         decision = self._commands.decide(asked)
+        for early in decision.early:
+            self._on_early(*early)
         if await self._commit(decision):
             if decision.next > start:
                 self.aggregates.inbound.pass_by(asked.way, records[decision.next - 1].offset + 1)
             return decision.next
         await self._catch_up()
         return start
+
+    def _latest_of(self, records: Sequence[Record]) -> float:
+        """The latest time (ms) that a broker's clock can show; one of which these were appended later is said."""
+        now = self._now() * 1000
+        ahead = max(record.timestamp for record in records) - now
+        if ahead > MAX_CLOCK_SKEW_MS and now >= self._doubt_from:
+            self._doubt_from = now + DOUBT_S * 1000
+            self._warn("the broker's clock is ahead of this host's, and is not believed", seconds=round(ahead / 1000))
+        return now + MAX_CLOCK_SKEW_MS
 
     async def _commit(self, decision: Decision) -> bool:
         """Put a decision into the log, and make it the state; False if it is not there, or nobody can say."""

@@ -321,3 +321,15 @@ async def test_what_is_begun_anew_while_the_disk_is_read_is_begun_at_its_beginni
             partition.agenda.done(intent)
     # then all of them come, in order
     assert seen == [0, 1, 2, 3, 4, 5]
+
+
+async def test_what_came_before_its_moment_is_due_again_when_that_comes() -> None:
+    # given deadlines that a clock which is ahead has called
+    partition = Partition()
+    partition.open(due(1, 50), due(2, 100))
+    assert await partition.due(3600) == [1, 2]
+    # when the broker has said that it is no more than 10 s later
+    partition.agenda.postpone(due(1, 50), NOW + 10_000)
+    # then they are called at their moments, and so is what is opened since
+    partition.open(due(3, 70))
+    assert [await partition.due(after_s) for after_s in (11, 50, 70, 100)] == [[], [1], [3], [2]]
