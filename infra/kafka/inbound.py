@@ -22,6 +22,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from infra.errors import LogDamaged, Unknown
 from infra.kafka import reading
+from infra.kafka.marks import Settled, settled
 from infra.kafka.reading import TIMEOUT, Place
 from infra.wire.inbound import CUT, Decided, Inlet, is_the_same
 from infra.wire.record import TOO_MUCH, UNREAD, Read
@@ -411,14 +412,18 @@ def gauging(servers: str) -> Iterator[Gauge]:
 class Gauged:
     """The same for who may not block."""
 
-    def __init__(self, gauge: Gauge) -> None:
+    def __init__(self, gauge: Gauge, servers: str) -> None:
         self._gauge = gauge
+        self._servers = servers
 
     async def look(self, places: Collection[Place], at: Mapping[Place, int]) -> dict[Place, Seen]:
         return await asyncio.to_thread(self._gauge.look, places, at)
 
     async def partitions(self, topics: Collection[str]) -> dict[str, int]:
         return await asyncio.to_thread(self._gauge.partitions, topics)
+
+    async def settled(self, place: Place, start: int, end: int) -> Settled:
+        return await asyncio.to_thread(settled, self._servers, place, start, end)
 
     async def first_since(self, places: Collection[Place], at_ms: int) -> dict[Place, int]:
         return await asyncio.to_thread(self._gauge.first_since, places, at_ms)

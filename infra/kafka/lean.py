@@ -10,7 +10,7 @@ from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
 
 from infra.kafka.unpacking import Batches
-from infra.wire.record import Read
+from infra.wire.record import InTransaction, Read
 
 
 class LeanRecords(fetcher.PartitionRecords):  # type: ignore[misc]
@@ -23,7 +23,10 @@ class LeanRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         return records
 
     def _unpack_records(self) -> Iterator[Read]:
-        """As the original has it, for the only isolation level that is used here, read_uncommitted."""
+        """As the original has it, for the only isolation level that is used here, read_uncommitted.
+
+        What came in a transaction is told from other records, for who reads commands (infra/write/transactions.py).
+        """
         topic, partition = self._tp
         batches = self._records
         while batches.has_next():
@@ -31,11 +34,12 @@ class LeanRecords(fetcher.PartitionRecords):  # type: ignore[misc]
             if self._check_crcs and not batch.validate_crc():
                 raise CorruptRecordException(f"Invalid CRC - {self._tp}")
             if not batch.is_control_batch:
+                kind = InTransaction if batch.is_transactional else Read
                 for record in batch.records():
                     offset = record.offset
                     if offset >= self.next_fetch_offset:
                         self.next_fetch_offset = offset + 1
-                        yield Read(topic, partition, offset, record.timestamp, record.key, record.value, record.headers)
+                        yield kind(topic, partition, offset, record.timestamp, record.key, record.value, record.headers)
             self.next_fetch_offset = batch.next_offset
 
 

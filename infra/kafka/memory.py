@@ -5,12 +5,26 @@ A topic may lose what a real one can: its end, its beginning, or all of it, when
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from infra.errors import LogDamaged
 from infra.kafka.inbound import Found, Seen
-from infra.wire.record import Outgoing, Read
+from infra.kafka.marks import Settled
+from infra.wire.record import InTransaction, Outgoing, Read
 
 Place = tuple[str, int]
+
+
+@dataclass
+class Transaction:
+    """One of a partition, from `start` on; until it `has_ended` nobody knows whether its records count."""
+
+    start: int
+    offsets: set[int]
+    has_ended: bool = False
+    is_aborted: bool = False
+
+
 MARK = Outgoing(None, None, [("\0mark", b"")])  # of a transaction: it takes an offset, and nobody reads it
 
 
@@ -34,6 +48,7 @@ class MemoryKafka:
         self._epochs: dict[Place, int] = {}
         self._made: dict[str, int] = {}  # how often a topic was made anew
         self._counts: dict[str, int] = {}  # how many partitions it has since
+        self.transactions: dict[Place, list[Transaction]] = {}
         self._waiting: dict[Place, list[asyncio.Future[None]]] = {}
 
     def log(self, topic: str, partition: int) -> list[Read]:
@@ -49,6 +64,32 @@ class MemoryKafka:
         self.appends += 1
         self._wake((topic, partition))
         return base
+
+    def begin(self, place: Place, records: Sequence[Outgoing]) -> Transaction:
+        """Append these in a transaction, which stays open."""
+        base = self.append(*place, records)
+        log, offsets = self.log(*place), range(base, base + len(records))
+        log[base:] = [InTransaction(*record) for record in log[base:]]
+        transaction = Transaction(base, set(offsets))
+        self.transactions.setdefault(place, []).append(transaction)
+        return transaction
+
+    def end(self, place: Place, transaction: Transaction, *, is_aborted: bool) -> None:
+        """It is committed, or aborted, if the partition has it still."""
+        if transaction in self.transactions.get(place, ()):
+            transaction.has_ended, transaction.is_aborted = True, is_aborted
+            self.append(*place, [MARK])
+
+    def settled(self, place: Place, start: int, end: int) -> Settled:
+        """The twin of infra/kafka/marks.py."""
+        there = self.transactions.get(place, ())
+        stable = min((t.start for t in there if not t.has_ended), default=len(self.log(*place)))
+        return Settled(stable, self.aborted(place) & frozenset(range(start, end)))
+
+    def aborted(self, place: Place) -> frozenset[int]:
+        """All offsets of what was aborted."""
+        there = self.transactions.get(place, ())
+        return frozenset(offset for t in there if t.is_aborted for offset in t.offsets)
 
     def _wake(self, place: Place) -> None:
         for waiter in self._waiting.pop(place, ()):
@@ -72,6 +113,8 @@ class MemoryKafka:
         """A leader that had not read on ends what there is; whoever waits for more takes notice."""
         log = self.log(*place)
         self.lost.setdefault(place, []).extend(log[end:])
+        there = self.transactions.get(place, [])
+        self.transactions[place] = [t for t in there if max(t.offsets) < end]
         del log[end:]
         self._epochs[place] = self._epochs.get(place, 0) + 1
         self._wake(place)
@@ -140,6 +183,9 @@ class MemoryCommandTopics:
 
     async def look(self, places: Collection[Place], at: Mapping[Place, int]) -> dict[Place, Seen]:
         return self._kafka.look(places, at)
+
+    async def settled(self, place: Place, start: int, end: int) -> Settled:
+        return self._kafka.settled(place, start, end)
 
     async def first_since(self, places: Collection[Place], at_ms: int) -> dict[Place, int]:
         return {place: self._kafka.first_since(place, at_ms) for place in places}

@@ -21,7 +21,7 @@ _FRAME = struct.Struct(">qi")  # where every batch begins: its offset, and how m
 _HEAD = struct.Struct(">qiibIhiqqqhii")
 _ATTRIBUTES = struct.Struct(">h")
 _ATTRIBUTES_AT = 21
-_CODEC, _APPEND_TIME = 0b111, 0b1000
+_CODEC, _APPEND_TIME, _TRANSACTIONAL = 0b111, 0b1000, 0b10000
 _GZIP, _SNAPPY, _LZ4, _ZSTD = 1, 2, 3, 4
 _STREAMED = {_GZIP: cramjam.gzip, _LZ4: cramjam.lz4, _ZSTD: cramjam.zstd}
 NUL = "\0"
@@ -50,6 +50,8 @@ class Batch:
         self._first_at, self._last_at, self._count = head[7], head[8], head[12]
         self.base_offset: int = head[0]
         self.next_offset: int = head[0] + head[6] + 1
+        self.producer_id: int = head[9]
+        self.is_transactional = bool(self._attributes & _TRANSACTIONAL)
         self._whole = DefaultRecordBatch(raw)
         self.is_control_batch: bool = self._whole.is_control_batch
         self.validate_crc: Callable[[], bool] = self._whole.validate_crc

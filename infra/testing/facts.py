@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import groupby
 from typing import Any
 
-from infra.kafka.memory import MemoryKafka
+from infra.kafka.memory import MemoryKafka, without_marks
 from infra.mesh import Mesh
 from infra.messages import LOG_KEEPING, MAX_ID, RUNTIME, Parked, Rejected, Resumed, is_id
 from infra.model.context import Aggregate, Context
@@ -98,6 +98,7 @@ class Partition:
     """One partition of a context: what it says, and what it was asked by each way.
 
     `resumed` is what it says of its command topics, `lows` where they begin, `lost` what was asked and is not in them any more.
+    `aborted` are the offsets of what nobody asked in the end.
     """
 
     context: Context
@@ -108,18 +109,21 @@ class Partition:
     asked: dict[Way, list[Read]]
     lows: dict[Way, int]
     lost: dict[Way, list[Read]]
+    aborted: dict[Way, frozenset[int]]
 
     def everything_asked(self) -> Iterator[tuple[Way, Read]]:
         """What is still there of it."""
         for way, records in self.asked.items():
-            for record in records[self.lows[way] :]:
-                yield way, record
+            for record in without_marks(records[self.lows[way] :]):
+                if record.offset not in self.aborted[way]:
+                    yield way, record
 
     def everything_lost(self) -> Iterator[tuple[Way, Read]]:
         """What is not."""
         for way, records in self.asked.items():
-            for record in (*self.lost[way], *records[: self.lows[way]]):
-                yield way, record
+            for record in without_marks([*self.lost[way], *records[: self.lows[way]]]):
+                if record.offset not in self.aborted[way]:
+                    yield way, record
 
     def command_of(self, fact: Fact) -> Read:
         """The record that an event answers, be it lost by now: of those that stood at its place, the last before it."""
@@ -229,7 +233,8 @@ def _read(mesh: Mesh, context: Context, number: int, kafka: MemoryKafka, known: 
     asked = {way: list(kafka.log(topic, number)) for way, topic in ways(context).items()}
     lows = {way: kafka.lows.get((topic, number), 0) for way, topic in ways(context).items()}
     lost = {way: kafka.lost.get((topic, number), []) for way, topic in ways(context).items()}
-    return Partition(context, number, len(log), facts, resumed, asked, lows, lost)
+    aborted = {way: kafka.aborted((topic, number)) for way, topic in ways(context).items()}
+    return Partition(context, number, len(log), facts, resumed, asked, lows, lost, aborted)
 
 
 def ways(context: Context) -> dict[Way, str]:

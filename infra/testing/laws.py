@@ -368,6 +368,14 @@ def nobody_asks_what_is_not_theirs(world: World) -> Iterator[str]:
                 yield f"{said[0].place}: {command} came by {said[0].way.name.lower()}"
 
 
+def nothing_is_decided_that_was_aborted(world: World) -> Iterator[str]:
+    for partition in world.partitions():
+        for fact in partition.facts:
+            there = partition.asked[fact.way][fact.command_offset : fact.command_offset + 1]
+            if fact.command_offset in partition.aborted[fact.way] and partition.command_of(fact) is there[0]:
+                yield f"{fact.place}: {fact.command_id.decode()} was aborted, and {fact.event} was recorded"
+
+
 def who_takes_an_id_hears_of_it(world: World) -> Iterator[str]:
     """A stranger's command under an id that stands for another content has an answer of its own.
 
@@ -383,7 +391,10 @@ def who_takes_an_id_hears_of_it(world: World) -> Iterator[str]:
         for record in partition.asked[Way.COMMANDS][partition.lows[Way.COMMANDS] :]:
             name = (record.key or b"", identity_of(record))
             known = decided.get(name)
-            if known is None or name in waited or dict(record.headers).get(TYPE) == DISCARD:
+            is_asked = (
+                dict(record.headers).get(TYPE) != DISCARD and record.offset not in partition.aborted[Way.COMMANDS]
+            )
+            if known is None or name in waited or not is_asked:
                 continue
             is_unanswered = record.value != known.value and record.offset not in answered
             if is_unanswered and not _is_hidden(world, partition, Way.COMMANDS, record.offset):
@@ -477,6 +488,7 @@ LAWS: tuple[Law, ...] = (
     every_event_is_reacted_to_once,
     an_answer_is_to_what_is_open,
     nobody_asks_what_is_not_theirs,
+    nothing_is_decided_that_was_aborted,
     who_takes_an_id_hears_of_it,
     the_log_names_the_command_topics_that_are_there,
     nothing_is_done_that_the_log_did_not_ask_for,

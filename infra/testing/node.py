@@ -14,6 +14,7 @@ from typing import Any
 
 from infra.errors import LogDamaged, Unknown
 from infra.kafka.inbound import Seen, Unanswered
+from infra.kafka.marks import Settled
 from infra.kafka.memory import MemoryKafka, without_marks
 from infra.kafka.topics import EFFECTS_TOPIC, HEARD_TOPIC
 from infra.mesh import Mesh
@@ -102,6 +103,12 @@ class Port:
             raise Unknown("the command topics are away")
         found = self.kafka.look(places, at)
         return {p: Unanswered("no leader") if self.unlucky(self.faults.unreadable) else f for p, f in found.items()}
+
+    async def settled(self, place: Place, start: int, end: int) -> Settled:
+        await self.passes()
+        if self.unlucky(self.faults.unreadable):
+            raise Unknown("the command topics are away")
+        return self.kafka.settled(place, start, end)
 
     async def first_since(self, places: Collection[Place], at_ms: int) -> dict[Place, int]:
         await self.passes()

@@ -645,6 +645,17 @@ class Stubborn(Node):
     owner = StubbornOwner
 
 
+class LiteralOwner(Owner):
+    """Whatever stands in a topic was asked."""
+
+    async def _asked_by(self, records: Sequence[Record]) -> AsyncIterator[Sequence[Record]]:
+        yield records
+
+
+class Literal(Node):
+    owner = LiteralOwner
+
+
 class TimidHandler(CommandHandler):
     """Whatever cannot be processed blocks its key."""
 
@@ -883,6 +894,7 @@ RULES = {
     "belated": Rule("so does one that waited", Belated, "an_answer_is_to_what_is_open"),
     "indifferent": Rule("an id stands for one content", Indifferent, "who_takes_an_id_hears_of_it"),
     "unguarded": Rule("what is a context's own comes by its own way", Unguarded, "nobody_asks_what_is_not_theirs"),
+    "literal": Rule("what was aborted was never asked", Literal, "nothing_is_decided_that_was_aborted"),
     "squeamish": Rule("what can be read is processed", Squeamish, "what_is_rejected_cannot_be_read"),
     "leaky": Rule("nothing is handled after a batch that was dropped", Leaky, "every_event_is_reacted_to_once"),
     "overtaken": Rule(

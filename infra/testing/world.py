@@ -19,14 +19,15 @@ import asyncio
 import gc
 import math
 import random
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import structlog
 
 from infra.kafka.log import addressed
-from infra.kafka.memory import MARK, MemoryKafka
+from infra.kafka.memory import MARK, MemoryKafka, without_marks
 from infra.kafka.topics import EFFECTS_TOPIC, HEARD_TOPIC, STOPPED_TOPIC
 from infra.mesh import Mesh
 from infra.messages import Due
@@ -49,6 +50,7 @@ from infra.write.watch import standing_still
 from infra.write.writer import Bounds
 
 PARTITIONS = 2
+TRANSACTION_S = 5.0  # it is open at most
 QUIET_S = 11.0  # without anybody appending anything: nobody pauses longer before he tries again
 PATIENCE_S = 400.0
 NEAR_MS = 3000  # as far as clocks that are right differ
@@ -86,6 +88,7 @@ class World:
             PARTITIONS, self._broker_now, lambda topic: topic.partition(".")[2].startswith("events")
         )
         self.faults = _faults(self.dice, self.gentle)
+        self.is_broker_ahead = self.dice.random() < 0.5  # when a clock is far ahead, else a process's
         self.is_losing = self.dice.random() < 0.35  # a broker that loses commands is a rare one
         self.bounds, few = _bounds(self.dice, self.gentle)
         self.memory = math.inf if self.gentle else self.dice.choice((math.inf, 10_000, 0))
@@ -288,8 +291,21 @@ class World:
         for _ in range(1 if self.gentle or self.dice.random() < 0.9 else 2):
             ((right, _),) = addressed([record], PARTITIONS)
             where = right if self.gentle or self.dice.random() < 0.9 else self.dice.randrange(PARTITIONS)
-            self.kafka.append(self.mesh.owner(type(command)).commands_topic, where, [record])
+            place = (self.mesh.owner(type(command)).commands_topic, where)
+            if self.gentle or self.dice.random() < 0.8:
+                self.kafka.append(*place, [record])
+                continue
+            while self.dice.random() < 0.3:
+                self._transact(place, [record], is_aborted=True)
+            self._transact(place, [record], is_aborted=False)
         self.say(f"asked {identity}: {command}")
+
+    def _transact(self, place: tuple[str, int], records: Sequence[Outgoing], *, is_aborted: bool) -> None:
+        """Post these in a transaction, which ends some time later."""
+        transaction = self.kafka.begin(place, records)
+        end = partial(self.kafka.end, place, transaction, is_aborted=is_aborted)
+        self.loop.call_later(self.dice.random() * TRANSACTION_S, end)
+        self.say(f"in {place[0]}/{place[1]} {transaction.start} is {'aborted' if is_aborted else 'committed'} later")
 
     def hear(self, command: Any, identity: str) -> None:
         """What the outside says by itself, as a webhook: now and then twice."""
@@ -381,15 +397,16 @@ class World:
         self.shuffle(self.dice.choice(list(self.nodes)))
 
     def _jump(self) -> None:
-        """A process's clock, or the broker's, jumps: now and then far ahead, and only one of them."""
+        """A process's clock, or the broker's, jumps: now and then far ahead, in one world always the one of them."""
         node, is_far = self._any(), self.dice.random() < 0.2
         if node and self.dice.random() < 0.7:
-            is_far &= self.broker_skew_ms <= NEAR_MS
+            is_far &= not self.is_broker_ahead
             node.skew_s = self.dice.uniform(30, 900) if is_far else self.dice.uniform(-4, 4)
+            self.say(f"the clock of {node.name} is {node.skew_s:.0f} s ahead")
         else:
-            is_far &= all(node.skew_s <= 4 for nodes in self.nodes.values() for node in nodes)
+            is_far &= self.is_broker_ahead
             self.broker_skew_ms = self.dice.randint(NEAR_MS, DAY_MS) if is_far else self.dice.randint(-NEAR_MS, NEAR_MS)
-        self.say("a clock jumps")
+            self.say(f"the broker's clock is {self.broker_skew_ms} ms ahead")
 
     def _lose_offsets(self) -> None:
         """Group offsets expire, or somebody moves them anywhere; positions of what was heard are lost, or moved back."""
@@ -423,11 +440,14 @@ class World:
             record
             for topic in ways(context).values()
             for number in range(PARTITIONS)
-            for record in self.kafka.log(topic, number)
+            for record in without_marks(self.kafka.log(topic, number))
         ]
         record = noise(asked, f"noise-{self._noises}", self.dice)
         topic, number = place or (context.commands_topic, self.dice.randrange(PARTITIONS))
-        self.kafka.append(topic, number, [record])
+        if self.dice.random() < 0.8:
+            self.kafka.append(topic, number, [record])
+        else:
+            self._transact((topic, number), [record], is_aborted=self.dice.random() < 0.5)
         self.say(
             f"noise-{self._noises} in {topic}/{number}: {record.key!r:.20} {record.value!r:.20} {record.headers!r:.90}"
         )

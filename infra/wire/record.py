@@ -57,6 +57,12 @@ class Read(NamedTuple):
     headers: Headers
 
 
+class InTransaction(Read):
+    """One that was written in a transaction, which may be open still, or aborted."""
+
+    __slots__ = ()
+
+
 class Outgoing(NamedTuple):
     """A record to be written; `timestamp` in milliseconds, None for the broker's own."""
 

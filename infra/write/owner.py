@@ -7,7 +7,18 @@ command stands a barrier: the owned partitions are folded to the end of the log,
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -21,6 +32,7 @@ from infra.model.context import Context, Perform
 from infra.settings import DAY_MS
 from infra.wire.envelope import Way
 from infra.wire.record import Outgoing, Record
+from infra.write import transactions
 from infra.write.admission import Admission
 from infra.write.agenda import DUE_AT_ONCE, Agenda
 from infra.write.aggregates import Aggregates
@@ -112,6 +124,7 @@ class Owner:
         self._sink = sink
         self._failed = failed
         self._now = now
+        self._topics = topics
         self._calendar = Calendar(now, elapsed)
         self._bounds = bounds
         self._effects: EffectRunner | None = None
@@ -263,9 +276,18 @@ class Owner:
         topic, number = place
         if (way := self._ways.get(topic)) is None:
             return self._react
-        if (writer := self.writers.get(number)) is None:
-            return None
-        return writer.handle_own if way is Way.OWN else writer.handle
+        writer = self.writers.get(number)
+        return None if writer is None else partial(self._decide, writer, way)
+
+    async def _decide(self, writer: Writer, way: Way, records: Sequence[Record]) -> None:
+        """Decide what is asked by these records; what was aborted is passed by."""
+        handle = writer.handle_own if way is Way.OWN else writer.handle
+        async for asked in self._asked_by(records):
+            await handle(asked)
+        writer.aggregates.inbound.pass_by(way, records[-1].offset + 1)
+
+    def _asked_by(self, records: Sequence[Record]) -> AsyncIterator[Sequence[Record]]:
+        return transactions.asked(self._topics, records)
 
     async def _react(self, records: Sequence[Any]) -> None:
         """Ask what follows, all of it again until it is known to be there, and only then note that it was heard."""

@@ -15,6 +15,7 @@ import structlog
 from infra.errors import Unknown
 from infra.kafka.inbound import Found, Loss, Seen, Trouble, Unanswered, trouble
 from infra.kafka.log import until_known
+from infra.kafka.marks import Settled
 from infra.messages import Resumed
 from infra.model.context import Context
 from infra.wire.envelope import Way
@@ -40,6 +41,10 @@ class CommandTopics(Protocol):
 
     async def first_since(self, places: Collection[Place], at_ms: int) -> dict[Place, int]:
         """Of each place the first offset whose record is not older than that; its end if all are."""
+        ...
+
+    async def settled(self, place: Place, start: int, end: int) -> Settled:
+        """Which records from `start` up to `end` are aborted, as far as transactions there have ended."""
         ...
 
     async def delete_before(self, offsets: Mapping[Place, int], topic_ids: Mapping[str, str]) -> None:

@@ -1,7 +1,5 @@
 """Clocks that are wrong: a broker's that is ahead, and a host's that calls deadlines before their moment."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from infra.messages import Due
@@ -111,8 +109,8 @@ class Clocks:
 
 
 @pytest.fixture
-def clocks() -> Iterator[Clocks]:
-    yield Clocks()
+def clocks() -> Clocks:
+    return Clocks()
 
 
 def test_it_is_what_the_hosts_clock_shows(clocks: Clocks) -> None:

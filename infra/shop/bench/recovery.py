@@ -223,7 +223,7 @@ async def recover(settings: Settings, log: Log, directory: Path) -> dict[str, fl
                 failures.append,
                 ids,
                 _nothing_heard,
-                Gauged(gauge),
+                Gauged(gauge, servers),
                 _reread,
                 disk,
                 budget,

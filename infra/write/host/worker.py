@@ -202,7 +202,7 @@ async def run(
         topic_ids = await asyncio.to_thread(reading.topic_ids, servers, topics)
         perform = await stack.enter_async_context(context.connect(needs)) if context.connect else None
 
-        command_topics = Gauged(stack.enter_context(gauging(servers)))
+        command_topics = Gauged(stack.enter_context(gauging(servers)), servers)
 
         def owner_of(worker: Worker) -> Owner:
             return Owner(
