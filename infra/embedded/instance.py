@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -105,7 +105,7 @@ class Instance:
 
     def start_services(self) -> Settings:
         """Start what has no address of its own; returns the settings with every address and secret filled in."""
-        given, ports = self.settings, self._ports()
+        given, ports = self.settings, self._ports(("kafka", "controller", *self._outside.stand_ins))
         self._note_secrets_of_before()
         self._note_made()
         found: dict[str, str] = self._keys()
@@ -115,26 +115,28 @@ class Instance:
             found["postgres"] = self._start("postgres", lambda: postgres.start(self.children, self.home, cache_dir()))
         for stand_in, names in self._outside.wanted(given).items():
             served = {name: ports[name] for name in names}
-            found |= self._start(stand_in.name, partial(self._start_stand_in, stand_in, served))
+            start = partial(self._start_stand_in, stand_in, served)
+            found |= self._start_at(stand_in.name, start, served, names)
         self.settings = given.having(**found)
         self._write_run(ready=False)
         return self.settings
 
     def _start_kafka(self, files: list[Path], ports: dict[str, int]) -> str:
-        """On other ports if these were taken since they were found free: as another's listener, or by an outgoing connection."""
-
         def start() -> str:
             return kafka.start(self.children, files, self.home, ports["kafka"], ports["controller"])
 
+        return str(self._start_at("kafka", start, ports, ("kafka", "controller")))
+
+    def _start_at(self, name: str, start: Callable[[], Any], ports: dict[str, int], listening: Collection[str]) -> Any:
+        """On other ports if these were taken since they were found free: as another's listener, or by an outgoing connection."""
         for _ in range(PORT_ATTEMPTS - 1):
             try:
-                return str(self._start("kafka", start))
+                return self._start(name, start)
             except Unusable:
-                self.children.stop("kafka")
-                if _is_free(ports["kafka"]) and _is_free(ports["controller"]):
+                if all(_is_free(ports[one]) for one in listening):
                     raise
-                ports |= self._ports()
-        return str(self._start("kafka", start))
+                ports |= self._ports(listening)
+        return self._start(name, start)
 
     def _note_made(self) -> None:
         if made := {*(_noted(self.home) or ()), *_made(self._outside)}:
@@ -202,7 +204,11 @@ class Instance:
 
     def _start(self, name: str, start: Callable[[], Any]) -> Any:
         self._say(f"starting {name}")
-        result = start()
+        try:
+            result = start()
+        except BaseException:
+            self.children.stop(name)
+            raise
         self._starters[name] = start
         self._restarts[name] = Restart()
         return result
@@ -221,12 +227,12 @@ class Instance:
             env=environment(self.settings),
         )
 
-    def _ports(self) -> dict[str, int]:
+    def _ports(self, names: Iterable[str]) -> dict[str, int]:
         file = self.home / "ports.json"
         first = PREFERRED if self.home == default_home() else {}  # others stay out of its way
         kept: dict[str, int] = json.loads(file.read_text()) if file.exists() else first
         ports: dict[str, int] = {}
-        for name in ("kafka", "controller", *self._outside.stand_ins):
+        for name in names:
             port = kept.get(name, 0)
             ports[name] = port if port and _is_free(port) else _free_port()
         private.write(file, json.dumps(kept | ports))

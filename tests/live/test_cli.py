@@ -235,16 +235,17 @@ def test_an_instance_in_the_background_says_how_it_is_stopped_and_that_it_runs(h
 
 
 @pytest.mark.timeout(120)
-def test_an_instance_whose_port_is_taken_while_it_starts_finds_another(home: Path) -> None:
+@pytest.mark.parametrize("whose", ["kafka", "smtp"])
+def test_an_instance_whose_port_is_taken_while_it_starts_finds_another(home: Path, whose: str) -> None:
     process = up(home)
     kept = home / "ports.json"
     until(kept.exists, 30, "it has chosen its ports")
-    taken = json.loads(kept.read_text())["kafka"]
+    taken = json.loads(kept.read_text())[whose]
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", taken))
         listener.listen()
         until(lambda: run_file(home).get("ready"), 80, "weft up is ready")
-        assert run_file(home)["addresses"]["kafka"] != f"127.0.0.1:{taken}"
+        assert run_file(home)["addresses"][whose] != f"127.0.0.1:{taken}"
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 0
 
