@@ -20,7 +20,7 @@ from infra.wire.avro import Codec
 from infra.wire.digest import digest_of
 from infra.wire.envelope import command_headers
 from infra.wire.inbox import payload_from_json
-from infra.wire.limits import MAX_COMMAND_BYTES
+from infra.wire.limits import MAX_COMMAND_BYTES, MAX_POSTED_BYTES
 from infra.wire.record import Header, partition_of
 from infra.wire.sealing import Personal, personal, seal_payload, unsealed
 
@@ -139,6 +139,7 @@ class Poster:
             {
                 "bootstrap.servers": self._servers,
                 "enable.idempotence": True,
+                "message.max.bytes": MAX_POSTED_BYTES,
                 "delivery.timeout.ms": int(patience * 1000),
                 "linger.ms": 5,
                 "partitioner": "murmur2_random",

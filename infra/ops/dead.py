@@ -38,6 +38,7 @@ from infra.wire.record import Header, Read, place_of, text, when
 from infra.write.parking import PREFIX, Queue, queue_after
 
 OPEN = ("waiting", "behind")
+CUT = "no topic could hold all of it, so nobody kept it: send it again with `weft send --id`, or discard it"
 WITHHELD = "it may name a person in plain, so nobody kept it: send it again with `weft send --id`, or discard it"
 
 
@@ -67,6 +68,13 @@ class Letter:
     @property
     def is_withheld(self) -> bool:
         return "dlq-withheld" in dict(self.record.headers)
+
+    @property
+    def why_not(self) -> str:
+        """Why it cannot be sent again, if so."""
+        if self.is_withheld:
+            return WITHHELD
+        return CUT if "dlq-truncated-from" in dict(self.record.headers) else ""
 
     def shown(self) -> dict[str, str]:
         """Everything but the record."""
@@ -171,7 +179,7 @@ class Office:
         """
         _check_open(letters)
         chosen = {letter.name: letter for letter in letters}
-        kept = {name for name, letter in chosen.items() if not letter.is_withheld}
+        kept = {name for name, letter in chosen.items() if not letter.why_not}
         queues = {key: [(key, command) for command in queue] for key, queue in self.queues.waiting.items()}
         sending = Redrive([list(takewhile(kept.__contains__, queue)) for queue in queues.values()])
         self._follow(sending, lambda name: again(chosen[name]), patience)
@@ -198,7 +206,7 @@ class Office:
 
 
 def _outcome(letter: Letter, outcomes: Mapping[Name, str]) -> str:
-    return WITHHELD if letter.is_withheld else outcomes.get(letter.name, "waiting")
+    return letter.why_not or outcomes.get(letter.name, "waiting")
 
 
 def _check_open(letters: Iterable[Letter]) -> None:
@@ -211,8 +219,8 @@ def _check_open(letters: Iterable[Letter]) -> None:
 
 def again(letter: Letter) -> Asked:
     """What waits, as it came; Unusable if nobody kept what it said."""
-    if letter.is_withheld:
-        raise Unusable(f"{letter.id}: {WITHHELD}")
+    if letter.why_not:
+        raise Unusable(f"{letter.id}: {letter.why_not}")
     record = letter.record
     headers = [(name, value or b"") for name, value in record.headers if not name.startswith(PREFIX) and name != ID]
     return _asked(letter, record.value or b"", headers)

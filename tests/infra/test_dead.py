@@ -259,16 +259,22 @@ def test_a_stranger_cannot_say_of_a_record_of_his_that_it_was_withheld() -> None
     assert not letter_of(posted._replace(headers=[*posted.headers, ("dlq-withheld", b"")])).is_withheld
 
 
-def test_what_nobody_kept_stops_nobody_elses_letters(at_work: AtWork, capfd: pytest.CaptureFixture[str]) -> None:
-    # given a letter that was withheld, and one of another key that can be processed by now
+@pytest.mark.parametrize(
+    ("header", "said_of_it"),
+    [("dlq-withheld", "it may name a person"), ("dlq-truncated-from", "no topic could hold all of it")],
+)
+def test_what_nobody_kept_stops_nobody_elses_letters(
+    header: str, said_of_it: str, at_work: AtWork, capfd: pytest.CaptureFixture[str]
+) -> None:
+    # given a letter that was withheld or cut, and one of another key that can be processed by now
     counters = Counters()
     counters.take(failing(b"c1", b"bad", 0), *commands((add(1), "good")), failing(b"c2", b"withheld", 0))
     counters.post_all(Settings(), mesh, [discard_of(counters.letters()[0], "junk")])
     last = counters.kept[-1]
-    counters.kept[-1] = last._replace(value=b"", headers=[*last.headers, ("dlq-withheld", b"it may name a person")])
+    counters.kept[-1] = last._replace(value=b"", headers=[*last.headers, (header, b"1")])
     at_work(counters)
     # when all are sent again
     code = guarded(lambda: redrive("counter", timeout=1))
     # then the one is processed, and of the other it is said what to do
     said = capfd.readouterr().out
-    assert (code, "good of c1: processed" in said, "withheld of c2: it may name a person" in said) == (1, True, True)
+    assert (code, "good of c1: processed" in said, f"withheld of c2: {said_of_it}" in said) == (1, True, True)
