@@ -10,7 +10,7 @@ import structlog
 from infra.errors import Unusable
 from infra.mesh import Mesh
 from infra.model.projection import ANALYTICS, MADE
-from infra.read import tables
+from infra.read import analysts, tables
 from infra.read.postgres import ANALYST, IRREPLACEABLE, connection, misread, role
 
 _log = structlog.get_logger()
@@ -88,14 +88,14 @@ async def prepare(url: str, mesh: Mesh) -> list[str]:
         await db.execute("SELECT pg_advisory_xact_lock(hashtext('weft setup'))")  # two set-ups at once take turns
         await db.execute(f"CREATE SCHEMA IF NOT EXISTS {ANALYTICS}")
         await role(db, url, ANALYST)
-        await db.execute(f"ALTER ROLE {ANALYST} SET default_transaction_read_only = on")
-        await db.execute(f"ALTER ROLE {ANALYST} SET statement_timeout = '30s'")
         await db.execute(f"ALTER ROLE {ANALYST} SET search_path = {ANALYTICS}")
-        await db.execute(f"ALTER ROLE {ANALYST} CONNECTION LIMIT 20")
         await db.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+        await analysts.confine(db)
         changed = []
         for projection in mesh.projections.values():
             await role(db, url, projection.role)
+            await db.execute(f"GRANT USAGE ON SCHEMA {ANALYTICS} TO {projection.role}")
+            await db.execute(f"GRANT EXECUTE ON FUNCTION {ANALYTICS}.end_overdue TO {projection.role}")
             for schema in (projection.schema, f"{projection.name}_next", f"{projection.name}_old"):
                 await tables.renew(db, schema)
             definition = await tables.definition(db, projection.schema)

@@ -5,7 +5,8 @@ While Postgres writes one batch, the next is fetched and decoded.
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from random import uniform
 
 import structlog
@@ -16,7 +17,7 @@ from infra.kafka import reading
 from infra.kafka.reading import Place
 from infra.mesh import Mesh
 from infra.model.projection import Projection
-from infra.read import postgres
+from infra.read import analysts, postgres
 from infra.read.fold import Batch, Fold
 from infra.read.tables import Store
 from infra.settings import Settings, address, as_role
@@ -53,7 +54,7 @@ async def _session(mesh: Mesh, projection: Projection, settings: Settings) -> No
             positions, topic_ids = await asyncio.to_thread(start, client, servers, projection, topics, cursor)
             reading.assign(client, positions)
             _log.info("projecting", projection=projection.name, partitions=len(positions))
-            await follow(client, store, fold, topic_ids)
+            await follow(client, store, fold, topic_ids, partial(_end_overdue, db))
     finally:
         await asyncio.to_thread(client.close)
 
@@ -89,13 +90,27 @@ def start(
     return positions, topic_ids
 
 
-async def follow(client: Consumer, store: Store, fold: Fold, topic_ids: Mapping[str, str]) -> None:
-    """Project what comes, from where the client was assigned to, until cancelled."""
+async def _end_overdue(db: postgres.Connection) -> None:
+    try:
+        if ended := await analysts.end_overdue(db):
+            _log.warning("sessions of analysts ended that took too long", count=ended)
+    except postgres.Refusal as error:
+        _log.warning("nobody ends what analysts ask without an end: run `weft setup`", error=str(error))
+
+
+async def follow(
+    client: Consumer,
+    store: Store,
+    fold: Fold,
+    topic_ids: Mapping[str, str],
+    attend: Callable[[], Awaitable[None]],
+) -> None:
+    """Project what comes, from where the client was assigned to, until cancelled; and `attend` to something now and then."""
 
     def ahead() -> asyncio.Task[tuple[Batch, dict[Place, int]]]:
         return asyncio.create_task(asyncio.to_thread(read_batch, client, fold))
 
-    reading_ahead, checked = ahead(), time.monotonic()
+    reading_ahead, checked, attended = ahead(), time.monotonic(), 0.0
     at: dict[Place, int] = {}
     try:
         while True:
@@ -108,6 +123,9 @@ async def follow(client: Consumer, store: Store, fold: Fold, topic_ids: Mapping[
             elif time.monotonic() - checked > CHECKED_EVERY_S:
                 await store.still_there()
                 checked = time.monotonic()
+            if time.monotonic() - attended > CHECKED_EVERY_S:
+                await attend()
+                attended = time.monotonic()
     finally:
         await asyncio.wait([reading_ahead])  # the thread has to be out of the client before that is closed
 

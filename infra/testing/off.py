@@ -18,7 +18,7 @@ from infra.messages import Rejected
 from infra.model.context import Attempt, Perform
 from infra.testing.disk import Content, ProcessDisk
 from infra.testing.node import Node, Port
-from infra.wire.envelope import CAUSE_TIME, EXPECTED_OFFSET, ID, REACTION, Way, reaction_place
+from infra.wire.envelope import EXPECTED_OFFSET, ID, REACTION, Way, reaction_place
 from infra.wire.inbox import DISCARD, Posted
 from infra.wire.record import Header, Outgoing, Read, Record, with_header
 from infra.write.agenda import Agenda
@@ -167,23 +167,6 @@ class EarlyPort(Port):
 
 class Early(Node):
     port = EarlyPort
-
-
-class ImpatientPort(Port):
-    """A deadline does not say which moment it is for."""
-
-    async def send(self, topic: str, records: Iterable[tuple[int, Outgoing]]) -> None:
-        await super().send(topic, [(partition, _timeless(record)) for partition, record in records])
-
-
-def _timeless(record: Outgoing) -> Outgoing:
-    if not (dict(record.headers).get(ID) or b"").endswith(b"/due"):
-        return record
-    return record._replace(headers=[(name, value) for name, value in record.headers if name != CAUSE_TIME])
-
-
-class Impatient(Node):
-    port = ImpatientPort
 
 
 class IdleAgenda(Agenda):
@@ -878,7 +861,6 @@ RULES = {
     "lenient": Rule("what waits comes from the log", Lenient, "nothing_overtakes_what_waits"),
     "trusting": Rule("cursors come from the log", Trusting, "every_command_is_answered"),
     "early": Rule("time never goes back", Early, "time_never_goes_back"),
-    "impatient": Rule("a deadline is never early", Impatient, "a_counter_is_not_emptied_too_early"),
     "hurried": Rule("a deadline counts from its moment on", Hurried, "no_deadline_comes_early"),
     "stubborn": Rule("one that came early is called again", Stubborn, "no_deadline_is_missed"),
     "punctual": Rule("a broker's clock that is ahead is not believed", Punctual, "no_time_is_far_ahead"),

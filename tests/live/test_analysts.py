@@ -1,13 +1,18 @@
 """What analysts have: documented views, no way to personal data, answers of now, of then, and once their own writes are in."""
 
+import asyncio
+import contextlib
 import json
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import asyncpg
 import pytest
 from pyarrow import parquet
 
+from infra.read import postgres
+from infra.settings import address
 from tests.live.harness import LiveMesh, until
 from tests.live.shop import cancellation, place, saga, send
 from tests.live.weft import printed, weft
@@ -200,3 +205,42 @@ def test_verify_finds_nothing_wrong(shop: LiveMesh) -> None:
     place(shop, "verified-1")
     saga(shop, "verified-1")
     assert "everything is what the log says" in printed(shop, "verify")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TEMP TABLE mine (x int)",
+        "SELECT lo_create(0)",
+        "SELECT lo_from_bytea(0, 'x')",
+        "SELECT pg_advisory_lock(1)",
+        "SELECT pg_try_advisory_xact_lock(hashtext('weft setup'))",
+        "SELECT analytics.end_overdue()",
+        "CREATE TABLE analytics.mine (x int)",
+    ],
+)
+def test_analysts_keep_nothing_that_others_wait_for_whatever_they_set(statement: str, shop: LiveMesh) -> None:
+    async def ask() -> None:
+        async with postgres.connection(postgres.analyst(address(shop.settings, "postgres"))) as db:
+            await db.execute("SET default_transaction_read_only = off")
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await db.execute(statement)
+
+    asyncio.run(ask())
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("asks", ["pg_sleep(600)", "1"])
+def test_who_asks_without_an_end_or_asks_nothing_in_a_transaction_is_ended(asks: str, shop: LiveMesh) -> None:
+    async def ask() -> None:
+        async with postgres.connection(postgres.analyst(address(shop.settings, "postgres"))) as db:
+            await db.execute("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0")
+            ended = asyncio.Event()
+            db.add_termination_listener(lambda _: ended.set())
+            async with asyncio.timeout(200):
+                await db.execute("BEGIN")
+                with contextlib.suppress(asyncpg.PostgresError):
+                    await db.execute(f"SELECT {asks}", timeout=200)
+                await ended.wait()
+
+    asyncio.run(ask())

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -164,7 +165,9 @@ async def project(settings: Settings, how: str, records: int) -> float:
             reading.assign(client, positions)
             begun = time.perf_counter()
             if how == "live":
-                following = asyncio.create_task(projector.follow(client, store, fold, topic_ids))
+                following = asyncio.create_task(
+                    projector.follow(client, store, fold, topic_ids, partial(asyncio.sleep, 0))
+                )
                 await _until_read(settings, projection, records)
                 took = time.perf_counter() - begun
                 following.cancel()
