@@ -3,7 +3,7 @@ PYTHON ?= python3
 BACKEND ?= embedded
 BIN := .venv/bin
 
-.PHONY: install demo test unit live lint simulate bench lock clean
+.PHONY: install demo test unit live lint simulate fuzz bench lock clean
 install: .venv/ready
 
 .venv/ready: infra/lock/dev.txt infra/lock/uv.txt pyproject.toml
@@ -37,6 +37,11 @@ OFF ?=
 WORLD ?= counter
 simulate: install
 	PYTHONHASHSEED=0 $(BIN)/python -m infra.testing.simulate tests.$(WORLD).story:simulation --seeds $(SEEDS) $(if $(OFF),--off $(OFF))
+
+# make fuzz INPUTS=10000000: what is nearly right, at whatever reads what others wrote
+INPUTS ?= 1000000
+fuzz: install
+	$(BIN)/python -m tests.fuzz --inputs $(INPUTS)
 
 bench: install
 	$(BIN)/weft bench
