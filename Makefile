@@ -3,7 +3,7 @@ PYTHON ?= python3
 BACKEND ?= embedded
 BIN := .venv/bin
 
-.PHONY: install demo test unit live lint simulate fuzz bench lock clean
+.PHONY: install demo test unit live lint simulate fuzz storm bench lock clean
 install: .venv/ready
 
 .venv/ready: infra/lock/dev.txt infra/lock/uv.txt pyproject.toml
@@ -42,6 +42,11 @@ simulate: install
 INPUTS ?= 1000000
 fuzz: install
 	$(BIN)/python -m tests.fuzz --inputs $(INPUTS)
+
+# make storm MINUTES=10: load, strangers, and whatever can be killed or frozen, in turn; a short form is among the live tests
+MINUTES ?= 10
+storm: install
+	WEFT_STORM_MINUTES=$(MINUTES) $(BIN)/pytest -q -s tests/live/test_storm.py
 
 bench: install
 	$(BIN)/weft bench
