@@ -7,15 +7,21 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import structlog
 
+from infra.errors import Unknown
+from infra.kafka.log import Producer
+from infra.kafka.topics import STOPPED_TOPIC
 from infra.mesh import Mesh
 from infra.ops.disk import disk_and_budget
+from infra.ops.standing import alone, one
 from infra.read import projector
-from infra.settings import Settings
+from infra.settings import Settings, address
+from infra.wire.record import Outgoing
 from infra.write.admission import Admission
 from infra.write.host import worker
 from infra.write.owner import Owner
@@ -52,16 +58,13 @@ async def run(mesh: Mesh, names: Sequence[str], settings: Settings, *, leave_wit
     disk, budget = disk_and_budget(settings)
     admission = Admission()
     owners: list[Owner] = []
-    tasks = [
-        asyncio.create_task(
-            worker.run(mesh, mesh.context(name), settings, disk, budget, admission, owners.append), name=name
-        )
+    begin: dict[str, Callable[[], Awaitable[None]]] = {
+        name: partial(worker.run, mesh, mesh.context(name), settings, disk, budget, admission, owners.append)
         for name in contexts
-    ]
-    tasks += [
-        asyncio.create_task(projector.run(mesh, mesh.projection(name), settings), name=f"{name} rows")
-        for name in projections
-    ]
+    }
+    begin |= {f"{name} rows": partial(projector.run, mesh, mesh.projection(name), settings) for name in projections}
+    tell = partial(_publish, settings)
+    tasks = [asyncio.create_task(alone(unit, run, tell), name=unit) for unit, run in begin.items()]
     stopped = asyncio.create_task(stop.wait())
     done, _ = await asyncio.wait([*tasks, stopped], return_when=asyncio.FIRST_COMPLETED)
     _log.info("stopping", reason="asked to" if stopped in done else "failed")
@@ -71,7 +74,7 @@ async def run(mesh: Mesh, names: Sequence[str], settings: Settings, *, leave_wit
     await asyncio.wait(tasks)
     for task in tasks:
         if not task.cancelled() and (error := task.exception()):
-            raise _one(error)
+            raise one(error)
     return 1 if any(owner.watch.standing for owner in owners) else 0
 
 
@@ -88,8 +91,12 @@ def _end_in_time() -> None:
     timer.start()
 
 
-def _one(error: BaseException) -> BaseException:
-    """The error itself, where a task group has put it alone into a group."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
+async def _publish(settings: Settings, record: Outgoing) -> None:
+    """For whoever asks for the status; what cannot be said now is said again."""
+    producer = Producer(address(settings, "kafka"), "weft-standing")
+    try:
+        await producer.send(STOPPED_TOPIC, [(0, record)])
+    except Unknown as error:
+        _log.warning("what stands still is not published", error=str(error))
+    finally:
+        await producer.stop()

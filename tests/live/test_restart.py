@@ -1,15 +1,22 @@
 """A worker that starts again goes on from its stores, and a store is never believed over the log."""
 
+import json
 import signal
 import subprocess
 import time
+from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 
+from infra.kafka import reading
+from infra.ops.keeping import last
 from infra.shop import demo
 from infra.shop.mesh import mesh
+from infra.wire.envelope import EventEnvelope, Way
 from tests.live.harness import LiveMesh, until
-from tests.live.shop import audit, place, row, saga, until_at_rest, until_set_up
+from tests.live.shop import audit, place, registered, row, saga, until_at_rest, until_set_up
+from tests.live.weft import weft
 
 
 def ready(live: LiveMesh, worker: subprocess.Popen[bytes]) -> dict[str, dict[str, dict[str, int]]]:
@@ -71,3 +78,37 @@ def test_of_three_processes_each_has_partitions_and_each_partition_has_one(own_m
 
     until(lambda: sorted(map(len, shares())) == [1, 1, 2], 40, lambda: f"four partitions are shared: {shares()}")
     assert sorted(number for share in shares() for number in share) == ["0", "1", "2", "3"]
+
+
+@pytest.mark.timeout(180)
+def test_a_log_of_newer_code_stops_its_context_and_nobody_else(own_mesh: LiveMesh) -> None:
+    live = own_mesh
+    worker = live.worker()
+    live.ready(worker)
+    until_set_up(live)
+    # given a log with an event that newer code has written
+    codec, place = live.mesh.codec, ("orders.events", 0)
+    with reading.opened(live.settings) as client:
+        end = last(client, codec, place).end
+    envelope = EventEnvelope("orders", *place, codec.types)
+    shared = envelope.command_part(b"new", b"new", b"new", Way.OWN, -1, b"orders.New")
+    headers = envelope.headers(shared, b"orders.Newer", end)
+    producer = Producer({"bootstrap.servers": live.settings.kafka})
+    producer.produce("orders.events", b"\0\0\0\x7f\xff\0", b"new", 0, headers=list(headers))
+    assert producer.flush(20) == 0
+    # then its context stands still and that is said, and others go on in the same process
+    until(lambda: [s for s in stopped(live) if s["reason"].startswith("orders: ")], 40, "it is said")
+    registered(live, "bob")
+    assert worker.poll() is None
+    # and a worker that starts is no worse
+    worker.kill()
+    worker.wait()
+    again = live.worker()
+    until(lambda: live.said(again, "stopped"), 40, "it stands still again")
+    registered(live, "eve")
+    assert again.poll() is None
+
+
+def stopped(live: LiveMesh) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(weft(live, "status", "--json").stdout)["stopped"]
+    return found
