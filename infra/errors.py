@@ -5,6 +5,7 @@
     │   ├── OfOtherCode       wait: tables are not what this code would have made; a rebuild or a restart mends it
     │   └── OfNewerCode       wait: the log has what this code does not know; newer code reads it
     ├── LogDamaged            stop: the log lost data, or is not the one read before
+    ├── Unwritable            stop: a read model cannot be made of an event
     ├── LogMoved              stop: the log goes on in another topic; who starts again finds it
     ├── Stopped               stop: somebody asked for it; what was finished is kept, and the same command goes on
     ├── Unknown               retry: nobody can say whether it happened; ask again with the same key
@@ -41,6 +42,10 @@ class OfNewerCode(Unusable):
 
 class LogDamaged(WeftError):
     """The log does not start at 0, ends before what was already read, or holds an accepted record nobody can read."""
+
+
+class Unwritable(WeftError):
+    """A read model cannot be made of an event: its code fails at it, or Postgres takes no such row."""
 
 
 class LogMoved(WeftError):

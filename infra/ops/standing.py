@@ -1,4 +1,7 @@
-"""What is wrong with a log stops who reads it, and nobody else of his process: he stands still, says so, and begins anew later."""
+"""What is wrong with a log, or with one event of it, stops who cannot get past it, and nobody else of his process.
+
+He stands still, says so, and begins anew later.
+"""
 
 import asyncio
 import json
@@ -7,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from infra.errors import LogDamaged, OfNewerCode
+from infra.errors import LogDamaged, OfNewerCode, Unwritable
 from infra.wire.record import Outgoing
 
 _log = structlog.get_logger()
@@ -19,7 +22,8 @@ Tell = Callable[[Outgoing], Awaitable[None]]
 
 
 async def alone(unit: str, begin: Callable[[], Awaitable[None]], tell: Tell) -> None:
-    """Run a context or a read model, and again a while after it found its log damaged, or newer than this code.
+    """Run a context or a read model, and again a while after it found what it cannot get past: a log that is damaged, or newer than
+    this code, or an event of which no rows can be made.
 
     Meanwhile it is in no group: whoever has newer code may go on. `tell` publishes what stands still.
     """
@@ -30,7 +34,7 @@ async def alone(unit: str, begin: Callable[[], Awaitable[None]], tell: Tell) -> 
             return await begin()
         except Exception as error:
             reason = one(error)
-            if not isinstance(reason, LogDamaged | OfNewerCode):
+            if not isinstance(reason, LogDamaged | OfNewerCode | Unwritable):
                 raise
         finally:
             holding.cancel()

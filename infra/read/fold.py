@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from infra.errors import Unwritable
 from infra.kafka.reading import Place
 from infra.messages import LOG_KEEPING, Meta
 from infra.model.projection import Projection
@@ -63,11 +64,14 @@ class Fold:
         return Batch(self.facts(records), positions, {place: when(at) for place, at in last.items()})
 
     def apply(self, rows: dict[str, Any], facts: Iterable[Fact]) -> None:
-        """Fold the facts into `rows`, in place; None marks a row that is gone."""
+        """Fold the facts into `rows`, in place; None marks a row that is gone. Unwritable names the event that it fails at."""
         project = self._projection.project
         get = rows.get
         for row_id, event, m in facts:
-            rows[row_id] = project(get(row_id), event, m)
+            try:
+                rows[row_id] = project(get(row_id), event, m)
+            except Exception as error:
+                raise Unwritable(f"{self._projection.name} cannot be made of {m.id}: {error!r}") from error
 
 
 class Recorded(Meta):

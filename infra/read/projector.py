@@ -12,7 +12,7 @@ from random import uniform
 import structlog
 from confluent_kafka import Consumer
 
-from infra.errors import Fenced, LogDamaged, OfOtherCode, Unknown, Unusable
+from infra.errors import Fenced, LogDamaged, OfNewerCode, OfOtherCode, Unknown, Unusable
 from infra.kafka import reading
 from infra.kafka.reading import Place
 from infra.mesh import Mesh
@@ -29,11 +29,16 @@ CHECKED_EVERY_S = 5.0  # what an idle projector says of itself
 
 
 async def run(mesh: Mesh, projection: Projection, settings: Settings) -> None:
-    """Project until cancelled; waits out Kafka and Postgres, and stops with an error when the log is not what it was."""
+    """Project until cancelled; waits out Kafka and Postgres, and stops with an error when the log is not what it was.
+
+    OfNewerCode and Unwritable name the event that it cannot get past.
+    """
     delay = 0.2
     while True:
         try:
             await _session(mesh, projection, settings)
+        except OfNewerCode:
+            raise
         except Fenced:
             _log.info("another projector is at work, standing by", projection=projection.name)
             await asyncio.sleep(uniform(1.0, 3.0))

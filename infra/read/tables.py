@@ -13,7 +13,7 @@ from typing import Any
 
 import asyncpg
 
-from infra.errors import Fenced, OfOtherCode, Unusable
+from infra.errors import Fenced, OfOtherCode, Unusable, Unwritable
 from infra.kafka.reading import Place
 from infra.model.projection import Projection, in_schema
 from infra.read.fold import Batch, Fact, Fold, values
@@ -41,6 +41,7 @@ CREATE TABLE cursor (
 """
 
 
+UNTAKEN = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
 COPIED = 500  # rows that are made ready for Postgres at once
 WAITS_S = 20  # a worker that waits for its tables says so more often than that
 
@@ -210,10 +211,31 @@ class Store:
     async def commit(
         self, fold: Fold, batch: Batch, topic_ids: Mapping[str, str], ends: Mapping[Place, int] | None = None
     ) -> None:
-        """Rows and cursor in one transaction; raises Fenced if the version is not ours any more. `ends` as in `move`."""
-        async with self._db.transaction():
-            await self.apply(fold, batch, topic_ids, ends)
+        """Rows and cursor in one transaction; raises Fenced if the version is not ours any more. `ends` as in `move`.
+
+        Unwritable names the event of which Postgres does not take what is made of it.
+        """
+        try:
+            async with self._db.transaction():
+                await self.apply(fold, batch, topic_ids, ends)
+        except UNTAKEN as error:
+            raise await self._unwritable(fold, batch.facts) or error from error
         self.version += 1
+
+    async def _unwritable(self, fold: Fold, facts: Sequence[Fact]) -> Unwritable | None:
+        """What is wrong with the first event that cannot be written, all written one by one; nothing of it stays."""
+        trial = self._db.transaction()
+        await trial.start()
+        try:
+            for fact in facts:
+                try:
+                    async with self._db.transaction():
+                        await self._write(fold, [fact])
+                except UNTAKEN as error:
+                    return Unwritable(f"{self._projection.name} cannot be made of {fact[2].id}: {error}")
+        finally:
+            await trial.rollback()
+        return None
 
     async def apply(
         self, fold: Fold, batch: Batch, topic_ids: Mapping[str, str], ends: Mapping[Place, int] | None = None

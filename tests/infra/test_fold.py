@@ -1,12 +1,12 @@
 """Rows from batches are rows from one record after another, whatever the batches, their order, and where somebody began anew."""
 
 import random
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 
-from infra.errors import LogDamaged, OfNewerCode
+from infra.errors import LogDamaged, OfNewerCode, Unwritable
 from infra.messages import Meta
 from infra.read.fold import Fold, recorded, stored
 from infra.wire.envelope import EXPECTED_OFFSET, meta
@@ -88,3 +88,15 @@ def test_what_a_reader_knows_and_does_not_want_is_passed_over() -> None:
     placed = next(r for r in LOG if dict(r.headers).get("ce_type") == b"orders.OrderPlaced")
     assert (placed.value or b"")[:5] in fold.unwanted
     assert fold.facts([placed]) == []
+
+
+def test_a_projection_that_fails_at_an_event_names_it() -> None:
+    def fails(row: object, event: object, m: object) -> object:
+        raise ZeroDivisionError("a bug")
+
+    fold = Fold(replace(PROJECTIONS["orders"], project=fails), CODEC)
+    placed = next(r for r in LOG if dict(r.headers).get("ce_type") == b"orders.OrderPlaced")
+    with pytest.raises(
+        Unwritable, match=rf"orders cannot be made of {placed.topic}/{placed.partition}/{placed.offset}: "
+    ):
+        fold.apply({}, fold.facts([placed]))
