@@ -1,11 +1,12 @@
 """Makes the secrets of docker-compose.yml, a file each, in `secrets/`: `python3 infra/compose/make_secrets.py`, once.
 
-What is there stays as it is. A `.env` of before is asked first, so that the vault keeps its key. Of Python itself only, since
+Which there are is what docker-compose.yml says. What is there stays as it is. A `.env` of before is asked first, so that the vault keeps its key. Of Python itself only, since
 it runs before there is an image. The folder is its owner's alone; the files are not, since a container's user has to read them.
 """
 
 import hmac
 import os
+import re
 import sys
 from base64 import urlsafe_b64encode
 from pathlib import Path
@@ -13,8 +14,10 @@ from secrets import token_bytes, token_hex
 
 SERVER = "postgres:5432/weft"
 OWNER = "weft_owner"
-UNITS = ("users", "products", "orders", "payments", "notifications", "read-models")
-KEYS = ("vault_key", "token_keys", "push_key")
+COMPOSE = Path(__file__).parents[2] / "docker-compose.yml"
+SECRET = re.compile(r"^  ([\w-]+): \{file: secrets/", re.MULTILINE)
+PASSWORDS = ("superuser_password", "owner_password", "postgres_owner")
+ADDRESS = "postgres_"  # what the names of addresses begin with, each with the login of what runs in a container
 OF_BEFORE = Path(".env")
 
 
@@ -51,16 +54,16 @@ def main(folder: Path) -> None:
     """Make what is missing."""
     folder.mkdir(mode=0o700, exist_ok=True)
     folder.chmod(0o700)
-    before = of_before()
-    for name in KEYS:
+    before, names = of_before(), [name for name in SECRET.findall(COMPOSE.read_text()) if name not in PASSWORDS]
+    for name in (name for name in names if not name.startswith(ADDRESS)):
         kept(folder, name, before.get(f"WEFT_{name.upper()}") or key())
     kept(folder, "superuser_password", before.get("WEFT_POSTGRES_PASSWORD") or token_hex(32))
     owner = kept(folder, "owner_password", token_hex(32))
     kept(folder, "postgres_owner", f"postgresql://{OWNER}:{owner}@{SERVER}")
-    for unit in UNITS:
-        login = f"weft_service_{unit.replace('-', '_')}"
+    for name in (name for name in names if name.startswith(ADDRESS)):
+        login = f"weft_service_{name.removeprefix(ADDRESS).replace('-', '_')}"
         password = hmac.new(owner.encode(), login.encode(), "sha256").hexdigest()  # as `weft setup` gives it
-        kept(folder, f"postgres_{unit}", f"postgresql://{login}:{password}@{SERVER}")
+        kept(folder, name, f"postgresql://{login}:{password}@{SERVER}")
     print(f"the secrets are in {folder}; who loses {folder / 'vault_key'} has erased everybody")
 
 

@@ -689,9 +689,14 @@ class InFlightWriter(Writer):
         commands, end = self._commands, min(start + self.in_flight, len(records))
         for record in records[start:end]:
             await self.state.fetch(*commands.about(commands.read([record])))
+        latest = self._latest_of(records)
         belief = _copy(self.aggregates)
         commands = self.handler_kind(belief)
-        decisions = [_believing(belief, commands.decide(commands.read([record]))) for record in records[start:end]]
+        decisions = [
+            _believing(belief, commands.decide(commands.read([record], 0, latest))) for record in records[start:end]
+        ]
+        for early in (one for decision in decisions for one in decision.early):
+            self._on_early(*early)
         if not all(await asyncio.gather(*map(self._append, decisions))):
             await self._catch_up()
             return start

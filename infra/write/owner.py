@@ -31,7 +31,7 @@ from infra.mesh import Mesh
 from infra.model.context import Context, Perform
 from infra.settings import DAY_MS
 from infra.wire.envelope import Way
-from infra.wire.record import Outgoing, Record
+from infra.wire.record import InTransaction, Outgoing, Record
 from infra.write import transactions
 from infra.write.admission import Admission
 from infra.write.agenda import DUE_AT_ONCE, Agenda
@@ -284,7 +284,8 @@ class Owner:
         handle = writer.handle_own if way is Way.OWN else writer.handle
         async for asked in self._asked_by(records):
             await handle(asked)
-        writer.aggregates.inbound.pass_by(way, records[-1].offset + 1)
+        if isinstance(records[-1], InTransaction):
+            await writer.pass_by(way, records[-1].offset + 1)
 
     def _asked_by(self, records: Sequence[Record]) -> AsyncIterator[Sequence[Record]]:
         return transactions.asked(self._topics, records)

@@ -140,8 +140,7 @@ class Writer:
     async def _decide(self, records: Sequence[Record], start: int) -> int:
         """Decide the next commands; the first that is not."""
         asked = self._commands.read(records, start, self._latest_of(records))
-        named = self.aggregates.inbound.topic_ids[asked.way]
-        if self._sources.get(asked.way, named) != named:
+        if not self._is_named(asked.way):
             return len(records)  # what is there now is read when it has been looked at
         await self.state.fetch(*self._commands.about(asked))
         decision = self._commands.decide(asked)
@@ -153,6 +152,17 @@ class Writer:
             return decision.next
         await self._catch_up()
         return start
+
+    def _is_named(self, way: Way) -> bool:
+        """Whether what comes by a way is of the topic that the log names."""
+        named = self.aggregates.inbound.topic_ids[way]
+        return self._sources.get(way, named) == named
+
+    async def pass_by(self, way: Way, cursor: int) -> None:
+        """What lies in front of this was handled, or nobody asked it in the end."""
+        async with self._turn:
+            if self._is_named(way):
+                self.aggregates.inbound.pass_by(way, cursor)
 
     def _latest_of(self, records: Sequence[Record]) -> float:
         """The latest time (ms) that a broker's clock can show; one of which these were appended later is said."""

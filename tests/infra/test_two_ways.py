@@ -11,6 +11,7 @@ from infra.wire.envelope import DUE_OF, EARLIER, OUTCOME_OF, REACTION
 from infra.wire.record import Read, partition_of
 from infra.write.aggregates import Aggregates
 from tests.counter.commands.counter import Carry, Empty, RecordRing
+from tests.counter.streams.counter.decider import PATIENCE_S
 from tests.infra.counter_log import (
     CODEC,
     CONTEXT,
@@ -216,7 +217,7 @@ BELATED = {
         add(1),
         commands((Empty(counter_id="c1", filling=0), "e"), start=2)[0],
         add(1),
-        own(Empty(counter_id="c1", filling=1), "d", 3, (DUE_OF, OPENED)),
+        own(Empty(counter_id="c1", filling=1), "d", 3, (DUE_OF, OPENED))._replace(timestamp=NOW + 1000 * PATIENCE_S),
     ),
 }
 
